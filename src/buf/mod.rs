@@ -1,0 +1,14 @@
+//! Room 2: memory that the kernel may read or write while an operation is under way.
+//!
+//! `traits` is the contract of a caller's buffer, `slice` a part of one, `pool` the buffers that the kernel picks
+//! from when data arrives, and `chunk` the handle of one that it filled.
+
+mod chunk;
+mod pool;
+mod slice;
+mod traits;
+
+pub use chunk::Chunk;
+pub(crate) use pool::{Account, Class, Pool, PoolOptions};
+pub use slice::Slice;
+pub use traits::{BufError, BufResult, IoBuf, IoBufMut};

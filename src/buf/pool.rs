@@ -1,0 +1,249 @@
+//! Buffers that the kernel picks from when data arrives, so that an idle stream holds none.
+//!
+//! A pool has two classes, small and large; a stream is armed with the one that fits its traffic. A buffer is
+//! charged to its stream until it is recycled. Where a stream is past its share, or the pool below its low-water
+//! mark, what arrived is copied to the heap at once and the buffer goes back: a task that hoards chunks cannot
+//! starve the others.
+//!
+//! # Safety rules
+//!
+//! 1. A buffer is either in the ring (the kernel may write it at any time) or lent (one `Chunk` or nobody touches
+//!    it); `lent` says which, and only a lent buffer is read, only once recycled.
+//! 2. The entries and the tail of a buffer ring are written by this thread alone; the kernel reads an entry after
+//!    it saw the tail move past it, so the tail is stored last, with `Release`.
+//! 3. The mappings live in the `Pool`, and every chunk, account and armed receive holds the pool: the last of them
+//!    frees the memory, after the ring was unregistered and its last operation was reaped.
+#![allow(unsafe_code, reason = "room 2: memory shared with the kernel")]
+
+use std::cell::Cell;
+use std::io;
+use std::os::fd::RawFd;
+use std::ptr::NonNull;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use super::Chunk;
+use crate::sys::mapping::Mapping;
+use crate::sys::register;
+
+/// How large and how many the buffers are, and who may hold how much.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PoolOptions {
+    pub(crate) small_size: u32,
+    /// A power of two, at most 32768; so is `large_count`.
+    pub(crate) small_count: u16,
+    pub(crate) large_size: u32,
+    pub(crate) large_count: u16,
+    /// Buffers that one stream may hold before its data is copied to the heap.
+    pub(crate) stream_share: u32,
+}
+
+/// Which of the two sizes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Class {
+    Small,
+    Large,
+}
+
+impl Class {
+    /// The number of the class's buffer group in the ring.
+    pub(crate) fn group(self) -> u16 {
+        self as u16
+    }
+}
+
+/// Both classes of a core's receive buffers.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    classes: [Group; 2],
+    stream_share: u32,
+    /// Messages that were copied to the heap for want of a buffer to spare.
+    copied: Cell<u64>,
+}
+
+/// The buffers of one size and the ring that offers them to the kernel.
+#[derive(Debug)]
+struct Group {
+    class: Class,
+    ring: Mapping,
+    memory: Mapping,
+    size: u32,
+    count: u16,
+    tail: Cell<u16>,
+    /// Buffers in the ring.
+    offered: Cell<u32>,
+    lent: Box<[Cell<bool>]>,
+    /// The ring that the group is registered with.
+    registered: Cell<Option<RawFd>>,
+}
+
+/// `struct io_uring_buf`; the tail of the ring lies in the last field of the first entry.
+#[repr(C)]
+struct Entry {
+    address: u64,
+    len: u32,
+    bid: u16,
+    tail: u16,
+}
+
+impl Pool {
+    /// Maps both classes and offers every buffer to the kernel.
+    pub(crate) fn new(ring_fd: RawFd, options: &PoolOptions) -> io::Result<Rc<Self>> {
+        let small = Group::new(ring_fd, Class::Small, options.small_size, options.small_count)?;
+        let large = Group::new(ring_fd, Class::Large, options.large_size, options.large_count)?;
+        Ok(Rc::new(Self {
+            classes: [small, large],
+            stream_share: options.stream_share,
+            copied: Cell::new(0),
+        }))
+    }
+
+    pub(crate) fn size(&self, class: Class) -> u32 {
+        self.group(class).size
+    }
+
+    /// Buffers that are with a chunk, of both classes.
+    pub(crate) fn lent(&self) -> u32 {
+        self.classes.iter().map(|group| u32::from(group.count) - group.offered.get()).sum()
+    }
+
+    pub(crate) fn copied(&self) -> u64 {
+        self.copied.get()
+    }
+
+    /// Tells the kernel that these buffers are no longer offered. No receive may be armed any more.
+    pub(crate) fn unregister(&self) {
+        for group in &self.classes {
+            if let Some(fd) = group.registered.take() {
+                // An error means that the ring is gone, which has the same effect.
+                let _ = register::forget_buffer_ring(fd, group.class.group());
+            }
+        }
+    }
+
+    fn group(&self, class: Class) -> &Group {
+        &self.classes[class as usize]
+    }
+
+    /// Gives a lent buffer back to the kernel.
+    pub(super) fn recycle(&self, class: Class, bid: u16) {
+        let group = self.group(class);
+        if group.lent[usize::from(bid)].replace(false) {
+            group.offer(bid);
+        }
+    }
+}
+
+impl Group {
+    fn new(ring_fd: RawFd, class: Class, size: u32, count: u16) -> io::Result<Self> {
+        assert!(count.is_power_of_two() && count <= 1 << 15, "buffers of a class: a power of two");
+        let group = Self {
+            class,
+            ring: Mapping::new(usize::from(count) * size_of::<Entry>())?,
+            memory: Mapping::new(usize::from(count) * size as usize)?,
+            size,
+            count,
+            tail: Cell::new(0),
+            offered: Cell::new(0),
+            lent: (0..count).map(|_| Cell::new(false)).collect(),
+            registered: Cell::new(None),
+        };
+        // SAFETY: rule 3: the mapping stays until after `unregister`.
+        unsafe { register::buffer_ring(ring_fd, group.ring.pointer(), count, class.group()) }?;
+        group.registered.set(Some(ring_fd));
+        for bid in 0..count {
+            group.offer(bid);
+        }
+        Ok(group)
+    }
+
+    fn address(&self, bid: u16) -> NonNull<u8> {
+        debug_assert!(bid < self.count);
+        // SAFETY: `bid < count`, so the buffer lies within the mapping of `count * size` bytes.
+        unsafe { self.memory.pointer().add(usize::from(bid) * self.size as usize) }
+    }
+
+    /// Appends the buffer to the ring. It must not be lent.
+    fn offer(&self, bid: u16) {
+        if self.registered.get().is_none() {
+            return;
+        }
+        let tail = self.tail.get();
+        let entries = self.ring.pointer().cast::<Entry>();
+        // SAFETY: rule 2; the index is below `count`, the size of the ring. The tail field is not written here.
+        unsafe {
+            let entry = entries.add(usize::from(tail & (self.count - 1))).as_ptr();
+            (&raw mut (*entry).address).write(self.address(bid).as_ptr().expose_provenance() as u64);
+            (&raw mut (*entry).len).write(self.size);
+            (&raw mut (*entry).bid).write(bid);
+        }
+        let tail = tail.wrapping_add(1);
+        // SAFETY: rule 2; the tail lies in the first entry, aligned, and is only ever accessed as an atomic.
+        let shared = unsafe { AtomicU16::from_ptr(&raw mut (*entries.as_ptr()).tail) };
+        shared.store(tail, Ordering::Release);
+        self.tail.set(tail);
+        self.offered.set(self.offered.get() + 1);
+    }
+
+    /// The kernel handed the buffer out: true if it was in the ring.
+    fn lend(&self, bid: u16) -> bool {
+        if bid >= self.count || self.lent[usize::from(bid)].replace(true) {
+            return false;
+        }
+        self.offered.set(self.offered.get() - 1);
+        true
+    }
+
+    /// A quarter is kept for streams that hold nothing yet.
+    fn is_low(&self) -> bool {
+        self.offered.get() < u32::from(self.count) / 4
+    }
+}
+
+/// What one stream holds of the pool. Its chunks keep it, and so the pool, alive.
+#[derive(Debug)]
+pub(crate) struct Account {
+    pool: Rc<Pool>,
+    held: Cell<u32>,
+}
+
+impl Account {
+    pub(crate) fn new(pool: Rc<Pool>) -> Rc<Self> {
+        Rc::new(Self { pool, held: Cell::new(0) })
+    }
+
+    pub(crate) fn pool(&self) -> &Rc<Pool> {
+        &self.pool
+    }
+
+    /// Turns a completed receive into a chunk; `None` if the kernel named a buffer that it did not have.
+    pub(crate) fn chunk(self: &Rc<Self>, class: Class, bid: u16, len: u32) -> Option<Chunk> {
+        let group = self.pool.group(class);
+        if len > group.size || !group.lend(bid) {
+            return None;
+        }
+        let address = group.address(bid);
+        if self.held.get() >= self.pool.stream_share || group.is_low() {
+            // SAFETY: rule 1: the buffer is lent, and the kernel wrote `len` bytes of it.
+            let bytes = unsafe { std::slice::from_raw_parts(address.as_ptr(), len as usize) };
+            let copy = Chunk::from(Box::from(bytes));
+            self.pool.recycle(class, bid);
+            self.pool.copied.set(self.pool.copied.get() + 1);
+            return Some(copy);
+        }
+        self.held.set(self.held.get() + 1);
+        Some(Chunk::lent(Rc::clone(self), class, bid, address, len))
+    }
+
+    /// A buffer that came without data goes back.
+    pub(crate) fn refuse(&self, class: Class, bid: u16) {
+        if self.pool.group(class).lend(bid) {
+            self.pool.recycle(class, bid);
+        }
+    }
+
+    pub(super) fn give_back(&self, class: Class, bid: u16) {
+        self.held.set(self.held.get() - 1);
+        self.pool.recycle(class, bid);
+    }
+}

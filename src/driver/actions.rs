@@ -1,0 +1,45 @@
+//! What reaping leaves to be done once nothing is borrowed: wakers to call, payloads to drop, cancels to send.
+//!
+//! No waker is called and no value of the user's is dropped while the driver is borrowed, so a waker or a
+//! destructor may itself submit, drop and wake.
+
+use std::task::Waker;
+
+use super::slots::Key;
+
+#[derive(Debug)]
+pub(super) enum Action {
+    Wake(Waker),
+    /// The slot's last completion came and nobody will take it: release its payload, free the slot.
+    Release(Key),
+    Cancel(Key),
+}
+
+/// The list. Its memory is reused from turn to turn; one turn adds at most two actions a completion.
+#[derive(Debug, Default)]
+pub(crate) struct Actions {
+    pub(super) list: Vec<Action>,
+}
+
+impl Actions {
+    /// The waker is called at the end of this turn.
+    pub(crate) fn wake(&mut self, waker: Waker) {
+        self.list.push(Action::Wake(waker));
+    }
+
+    /// As [`wake`](Self::wake), if there is one.
+    pub(crate) fn wake_taken(&mut self, waker: &mut Option<Waker>) {
+        if let Some(waker) = waker.take() {
+            self.wake(waker);
+        }
+    }
+
+    /// The operation is cancelled at the end of this turn.
+    pub(crate) fn cancel(&mut self, key: Key) {
+        self.list.push(Action::Cancel(key));
+    }
+
+    pub(super) fn release(&mut self, key: Key) {
+        self.list.push(Action::Release(key));
+    }
+}

@@ -1,0 +1,292 @@
+//! Room 3: the life of one operation, from the entry to the last completion.
+//!
+//! `operation` is the contract, `slots` the place where an operation lives, `inflight` the future that waits for
+//! it, `actions` what reaping leaves to be done, `current` how a constructor finds its driver. The driver names no
+//! operation: a new one is a file in `op`.
+
+mod actions;
+pub(crate) mod current;
+mod inflight;
+mod operation;
+mod shutdown;
+mod slots;
+mod staged;
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::task::Waker;
+use std::time::Duration;
+
+use actions::Action;
+pub(crate) use actions::Actions;
+pub(crate) use inflight::Op;
+pub(crate) use operation::{Operation, Outcome, Standing, WhenDropped, gone};
+pub use shutdown::Leaked;
+pub(crate) use slots::Key;
+use slots::{Abandoned, Polled, Slots};
+use staged::Staged;
+
+use crate::buf::{Pool, PoolOptions};
+use crate::sys::ring::Ring;
+use crate::sys::setup::{Features, RingOptions, ring};
+
+/// A core's ring and the operations in it. Futures, streams and descriptors hold it by `Rc`.
+#[derive(Debug)]
+pub(crate) struct Driver {
+    /// `None` after shutdown.
+    ring: RefCell<Option<Ring>>,
+    staged: RefCell<Staged>,
+    slots: RefCell<Slots>,
+    actions: RefCell<Actions>,
+    pool: OnceCell<Rc<Pool>>,
+    pool_options: PoolOptions,
+    features: Features,
+    /// False from the moment of shutdown: nothing is submitted any more.
+    open: Cell<bool>,
+    /// Tasks that wait for a descriptor to be closed, because none was left.
+    descriptor_waiters: RefCell<Vec<Waker>>,
+    caught_panics: Cell<u64>,
+    enters: Cell<u64>,
+}
+
+impl Driver {
+    /// Makes the ring. The receive buffers come with the first receive.
+    pub(crate) fn new(options: &RingOptions, pool_options: PoolOptions) -> io::Result<Rc<Self>> {
+        let (ring, features) = ring(options)?;
+        Ok(Rc::new(Self {
+            ring: RefCell::new(Some(ring)),
+            staged: RefCell::default(),
+            slots: RefCell::new(Slots::new()),
+            actions: RefCell::default(),
+            pool: OnceCell::new(),
+            pool_options,
+            features,
+            open: Cell::new(true),
+            descriptor_waiters: RefCell::default(),
+            caught_panics: Cell::new(0),
+            enters: Cell::new(0),
+        }))
+    }
+
+    pub(crate) fn features(&self) -> Features {
+        self.features
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.open.get()
+    }
+
+    /// The core's receive buffers, made at the first call.
+    pub(crate) fn pool(&self) -> io::Result<&Rc<Pool>> {
+        if let Some(pool) = self.pool.get() {
+            return Ok(pool);
+        }
+        let ring_fd = self.ring.borrow().as_ref().ok_or_else(gone)?.as_raw_fd();
+        let pool = Pool::new(ring_fd, &self.pool_options)?;
+        Ok(self.pool.get_or_init(|| pool))
+    }
+
+    /// Stages a one-shot operation; `waker` is called when it is over. Gives it back if the runtime is gone.
+    fn submit<T: Operation>(&self, operation: T, waker: Waker) -> Result<Key, T> {
+        if !self.is_open() {
+            return Err(operation);
+        }
+        let mut staged = self.staged.borrow_mut();
+        let (batch, at) = staged.next();
+        let (key, entry) = self.slots.borrow_mut().insert(operation, Some(waker), batch, at);
+        staged.push(entry);
+        Ok(key)
+    }
+
+    /// Stages an operation that belongs to a resource. Gives it back if the runtime is gone.
+    pub(crate) fn stand<T: Standing>(&self, operation: T) -> Result<Key, T> {
+        if !self.is_open() {
+            return Err(operation);
+        }
+        let mut staged = self.staged.borrow_mut();
+        let (batch, at) = staged.next();
+        let (key, entry) = self.slots.borrow_mut().insert_standing(operation, batch, at);
+        staged.push(entry);
+        Ok(key)
+    }
+
+    /// Nobody waits for the operation any more: it is taken back, cancelled or left to finish, by its own policy.
+    pub(crate) fn abandon(&self, key: Key) {
+        let batch = self.staged.borrow().batch();
+        let (waker, abandoned) = self.slots.borrow_mut().abandon(key, batch);
+        match abandoned {
+            Abandoned::Nothing => {}
+            Abandoned::Staged(at) => {
+                self.staged.borrow_mut().blank(at);
+                self.release(key);
+            }
+            Abandoned::Cancel => self.cancel(key),
+            Abandoned::Release => self.release(key),
+        }
+        drop(waker);
+    }
+
+    /// Asks the kernel to end an operation. Its own completion says what came of it.
+    pub(crate) fn cancel(&self, key: Key) {
+        self.staged.borrow_mut().cancel(key);
+    }
+
+    /// Releases the payload of a leaving operation, with nothing borrowed meanwhile.
+    fn release(&self, key: Key) {
+        let leaving = self.slots.borrow_mut().leave(key);
+        if let Some(leaving) = leaving {
+            let key = leaving.key;
+            self.catching(|| leaving.release());
+            self.slots.borrow_mut().free(key);
+        }
+    }
+
+    fn catching(&self, run: impl FnOnce()) {
+        if catch_unwind(AssertUnwindSafe(run)).is_err() {
+            self.caught_panics.set(self.caught_panics.get() + 1);
+        }
+    }
+
+    /// There is something to submit, or the kernel asks to be entered.
+    pub(crate) fn needs_enter(&self) -> bool {
+        !self.staged.borrow().is_empty()
+            || self.ring.borrow_mut().as_mut().is_some_and(Ring::needs_enter)
+    }
+
+    /// Completions lie in the queue.
+    pub(crate) fn has_completions(&self) -> bool {
+        self.ring.borrow_mut().as_mut().is_some_and(Ring::has_completions)
+    }
+
+    /// Submits all that is staged and waits for `want` completions, at most for `timeout`. One system call,
+    /// unless more is staged than the submission queue holds.
+    ///
+    /// Interruptions, an elapsed timeout and a kernel that wants its completions taken first are not errors: what
+    /// was not taken stays staged for the next call.
+    pub(crate) fn enter(&self, want: u32, timeout: Option<Duration>) -> io::Result<()> {
+        let mut ring = self.ring.borrow_mut();
+        let Some(ring) = ring.as_mut() else {
+            return Ok(());
+        };
+        let mut staged = self.staged.borrow_mut();
+        let mut pushed = 0;
+        let result = loop {
+            pushed = staged.push_into(ring, pushed);
+            let last = pushed == staged.len();
+            self.enters.set(self.enters.get() + 1);
+            match ring.enter(if last { want } else { 0 }, timeout) {
+                Ok(_) if last => break Ok(()),
+                Ok(_) => {}
+                Err(error) => break tolerate(error),
+            }
+        };
+        staged.pushed(pushed);
+        result
+    }
+
+    /// Takes the completions that are there; returns their count. What follows from them is left to `act`.
+    pub(crate) fn reap(&self) -> usize {
+        let mut slots = self.slots.borrow_mut();
+        let mut actions = self.actions.borrow_mut();
+        let mut ring = self.ring.borrow_mut();
+        ring.as_mut().map_or(0, |ring| ring.drain(|cqe| slots.complete(cqe, &mut actions)))
+    }
+
+    /// Wakes, releases and cancels what reaping left, with nothing borrowed. A panic of a waker or a destructor
+    /// is caught and counted.
+    pub(crate) fn act(&self) {
+        let mut list = std::mem::take(&mut self.actions.borrow_mut().list);
+        if list.is_empty() {
+            self.actions.borrow_mut().list = list;
+            return;
+        }
+        let mut actions = list.drain(..);
+        while actions.len() > 0 {
+            self.catching(|| {
+                for action in actions.by_ref() {
+                    self.act_on(action);
+                }
+            });
+        }
+        drop(actions);
+        let mut next = self.actions.borrow_mut();
+        if next.list.is_empty() {
+            next.list = list;
+        }
+    }
+
+    fn act_on(&self, action: Action) {
+        match action {
+            Action::Wake(waker) => waker.wake(),
+            Action::Release(key) => self.release(key),
+            Action::Cancel(key) => self.cancel(key),
+        }
+    }
+
+    fn poll<T: Operation>(&self, key: Key, waker: &Waker) -> Polled<T> {
+        self.slots.borrow_mut().poll(key, waker)
+    }
+
+    /// `waker` is called when a descriptor of this core was closed.
+    pub(crate) fn wait_for_descriptor(&self, waker: Waker) {
+        let mut waiters = self.descriptor_waiters.borrow_mut();
+        waiters.retain(|waiting| !waiting.will_wake(&waker));
+        waiters.push(waker);
+    }
+
+    /// A descriptor of this core was closed: whoever found none left may try again.
+    pub(crate) fn descriptor_closed(&self) {
+        if self.descriptor_waiters.borrow().is_empty() {
+            return;
+        }
+        let waiters = std::mem::take(&mut *self.descriptor_waiters.borrow_mut());
+        for waker in waiters {
+            self.catching(|| waker.wake());
+        }
+    }
+
+    /// Operations that were staged or are in the kernel or wait to be taken.
+    pub(crate) fn live_operations(&self) -> usize {
+        self.slots.borrow().live()
+    }
+
+    /// Completions that named no operation of ours.
+    pub(crate) fn stray_completions(&self) -> u64 {
+        self.slots.borrow().stray()
+    }
+
+    /// Calls of `io_uring_enter`.
+    pub(crate) fn enters(&self) -> u64 {
+        self.enters.get()
+    }
+
+    pub(crate) fn caught_panics(&self) -> u64 {
+        self.caught_panics.get()
+    }
+
+    /// Receive buffers that are with a chunk.
+    pub(crate) fn lent_buffers(&self) -> u32 {
+        self.pool.get().map_or(0, |pool| pool.lent())
+    }
+
+    /// Messages that were copied to the heap for want of a buffer to spare.
+    pub(crate) fn copied_messages(&self) -> u64 {
+        self.pool.get().map_or(0, |pool| pool.copied())
+    }
+}
+
+/// What `io_uring_enter` may say in ordinary times. Everything else ends the runtime.
+fn tolerate(error: io::Error) -> io::Result<()> {
+    match error.raw_os_error() {
+        // A signal came; what was submitted stays submitted.
+        Some(libc::EINTR) => Ok(()),
+        // The timeout of the wait elapsed.
+        Some(libc::ETIME) => Ok(()),
+        // The kernel holds completions back until we take those that are there, or is short of memory: take them
+        // and try again in the next turn.
+        Some(libc::EBUSY | libc::EAGAIN | libc::ENOMEM) => Ok(()),
+        _ => Err(error),
+    }
+}

@@ -1,0 +1,102 @@
+//! The driver's end: cancel everything, reap until nothing is outstanding, or leak on purpose.
+//!
+//! Only our own count of completions still due is evidence that the kernel is done with our memory; neither
+//! closing the ring nor the result of a cancel is.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use super::Driver;
+
+/// Operations that the kernel had not finished when the deadline of a shutdown passed.
+///
+/// Their memory is leaked on purpose, because the kernel may still write to it; the descriptors they use stay open
+/// until it is done with them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Leaked {
+    /// How many operations.
+    pub count: usize,
+    /// Their kinds, with how many of each.
+    pub kinds: Vec<(&'static str, usize)>,
+}
+
+impl fmt::Display for Leaked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the kernel did not finish {} operations in time, their memory is leaked:", self.count)?;
+        for (kind, count) in &self.kinds {
+            write!(f, " {count} {kind}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Leaked {}
+
+/// The longest single wait, so that an entry that the kernel refused for a moment is tried again.
+const WAIT: Duration = Duration::from_millis(100);
+
+impl Driver {
+    /// Refuses new operations, cancels those under way and takes their completions, at most until `deadline`.
+    ///
+    /// Afterwards no operation is in the kernel, or `Leaked` says which are and their memory stays for ever.
+    pub(crate) fn close(&self, deadline: Duration) -> Result<(), Leaked> {
+        if !self.open.replace(false) {
+            return Ok(());
+        }
+        let until = Instant::now() + deadline;
+        self.cancel_pending();
+        loop {
+            if self.enter(0, None).is_err() {
+                break;
+            }
+            self.reap();
+            self.act();
+            let left = until.saturating_duration_since(Instant::now());
+            if self.in_kernel() == 0 || left.is_zero() {
+                break;
+            }
+            if !self.needs_enter() && self.enter(1, Some(left.min(WAIT))).is_err() {
+                break;
+            }
+            self.reap();
+            self.act();
+        }
+        drop(std::mem::take(&mut *self.descriptor_waiters.borrow_mut()));
+        let leaked = self.leaked();
+        if leaked.is_none()
+            && let Some(pool) = self.pool.get()
+        {
+            pool.unregister();
+        }
+        // Slots that are still occupied are never freed, and they hold all that the kernel may write to.
+        drop(self.ring.borrow_mut().take());
+        leaked.map_or(Ok(()), Err)
+    }
+
+    fn cancel_pending(&self) {
+        let pending = self.slots.borrow_mut().pending();
+        for (key, _, cancellable) in pending {
+            if cancellable {
+                self.cancel(key);
+            }
+        }
+    }
+
+    fn in_kernel(&self) -> usize {
+        self.slots.borrow_mut().pending().len()
+    }
+
+    fn leaked(&self) -> Option<Leaked> {
+        let pending = self.slots.borrow_mut().pending();
+        if pending.is_empty() {
+            return None;
+        }
+        let mut kinds = BTreeMap::new();
+        for (_, kind, _) in &pending {
+            *kinds.entry(*kind).or_insert(0) += 1;
+        }
+        Some(Leaked { count: pending.len(), kinds: kinds.into_iter().collect() })
+    }
+}

@@ -1,0 +1,154 @@
+//! ACCEPT, armed by a listener: once for many connections, or once for each where multishot is off.
+//!
+//! The listener owns what is accepted. A dropped accept future loses no connection, because it never had one.
+//!
+//! # Safety rules
+//!
+//! 1. The entry names no memory, only the descriptor, which `listener` keeps open.
+//! 2. A completion that is not negative carries a new descriptor that nobody else owns.
+#![allow(unsafe_code, reason = "room 3: an operation")]
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{FromRawFd, OwnedFd};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use super::close::Fd;
+use crate::driver::{Actions, Key, Standing};
+use crate::sys::{Cqe, Sqe};
+
+/// Connections that were accepted and not yet taken, and whether more are on the way.
+#[derive(Debug)]
+pub(crate) struct Accepted {
+    state: RefCell<State>,
+    /// With so many untaken the accept is cancelled until they are taken; the rest waits in the kernel.
+    untaken_max: usize,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    connections: VecDeque<OwnedFd>,
+    armed: Option<Key>,
+    cancelling: bool,
+    waker: Option<Waker>,
+    error: Option<io::Error>,
+}
+
+/// What an accept finds when it looks.
+pub(crate) enum Next {
+    Connection(OwnedFd),
+    /// The process or the system has no descriptor or no memory left; the connection waits in the kernel.
+    Exhausted,
+    Failed(io::Error),
+}
+
+impl Accepted {
+    pub(crate) fn new(untaken_max: usize) -> Rc<Self> {
+        Rc::new(Self { state: RefCell::default(), untaken_max })
+    }
+
+    /// Takes a connection, or arms the accept and waits for one.
+    pub(crate) fn poll_next(self: &Rc<Self>, listener: &Rc<Fd>, cx: &Context<'_>) -> Poll<Next> {
+        let mut state = self.state.borrow_mut();
+        if let Some(connection) = state.connections.pop_front() {
+            return Poll::Ready(Next::Connection(connection));
+        }
+        if let Some(error) = state.error.take() {
+            let exhausted = matches!(
+                error.raw_os_error(),
+                Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM)
+            );
+            return Poll::Ready(if exhausted { Next::Exhausted } else { Next::Failed(error) });
+        }
+        if state.armed.is_none() {
+            let accept = Accept { listener: Rc::clone(listener), accepted: Rc::clone(self) };
+            match listener.driver().stand(accept) {
+                Ok(key) => state.armed = Some(key),
+                Err(_) => return Poll::Ready(Next::Failed(crate::driver::gone())),
+            }
+        }
+        let stale = state.waker.replace(cx.waker().clone());
+        drop(state);
+        drop(stale);
+        Poll::Pending
+    }
+
+    /// Connections that nobody took yet.
+    pub(crate) fn untaken(&self) -> usize {
+        self.state.borrow().connections.len()
+    }
+
+    /// Ends the accept: the listener is being dropped. What was accepted and not taken is closed.
+    pub(crate) fn close(&self, listener: &Fd) {
+        let mut state = self.state.borrow_mut();
+        let connections = std::mem::take(&mut state.connections);
+        let waker = state.waker.take();
+        let armed = state.armed;
+        drop(state);
+        drop((connections, waker));
+        if let Some(key) = armed {
+            listener.driver().abandon(key);
+        }
+    }
+}
+
+struct Accept {
+    listener: Rc<Fd>,
+    accepted: Rc<Accepted>,
+}
+
+// SAFETY: rule 1.
+unsafe impl Standing for Accept {
+    const KIND: &'static str = "accept";
+
+    fn prepare(&mut self) -> Sqe {
+        let flags = libc::SOCK_CLOEXEC;
+        let target = self.listener.target();
+        if self.listener.driver().features().multishot_accept {
+            return io_uring::opcode::AcceptMulti::new(target).flags(flags).build();
+        }
+        let (address, len) = (std::ptr::null_mut(), std::ptr::null_mut());
+        io_uring::opcode::Accept::new(target, address, len).flags(flags).build()
+    }
+
+    fn deliver(&mut self, cqe: Cqe, actions: &mut Actions) {
+        let mut state = self.accepted.state.borrow_mut();
+        match cqe.to_result() {
+            // SAFETY: rule 2.
+            Ok(fd) => state.connections.push_back(unsafe { OwnedFd::from_raw_fd(fd.cast_signed()) }),
+            Err(error) if is_passing(&error) => {}
+            Err(error) => state.error = Some(error),
+        }
+        if !cqe.more() {
+            state.armed = None;
+            state.cancelling = false;
+        } else if state.connections.len() >= self.accepted.untaken_max && !state.cancelling {
+            state.cancelling = true;
+            if let Some(key) = state.armed {
+                actions.cancel(key);
+            }
+        }
+        actions.wake_taken(&mut state.waker);
+    }
+}
+
+/// The connection died before it was accepted, or the accept was ended by us: the next one will do.
+fn is_passing(error: &io::Error) -> bool {
+    let codes = [
+        libc::ECANCELED,
+        libc::EINTR,
+        libc::EAGAIN,
+        libc::ECONNABORTED,
+        libc::EPROTO,
+        libc::EPERM,
+        libc::ENETDOWN,
+        libc::ENOPROTOOPT,
+        libc::EHOSTDOWN,
+        libc::ENONET,
+        libc::EHOSTUNREACH,
+        libc::ENETUNREACH,
+    ];
+    error.raw_os_error().is_some_and(|code| codes.contains(&code))
+}

@@ -1,0 +1,98 @@
+//! CLOSE, and the descriptor that is closed when the last operation has released it.
+//!
+//! # Safety rules
+//!
+//! 1. An `Fd` owns its number; every operation that names it holds an `Rc` of the `Fd`, so the number is given up
+//!    only when no entry, staged or in the kernel, names it. Then it moves into one `Close`.
+//! 2. The entry names no memory.
+#![allow(unsafe_code, reason = "room 3: an operation")]
+
+use std::mem::ManuallyDrop;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
+use std::rc::{Rc, Weak};
+
+use crate::driver::{Actions, Driver, Standing};
+use crate::sys::{Cqe, Sqe, plain};
+
+/// A descriptor that operations share. Dropping the last handle closes it through the ring; after the runtime's
+/// end, by the system call.
+#[derive(Debug)]
+pub(crate) struct Fd {
+    number: ManuallyDrop<OwnedFd>,
+    driver: Rc<Driver>,
+}
+
+impl Fd {
+    pub(crate) fn new(driver: Rc<Driver>, fd: OwnedFd) -> Rc<Self> {
+        Rc::new(Self { number: ManuallyDrop::new(fd), driver })
+    }
+
+    pub(crate) fn driver(&self) -> &Rc<Driver> {
+        &self.driver
+    }
+
+    /// The number for an entry.
+    pub(crate) fn target(&self) -> io_uring::types::Fd {
+        io_uring::types::Fd(self.as_raw_fd())
+    }
+
+    /// The descriptor, if nobody else holds it.
+    pub(crate) fn into_owned(self: Rc<Self>) -> Result<OwnedFd, Rc<Self>> {
+        let fd = Rc::try_unwrap(self)?;
+        let mut fd = ManuallyDrop::new(fd);
+        // SAFETY: `fd` is never dropped, so each field is moved out exactly once.
+        let number = unsafe { ManuallyDrop::take(&mut fd.number) };
+        // SAFETY: as above.
+        drop(unsafe { std::ptr::read(&raw const fd.driver) });
+        Ok(number)
+    }
+}
+
+impl AsRawFd for Fd {
+    fn as_raw_fd(&self) -> RawFd {
+        self.number.as_raw_fd()
+    }
+}
+
+impl AsFd for Fd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.number.as_fd()
+    }
+}
+
+impl Drop for Fd {
+    fn drop(&mut self) {
+        // SAFETY: rule 1; `self` is being dropped, so this is the only move.
+        let number = unsafe { ManuallyDrop::take(&mut self.number) };
+        let close = Close { number: number.into_raw_fd(), driver: Rc::downgrade(&self.driver) };
+        if let Err(close) = self.driver.stand(close) {
+            plain::close(close.number);
+        }
+    }
+}
+
+/// The operation. It always happens, also if the runtime shuts down.
+struct Close {
+    number: RawFd,
+    driver: Weak<Driver>,
+}
+
+// SAFETY: rules 1 and 2.
+unsafe impl Standing for Close {
+    const KIND: &'static str = "close";
+    const CANCELLABLE: bool = false;
+
+    fn prepare(&mut self) -> Sqe {
+        io_uring::opcode::Close::new(io_uring::types::Fd(self.number)).build()
+    }
+
+    fn deliver(&mut self, _cqe: Cqe, _actions: &mut Actions) {}
+}
+
+impl Drop for Close {
+    fn drop(&mut self) {
+        if let Some(driver) = self.driver.upgrade() {
+            driver.descriptor_closed();
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! SENDMSG of several buffers of one stream in one operation.
+//!
+//! # Safety rules
+//!
+//! 1. The entry names `header`, which names `parts`, which name the buffers: all lie in the operation or on the
+//!    heap behind it, and none is changed until the completion. `prepare` links them when they are in place.
+#![allow(unsafe_code, reason = "room 3: an operation")]
+
+use std::fmt;
+use std::rc::Rc;
+
+use super::close::Fd;
+use super::send::Turn;
+use crate::buf::{BufError, BufResult, IoBuf};
+use crate::driver::{Actions, Operation, Outcome, WhenDropped};
+use crate::sys::{Cqe, Sqe};
+
+/// The most buffers that one operation takes (`UIO_MAXIOV`).
+pub(crate) const PARTS_MAX: usize = 1024;
+
+pub(crate) struct SendVectored<B> {
+    socket: Rc<Fd>,
+    bufs: Vec<B>,
+    turn: Turn,
+    parts: Box<[libc::iovec]>,
+    header: Box<libc::msghdr>,
+}
+
+impl<B: IoBuf> SendVectored<B> {
+    /// Sends the bytes of `bufs` from `skip` on, at most `PARTS_MAX` buffers of them.
+    pub(crate) fn new(socket: Rc<Fd>, bufs: Vec<B>, skip: usize, turn: Turn) -> Self {
+        let mut left = skip;
+        let mut parts = Vec::with_capacity(bufs.len().min(PARTS_MAX));
+        for buf in &bufs {
+            let bytes = buf.as_bytes();
+            let from = left.min(bytes.len());
+            left -= from;
+            if from < bytes.len() && parts.len() < PARTS_MAX {
+                let rest = &bytes[from..];
+                parts.push(libc::iovec {
+                    iov_base: rest.as_ptr().cast_mut().cast(),
+                    iov_len: rest.len(),
+                });
+            }
+        }
+        // SAFETY: a `msghdr` of zeroes is valid: null pointers and lengths of zero.
+        let header = unsafe { Box::<libc::msghdr>::new_zeroed().assume_init() };
+        Self { socket, bufs, turn, parts: parts.into_boxed_slice(), header }
+    }
+}
+
+impl<B> fmt::Debug for SendVectored<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SendVectored").field("parts", &self.parts.len()).finish_non_exhaustive()
+    }
+}
+
+// SAFETY: rule 1.
+unsafe impl<B: IoBuf> Operation for SendVectored<B> {
+    type Output = BufResult<usize, Vec<B>>;
+
+    const KIND: &'static str = "sendmsg";
+    const WHEN_DROPPED: WhenDropped = WhenDropped::Finish;
+
+    fn prepare(&mut self) -> Sqe {
+        self.header.msg_iov = self.parts.as_mut_ptr();
+        self.header.msg_iovlen = self.parts.len();
+        io_uring::opcode::SendMsg::new(self.socket.target(), &raw const *self.header)
+            .flags((libc::MSG_NOSIGNAL | libc::MSG_WAITALL).cast_unsigned())
+            .build()
+    }
+
+    fn landed(&mut self, cqe: Cqe, actions: &mut Actions) {
+        self.turn.landed(cqe, actions);
+    }
+
+    fn complete(self, outcome: Outcome) -> Self::Output {
+        match outcome.result {
+            Ok(count) => Ok((count as usize, self.bufs)),
+            Err(error) => Err(BufError { error, buf: self.bufs }),
+        }
+    }
+}

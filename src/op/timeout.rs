@@ -1,0 +1,74 @@
+//! TIMEOUT at an absolute time: the one timer that a core keeps in the kernel, for its earliest deadline.
+//!
+//! # Safety rules
+//!
+//! 1. The entry names `time`, which lies in the operation; the kernel copies it when it takes the entry.
+#![allow(unsafe_code, reason = "room 3: an operation")]
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use io_uring::types::{TimeoutFlags, Timespec};
+
+use crate::driver::{Actions, Standing};
+use crate::sys::{Cqe, Sqe};
+
+/// The armed timer.
+#[derive(Debug)]
+pub(crate) struct Timeout {
+    time: Timespec,
+    /// Set while the timer is in the kernel.
+    armed: Rc<Cell<bool>>,
+}
+
+impl Timeout {
+    /// A timer that completes when `CLOCK_MONOTONIC` reaches `deadline_ns`, and then clears `armed`.
+    pub(crate) fn new(deadline_ns: u64, armed: Rc<Cell<bool>>) -> Self {
+        Self { time: timespec(deadline_ns), armed }
+    }
+}
+
+fn timespec(deadline_ns: u64) -> Timespec {
+    Timespec::new().sec(deadline_ns / 1_000_000_000).nsec((deadline_ns % 1_000_000_000) as u32)
+}
+
+// SAFETY: rule 1.
+unsafe impl Standing for Timeout {
+    const KIND: &'static str = "timeout";
+
+    fn prepare(&mut self) -> Sqe {
+        self.armed.set(true);
+        io_uring::opcode::Timeout::new(&raw const self.time).flags(TimeoutFlags::ABS).build()
+    }
+
+    fn deliver(&mut self, _cqe: Cqe, _actions: &mut Actions) {
+        self.armed.set(false);
+    }
+}
+
+/// Moves an armed timer to another time.
+#[derive(Debug)]
+pub(crate) struct Rearm {
+    time: Timespec,
+    target: u64,
+}
+
+impl Rearm {
+    /// Moves the timer that was submitted under `key`.
+    pub(crate) fn new(key: crate::driver::Key, deadline_ns: u64) -> Self {
+        Self { time: timespec(deadline_ns), target: key.user_data() }
+    }
+}
+
+// SAFETY: rule 1. If the timer fired meanwhile, the answer is an error and nothing happened.
+unsafe impl Standing for Rearm {
+    const KIND: &'static str = "timeout update";
+
+    fn prepare(&mut self) -> Sqe {
+        io_uring::opcode::TimeoutUpdate::new(self.target, &raw const self.time)
+            .flags(TimeoutFlags::ABS)
+            .build()
+    }
+
+    fn deliver(&mut self, _cqe: Cqe, _actions: &mut Actions) {}
+}

@@ -1,0 +1,41 @@
+//! Room 1: the kernel's own interface, and nothing that waits.
+//!
+//! `setup` makes a ring or says why it cannot, `ring` moves entries through it, `register` hands it memory,
+//! `eventfd` is the bell another thread rings, `sockaddr` turns addresses into the kernel's form, and `plain`
+//! is every call that is not an operation. No futures here; nothing above this room calls the kernel itself.
+
+pub(crate) mod eventfd;
+pub(crate) mod mapping;
+pub(crate) mod plain;
+pub(crate) mod register;
+pub(crate) mod ring;
+pub(crate) mod setup;
+pub(crate) mod sockaddr;
+
+/// An entry of the submission queue, as the kernel reads it.
+pub(crate) type Sqe = io_uring::squeue::Entry;
+
+/// An entry of the completion queue, copied out of the memory shared with the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Cqe {
+    pub(crate) user_data: u64,
+    pub(crate) result: i32,
+    pub(crate) flags: u32,
+}
+
+impl Cqe {
+    /// More completions of the same operation follow.
+    pub(crate) fn more(&self) -> bool {
+        io_uring::cqueue::more(self.flags)
+    }
+
+    /// The provided buffer that this completion filled.
+    pub(crate) fn buffer(&self) -> Option<u16> {
+        io_uring::cqueue::buffer_select(self.flags)
+    }
+
+    /// The result as std has it: the count, or the error that the kernel named.
+    pub(crate) fn to_result(self) -> std::io::Result<u32> {
+        u32::try_from(self.result).map_err(|_| std::io::Error::from_raw_os_error(-self.result))
+    }
+}
