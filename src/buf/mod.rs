@@ -11,4 +11,5 @@ mod traits;
 pub use chunk::Chunk;
 pub(crate) use pool::{Account, Class, Pool, PoolOptions};
 pub use slice::Slice;
+pub(crate) use traits::fill;
 pub use traits::{BufError, BufResult, IoBuf, IoBufMut};

@@ -94,6 +94,17 @@ impl<B: std::fmt::Debug> std::error::Error for BufError<B> {
     }
 }
 
+/// Copies as much of `bytes` as fits into a buffer and makes it the content; returns the count.
+pub(crate) fn fill<B: IoBufMut>(buf: &mut B, bytes: &[u8]) -> usize {
+    let count = bytes.len().min(buf.buf_capacity());
+    // SAFETY: the trait's contract: that many bytes may be written, and nobody else sees them. The source is a
+    // reference, so it cannot lie in memory that `buf` alone may touch.
+    unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), buf.buf_mut_ptr(), count) };
+    // SAFETY: `count` bytes were just written.
+    unsafe { buf.set_buf_len(count) };
+    count
+}
+
 // SAFETY: rule 1.
 unsafe impl IoBuf for Vec<u8> {
     fn buf_ptr(&self) -> *const u8 {

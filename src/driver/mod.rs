@@ -11,6 +11,8 @@ mod operation;
 mod shutdown;
 mod slots;
 mod staged;
+#[cfg(test)]
+mod tests;
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::io;
@@ -42,18 +44,38 @@ pub(crate) struct Driver {
     actions: RefCell<Actions>,
     pool: OnceCell<Rc<Pool>>,
     pool_options: PoolOptions,
+    limits: Limits,
     features: Features,
     /// False from the moment of shutdown: nothing is submitted any more.
     open: Cell<bool>,
+    /// Streams that were dropped with bytes still to send.
+    lingering: Cell<usize>,
     /// Tasks that wait for a descriptor to be closed, because none was left.
     descriptor_waiters: RefCell<Vec<Waker>>,
     caught_panics: Cell<u64>,
     enters: Cell<u64>,
 }
 
+/// The bounds that resources of this core keep, set by the builder.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Bytes of one stream that arrived and were not taken.
+    pub(crate) undelivered_max: usize,
+    /// Connections of one listener that were accepted and not taken.
+    pub(crate) untaken_max: usize,
+    /// How long a dropped stream may go on sending.
+    pub(crate) linger: Duration,
+    /// How many dropped streams may do so at once.
+    pub(crate) lingering_max: usize,
+}
+
 impl Driver {
     /// Makes the ring. The receive buffers come with the first receive.
-    pub(crate) fn new(options: &RingOptions, pool_options: PoolOptions) -> io::Result<Rc<Self>> {
+    pub(crate) fn new(
+        options: &RingOptions,
+        pool_options: PoolOptions,
+        limits: Limits,
+    ) -> io::Result<Rc<Self>> {
         let (ring, features) = ring(options)?;
         Ok(Rc::new(Self {
             ring: RefCell::new(Some(ring)),
@@ -62,6 +84,8 @@ impl Driver {
             actions: RefCell::default(),
             pool: OnceCell::new(),
             pool_options,
+            limits,
+            lingering: Cell::new(0),
             features,
             open: Cell::new(true),
             descriptor_waiters: RefCell::default(),
@@ -72,6 +96,15 @@ impl Driver {
 
     pub(crate) fn features(&self) -> Features {
         self.features
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// The number of streams that were dropped with bytes still to send.
+    pub(crate) fn lingering(&self) -> &Cell<usize> {
+        &self.lingering
     }
 
     pub(crate) fn is_open(&self) -> bool {

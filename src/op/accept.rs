@@ -32,7 +32,7 @@ struct State {
     connections: VecDeque<OwnedFd>,
     armed: Option<Key>,
     cancelling: bool,
-    waker: Option<Waker>,
+    wakers: Vec<Waker>,
     error: Option<io::Error>,
 }
 
@@ -69,9 +69,9 @@ impl Accepted {
                 Err(_) => return Poll::Ready(Next::Failed(crate::driver::gone())),
             }
         }
-        let stale = state.waker.replace(cx.waker().clone());
-        drop(state);
-        drop(stale);
+        if !state.wakers.iter().any(|waker| waker.will_wake(cx.waker())) {
+            state.wakers.push(cx.waker().clone());
+        }
         Poll::Pending
     }
 
@@ -84,10 +84,10 @@ impl Accepted {
     pub(crate) fn close(&self, listener: &Fd) {
         let mut state = self.state.borrow_mut();
         let connections = std::mem::take(&mut state.connections);
-        let waker = state.waker.take();
+        let wakers = std::mem::take(&mut state.wakers);
         let armed = state.armed;
         drop(state);
-        drop((connections, waker));
+        drop((connections, wakers));
         if let Some(key) = armed {
             listener.driver().abandon(key);
         }
@@ -130,7 +130,8 @@ unsafe impl Standing for Accept {
                 actions.cancel(key);
             }
         }
-        actions.wake_taken(&mut state.waker);
+        // All of them: the one that takes the connection is the first that is polled, and some may be gone.
+        state.wakers.drain(..).for_each(|waker| actions.wake(waker));
     }
 }
 

@@ -136,6 +136,15 @@ impl Arrivals {
         !state.chunks.is_empty() || state.end != End::Open
     }
 
+    /// Arms the receive unless it is armed or there is something to take.
+    pub(crate) fn ensure_armed(self: &Rc<Self>, socket: &Rc<Fd>) -> io::Result<()> {
+        let mut state = self.state.borrow_mut();
+        if state.armed.is_some() || !state.chunks.is_empty() || state.end != End::Open {
+            return Ok(());
+        }
+        self.arm(&mut state, socket)
+    }
+
     /// Resolves once there is something to take; arms the receive if need be.
     pub(crate) fn ready<'a>(self: &'a Rc<Self>, socket: &'a Rc<Fd>) -> Ready<'a> {
         Ready { arrivals: self, socket, id: None }
