@@ -3,7 +3,8 @@
 //! One binary links once, carries the allocator once, and is one file to copy into the old kernels
 //! that `.ci/kernels` boots. Each module says in its first sentence what it holds:
 //!
-//! - `support`: what the tests stand on, with its own tests: the allocator, the leak guard, `skip!`.
+//! - `support`: what the tests stand on, with its own tests: the allocator, the leak guard,
+//!   `skip!`.
 
 mod support;
 

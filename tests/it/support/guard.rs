@@ -1,25 +1,28 @@
 //! A global allocator that catches a write into freed memory, whoever makes it.
 //!
-//! The address sanitizer sees the stores of instrumented code; the kernel's are not. A ring that was closed
-//! too early lets the kernel write into a buffer that was freed, and nothing else would notice. So a freed
-//! block is filled with a pattern and kept in quarantine; when it leaves, at `verify` and at exit, the
-//! pattern must be whole. If it is not, the process says where and aborts.
+//! The address sanitizer sees the stores of instrumented code; the kernel's are not. A ring that
+//! was closed too early lets the kernel write into a buffer that was freed, and nothing else would
+//! notice. So a freed block is filled with a pattern and kept in quarantine; when it leaves, at
+//! `verify` and at exit, the pattern must be whole. If it is not, the process says where and
+//! aborts.
 //!
-//! Fresh memory holds another pattern, so that reading before writing shows. `realloc` is the trait's own:
-//! allocate, copy, free; memory never moves without its old place being watched.
+//! Fresh memory holds another pattern, so that reading before writing shows. `realloc` is the
+//! trait's own: allocate, copy, free; memory never moves without its old place being watched.
 //!
-//! Bounds: `COUNT_MAX` blocks and `SIZE_MAX` bytes, first in, first out. A block over `BLOCK_MAX` is poisoned
-//! and freed at once: a few of them would push everything else out, and the C library unmaps blocks of
-//! that size, so a late write faults there (or the kernel reports EFAULT) instead of going unseen.
+//! Bounds: `COUNT_MAX` blocks and `SIZE_MAX` bytes, first in, first out. A block over `BLOCK_MAX`
+//! is poisoned and freed at once: a few of them would push everything else out, and the C library
+//! mostly unmaps blocks of that size, so a late write faults there (or the kernel reports EFAULT)
+//! instead of going unseen.
 //!
 //! A child that was forked from a test and does not exec must not allocate: the lock may be held.
 //!
 //! # Safety rules
 //!
-//! 1. A block is poisoned and recorded after its owner gave it back, with the layout it was given; from then
-//!    on only the quarantine touches it, by raw pointer, and returns it to `System` exactly once.
-//! 2. Nothing here allocates through the global allocator: texts are built on the stack, the lock is a futex,
-//!    the records lie in a static array.
+//! 1. A block is poisoned and recorded after its owner gave it back, with the layout it was given;
+//!    from then on only the quarantine touches it, by raw pointer, and returns it to `System`
+//!    exactly once.
+//! 2. Nothing here allocates through the global allocator: texts are built on the stack, the lock
+//!    is a futex, the records lie in a static array.
 #![allow(unsafe_code, reason = "a global allocator is unsafe by its trait")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -127,8 +130,8 @@ struct Block {
 unsafe impl Send for Block {}
 
 impl Block {
-    /// Aborts if the pattern is broken. Compares through the C library: a reference to memory that the
-    /// kernel may be writing would be a lie.
+    /// Aborts if the pattern is broken. Compares through the C library: a reference to memory that
+    /// the kernel may be writing would be a lie.
     fn verify(self) {
         static PATTERN: [u8; 4096] = [FREED; 4096];
         let mut offset = 0;
@@ -212,7 +215,8 @@ mod tests {
     use std::os::unix::process::ExitStatusExt;
     use std::process::{Command, Output};
 
-    /// Not the global one, so that breaking its rules is defined behaviour: the blocks stay allocated.
+    /// Not the global one, so that breaking its rules is defined behaviour: the blocks stay
+    /// allocated.
     static LOCAL: GuardAlloc = GuardAlloc::new();
     const BLOCK: Layout = Layout::new::<[u8; 64]>();
 
@@ -225,7 +229,8 @@ mod tests {
         }
     }
 
-    /// Runs `body` in a child that is this binary, told to run only the test `name`; the child gets None.
+    /// Runs `body` in a child that is this binary, told to run only the test `name`; the child gets
+    /// None.
     fn in_child(name: &str, body: impl FnOnce()) -> Option<Output> {
         const CHILD: &str = "ANNULUS_GUARD_CHILD";
         if std::env::var_os(CHILD).is_some() {

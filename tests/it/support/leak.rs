@@ -1,9 +1,9 @@
 //! A guard that fails a test which leaves a file descriptor open or a runtime counter above zero.
 //!
-//! Tests run side by side in one process, so "how many descriptors are open" means nothing there. The guard
-//! gives its thread a descriptor table of its own, empty above stderr; threads that the test starts later
-//! share it, and so do the kernel's workers of its rings. A descriptor made before the guard is not visible
-//! after it: make the guard the test's first line.
+//! Tests run side by side in one process, so "how many descriptors are open" means nothing there.
+//! The guard gives its thread a descriptor table of its own, empty above stderr; threads that the
+//! test starts later share it, and so do the kernel's workers of its rings. A descriptor made
+//! before the guard is not visible after it: make the guard the test's first line.
 #![allow(unsafe_code, reason = "close_range has no safe form")]
 
 use crate::support::skip::skip;
@@ -24,7 +24,8 @@ type Counter = Box<dyn Fn() -> usize>;
 impl LeakGuard {
     /// Gives this thread an empty descriptor table and starts the watch.
     pub(crate) fn new() -> Self {
-        // SAFETY: the table is this thread's own after the call; no other thread loses a descriptor.
+        // SAFETY: the table is this thread's own after the call; no other thread loses a
+        // descriptor.
         let status = unsafe { libc::close_range(3, u32::MAX, libc::CLOSE_RANGE_UNSHARE as i32) };
         assert_eq!(status, 0, "close_range: {}", std::io::Error::last_os_error());
         Self { counters: Vec::new() }

@@ -1,4 +1,5 @@
-//! What the integration tests stand on: memory that is watched, leaks that are named, one form of skip.
+//! What the integration tests stand on: memory that is watched, leaks that are named, one form of
+//! skip.
 
 pub(crate) mod guard;
 pub(crate) mod leak;

@@ -1,7 +1,8 @@
 //! `skip!("reason")`: the one way a test says that it could not run here.
 //!
 //! A test that returns early in silence looks like one that passed, so each skip prints a line that
-//! `.ci/kernels` collects. It is written past the harness's capture, which hides what passing tests print.
+//! `.ci/kernels` collects. It is written past the harness's capture, which hides what passing tests
+//! print.
 
 use std::io::Write;
 
