@@ -61,7 +61,7 @@ const BANNED_TEXT: &[(&str, &str)] = &[("FIX", "ME"), ("\t", "")];
 const BANNED_WORDS: &[(&str, &str)] =
     &[("/wo", "rk/"), ("index.", "crates.io"), ("static.", "crates.io"), ("sparse", "+http")];
 
-const COLUMNS_MAX: usize = 100;
+const COLUMNS_MAX: usize = 120;
 /// Lines in a file, its tests at the end not counted.
 const LINES_MAX: usize = 600;
 /// Lines in a file of tests.

@@ -31,7 +31,11 @@ pub struct Chunk {
 }
 
 enum Storage {
-    Lent { account: Rc<Account>, class: Class, bid: u16 },
+    Lent {
+        account: Rc<Account>,
+        class: Class,
+        bid: u16,
+    },
     /// A boxed slice, kept as a pointer: moving a `Box` would void the address derived from it.
     Heap(NonNull<[u8]>),
 }

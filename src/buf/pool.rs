@@ -173,7 +173,8 @@ impl Group {
         // SAFETY: rule 2; the index is below `count`, the size of the ring. The tail field is not written here.
         unsafe {
             let entry = entries.add(usize::from(tail & (self.count - 1))).as_ptr();
-            (&raw mut (*entry).address).write(self.address(bid).as_ptr().expose_provenance() as u64);
+            (&raw mut (*entry).address)
+                .write(self.address(bid).as_ptr().expose_provenance() as u64);
             (&raw mut (*entry).len).write(self.size);
             (&raw mut (*entry).bid).write(bid);
         }

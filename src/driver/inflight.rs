@@ -8,9 +8,9 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use super::Driver;
 use super::operation::{Operation, Outcome};
 use super::slots::{Key, Polled};
-use super::Driver;
 
 /// An operation as a future.
 pub(crate) struct Op<T: Operation> {

@@ -24,7 +24,11 @@ pub struct Leaked {
 
 impl fmt::Display for Leaked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the kernel did not finish {} operations in time, their memory is leaked:", self.count)?;
+        write!(
+            f,
+            "the kernel did not finish {} operations in time, their memory is leaked:",
+            self.count
+        )?;
         for (kind, count) in &self.kinds {
             write!(f, " {count} {kind}")?;
         }

@@ -21,7 +21,7 @@ use std::ptr::NonNull;
 use std::task::Waker;
 
 use super::actions::Actions;
-use super::operation::{Operation, Outcome, Standing, WhenDropped};
+use super::operation::{Operation, Standing, WhenDropped};
 use crate::sys::{Cqe, Sqe};
 
 const CHUNK: usize = 64;
@@ -97,7 +97,10 @@ struct Header {
 
 impl std::fmt::Debug for Slots {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Slots").field("live", &self.live).field("stray", &self.stray).finish_non_exhaustive()
+        f.debug_struct("Slots")
+            .field("live", &self.live)
+            .field("stray", &self.stray)
+            .finish_non_exhaustive()
     }
 }
 

@@ -111,7 +111,8 @@ fn run(slots: &mut Slots, actions: &mut Actions) {
 
 #[test]
 fn a_completion_wakes_once_and_its_result_is_taken_once() {
-    let (mut slots, mut actions, fate) = (Slots::new(), Actions::default(), Rc::new(Fate::default()));
+    let (mut slots, mut actions, fate) =
+        (Slots::new(), Actions::default(), Rc::new(Fate::default()));
     let count = Arc::new(CountingWaker::default());
     let waker = Waker::from(Arc::clone(&count));
     let probe = Probe { fate: Rc::clone(&fate) };
@@ -131,7 +132,8 @@ fn a_completion_wakes_once_and_its_result_is_taken_once() {
 
 #[test]
 fn impossible_completions_are_counted_and_touch_nothing() {
-    let (mut slots, mut actions, fate) = (Slots::new(), Actions::default(), Rc::new(Fate::default()));
+    let (mut slots, mut actions, fate) =
+        (Slots::new(), Actions::default(), Rc::new(Fate::default()));
     let (key, _) = slots.insert(Probe { fate: Rc::clone(&fate) }, None, 0, 0);
     // Twice the same one, one of an index that never was, one without a kind.
     slots.complete(cqe(key, 1, 0), &mut actions);
@@ -191,7 +193,8 @@ fn an_operation_abandoned_in_each_state_is_released_exactly_once() {
 
 #[test]
 fn a_standing_operation_lives_until_the_completion_without_more() {
-    let (mut slots, mut actions, fate) = (Slots::new(), Actions::default(), Rc::new(Fate::default()));
+    let (mut slots, mut actions, fate) =
+        (Slots::new(), Actions::default(), Rc::new(Fate::default()));
     let standing = StandingProbe { probe: Probe { fate: Rc::clone(&fate) } };
     let (key, _) = slots.insert_standing(standing, 0, 0);
     slots.complete(cqe(key, 10, MORE), &mut actions);
@@ -209,7 +212,8 @@ fn a_standing_operation_lives_until_the_completion_without_more() {
 
 #[test]
 fn generations_wrap_without_confusing_two_lives_of_a_slot() {
-    let (mut slots, mut actions, fate) = (Slots::new(), Actions::default(), Rc::new(Fate::default()));
+    let (mut slots, mut actions, fate) =
+        (Slots::new(), Actions::default(), Rc::new(Fate::default()));
     let mut previous = None;
     for _ in 0..1000 {
         let (key, _) = slots.insert(Probe { fate: Rc::clone(&fate) }, None, 0, 0);
@@ -234,12 +238,8 @@ fn driver() -> Rc<Driver> {
         large_count: 4,
         stream_share: 4,
     };
-    let limits = Limits {
-        undelivered_max: 1024,
-        untaken_max: 4,
-        linger: Duration::ZERO,
-        lingering_max: 1,
-    };
+    let limits =
+        Limits { undelivered_max: 1024, untaken_max: 4, linger: Duration::ZERO, lingering_max: 1 };
     Driver::new(&ring, pool, limits).expect("a ring")
 }
 

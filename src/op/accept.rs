@@ -116,8 +116,11 @@ unsafe impl Standing for Accept {
     fn deliver(&mut self, cqe: Cqe, actions: &mut Actions) {
         let mut state = self.accepted.state.borrow_mut();
         match cqe.to_result() {
-            // SAFETY: rule 2.
-            Ok(fd) => state.connections.push_back(unsafe { OwnedFd::from_raw_fd(fd.cast_signed()) }),
+            Ok(fd) => {
+                // SAFETY: rule 2.
+                let connection = unsafe { OwnedFd::from_raw_fd(fd.cast_signed()) };
+                state.connections.push_back(connection);
+            }
             Err(error) if is_passing(&error) => {}
             Err(error) => state.error = Some(error),
         }

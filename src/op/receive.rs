@@ -130,12 +130,6 @@ impl Arrivals {
         copied
     }
 
-    /// True if `try_take` would give something.
-    pub(crate) fn is_ready(&self) -> bool {
-        let state = self.state.borrow();
-        !state.chunks.is_empty() || state.end != End::Open
-    }
-
     /// Arms the receive unless it is armed or there is something to take.
     pub(crate) fn ensure_armed(self: &Rc<Self>, socket: &Rc<Fd>) -> io::Result<()> {
         let mut state = self.state.borrow_mut();
@@ -355,8 +349,5 @@ impl Receive {
 
 /// Not the end of the stream: no buffer was free, we cancelled, or the kernel wants it asked again.
 fn is_passing(code: i32) -> bool {
-    matches!(
-        code,
-        libc::ENOBUFS | libc::ECANCELED | libc::EINTR | libc::EAGAIN | libc::ENOMEM
-    )
+    matches!(code, libc::ENOBUFS | libc::ECANCELED | libc::EINTR | libc::EAGAIN | libc::ENOMEM)
 }

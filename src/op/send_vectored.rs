@@ -7,6 +7,7 @@
 #![allow(unsafe_code, reason = "room 3: an operation")]
 
 use std::fmt;
+use std::mem::MaybeUninit;
 use std::rc::Rc;
 
 use super::close::Fd;
@@ -44,8 +45,8 @@ impl<B: IoBuf> SendVectored<B> {
             }
         }
         // SAFETY: a `msghdr` of zeroes is valid: null pointers and lengths of zero.
-        let header = unsafe { Box::<libc::msghdr>::new_zeroed().assume_init() };
-        Self { socket, bufs, turn, parts: parts.into_boxed_slice(), header }
+        let header = unsafe { MaybeUninit::<libc::msghdr>::zeroed().assume_init() };
+        Self { socket, bufs, turn, parts: parts.into_boxed_slice(), header: Box::new(header) }
     }
 }
 

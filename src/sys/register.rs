@@ -69,13 +69,8 @@ pub(crate) unsafe fn buffer_ring(
 
 /// Takes a ring of provided buffers back.
 pub(crate) fn forget_buffer_ring(fd: RawFd, group: u16) -> io::Result<()> {
-    let mut registration = BufferRegistration {
-        ring_address: 0,
-        ring_entries: 0,
-        group,
-        flags: 0,
-        reserved: [0; 3],
-    };
+    let mut registration =
+        BufferRegistration { ring_address: 0, ring_entries: 0, group, flags: 0, reserved: [0; 3] };
     register(fd, UNREGISTER_PBUF_RING, (&raw mut registration).cast(), 1)
 }
 

@@ -66,10 +66,6 @@ impl Ring {
         self.uring.as_raw_fd()
     }
 
-    pub(crate) fn submission_capacity(&self) -> usize {
-        self.uring.params().sq_entries() as usize
-    }
-
     /// Copies as many entries as fit into the submission queue; returns their count.
     ///
     /// # Safety
@@ -87,11 +83,6 @@ impl Ring {
     pub(crate) fn needs_enter(&mut self) -> bool {
         let queue = self.uring.submission();
         queue.taskrun() || queue.cq_overflow()
-    }
-
-    /// The completion queue has outgrown its memory; the kernel keeps the rest until we enter.
-    pub(crate) fn overflowed(&mut self) -> bool {
-        self.uring.submission().cq_overflow()
     }
 
     /// Submits what was pushed, runs deferred work, and waits for `want` completions, at most for `timeout`.

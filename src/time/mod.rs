@@ -1,1 +1,33 @@
-//! Placeholder head, replaced by the room's own.
+//! Timers of a core: sleeps, intervals and timeouts, and the clock they go by.
+//!
+//! Names and meanings are tokio's. A timer is an entry in its core's timing wheel; it costs no system call, and
+//! dropping it costs a few nanoseconds. It never fires early, and a deadline beyond the clock's 584 years is
+//! never, not some far day.
+//!
+//! Time here is CLOCK_MONOTONIC, which stands still while the machine is suspended: so do the timers. A test can
+//! [`pause`] the clock and go through hours at once.
+//!
+//! Within the room, from the bottom: `entries` stores, `wheel` orders, `clock` tells the time, `timers` joins
+//! them for the worker and for the futures above. No other room is used.
+
+mod clock;
+mod entries;
+pub mod error;
+mod instant;
+mod interval;
+mod pause;
+mod sleep;
+mod timeout;
+pub(crate) mod timers;
+mod wheel;
+
+#[cfg(test)]
+mod tests;
+
+pub use std::time::Duration;
+
+pub use instant::Instant;
+pub use interval::{Interval, MissedTickBehavior, interval, interval_at};
+pub use pause::{advance, pause, resume};
+pub use sleep::{Sleep, sleep, sleep_until};
+pub use timeout::{Timeout, timeout, timeout_at};

@@ -1,0 +1,5 @@
+//! Files, read and written at an offset.
+
+mod file;
+
+pub use file::File;

@@ -1,0 +1,365 @@
+//! A TCP connection.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::rc::Rc;
+use std::time::Duration;
+
+use socket2::SockRef;
+
+use super::connection::Connection;
+use super::split::{self, OwnedReadHalf, OwnedWriteHalf};
+use super::{TcpSocket, ToSocketAddrs};
+use crate::buf::{BufError, BufResult, Chunk, IoBuf, IoBufMut};
+use crate::driver;
+use crate::op::close::Fd;
+use crate::op::receive::Arrival;
+use crate::sys::sockaddr;
+
+/// A TCP connection.
+///
+/// Its methods take `&self`: one task may read while another writes. While a task waits to read, a second one that
+/// reads gets [`ResourceBusy`](io::ErrorKind::ResourceBusy), and likewise for writing; nothing is lost by it.
+///
+/// Dropping it closes the connection: the peer reads to the end of what was sent. If a send is still under way, the
+/// stream lingers for the builder's time to finish it, and is reset after that.
+/// [`shutdown`](TcpStream::shutdown) is the orderly way, [`abort`](TcpStream::abort) the abrupt one.
+///
+/// ```
+/// use annulus::net::{TcpListener, TcpStream};
+///
+/// annulus::run(async {
+///     let listener = TcpListener::bind("127.0.0.1:0").await?;
+///     let client = TcpStream::connect(listener.local_addr()?).await?;
+///     let (server, _peer) = listener.accept().await?;
+///     client.write_all(b"ping").await?;
+///     let chunk = server.recv().await?.expect("the peer is there");
+///     assert_eq!(&*chunk, b"ping");
+///     server.send_all(chunk).await?;
+///     let mut answer = [0; 4];
+///     client.read_exact(&mut answer).await?;
+///     Ok(())
+/// })
+/// # .map_err(|error: std::io::Error| panic!("{error}")).unwrap();
+/// ```
+pub struct TcpStream {
+    connection: Rc<Connection>,
+}
+
+impl fmt::Debug for TcpStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TcpStream").field("fd", &self.as_raw_fd()).finish_non_exhaustive()
+    }
+}
+
+impl TcpStream {
+    /// Connects to the first of the addresses that takes it.
+    ///
+    /// # Errors
+    ///
+    /// That of the last address, as `connect(2)` has it; `InvalidInput` if there is none.
+    ///
+    /// # Panics
+    ///
+    /// Outside a runtime.
+    pub async fn connect(address: impl ToSocketAddrs) -> io::Result<Self> {
+        let mut last = None;
+        for address in address.to_socket_addrs()? {
+            match TcpSocket::for_address(address)?.connect(address).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last.unwrap_or_else(|| {
+            io::Error::new(io::ErrorKind::InvalidInput, "there is no address to connect to")
+        }))
+    }
+
+    /// Takes over a connected socket. Whether it blocks does not matter.
+    ///
+    /// # Errors
+    ///
+    /// None at present.
+    ///
+    /// # Panics
+    ///
+    /// Outside a runtime.
+    pub fn from_std(stream: std::net::TcpStream) -> io::Result<Self> {
+        let driver = driver::current::expect("TcpStream::from_std");
+        Ok(Self::from_fd(Fd::new(driver, OwnedFd::from(stream))))
+    }
+
+    pub(super) fn from_fd(socket: Rc<Fd>) -> Self {
+        Self { connection: Connection::new(socket) }
+    }
+
+    pub(super) fn from_connection(connection: Rc<Connection>) -> Self {
+        Self { connection }
+    }
+
+    /// Undoes what the runtime armed and gives the socket back, with the bytes that had already arrived.
+    ///
+    /// Waits until a send under way is out.
+    ///
+    /// # Errors
+    ///
+    /// That of a send whose future was dropped; the stream is closed then.
+    pub async fn into_std(self) -> io::Result<(std::net::TcpStream, Vec<u8>)> {
+        let Connection { socket, arrivals, outbox } = &*self.connection;
+        outbox.idle().await?;
+        poll_fn(|cx| arrivals.poll_disarmed(socket, cx)).await;
+        let mut rest = Vec::new();
+        while let Some(Ok(Arrival::Chunk(chunk))) = arrivals.try_take() {
+            rest.extend_from_slice(&chunk);
+        }
+        let socket = Rc::clone(socket);
+        drop(self);
+        let fd = socket.into_owned().map_err(|_| driver::gone())?;
+        Ok((fd.into(), rest))
+    }
+
+    /// The next bytes, in the buffer where the kernel put them; `None` at the end of the stream.
+    ///
+    /// Nothing is lost if the future is dropped.
+    ///
+    /// # Errors
+    ///
+    /// That of the connection, once; the end of the stream afterwards. `ResourceBusy` if another task reads.
+    pub async fn recv(&self) -> io::Result<Option<Chunk>> {
+        self.connection.recv().await
+    }
+
+    /// Reads some bytes, at least one unless `buf` is empty; 0 is the end of the stream.
+    ///
+    /// Nothing is lost if the future is dropped.
+    ///
+    /// # Errors
+    ///
+    /// As for [`recv`](Self::recv).
+    pub async fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
+        self.connection.read(buf).await
+    }
+
+    /// Fills `buf`.
+    ///
+    /// # Errors
+    ///
+    /// As for [`recv`](Self::recv), and `UnexpectedEof` if the stream ends before.
+    pub async fn read_exact(&self, buf: &mut [u8]) -> io::Result<()> {
+        self.connection.read_exact(buf).await
+    }
+
+    /// Reads some bytes into a buffer that is lent to the operation, from its first byte, and sets its length.
+    ///
+    /// Nothing is lost if the future is dropped, except the buffer.
+    ///
+    /// # Errors
+    ///
+    /// As for [`recv`](Self::recv), with the buffer.
+    pub async fn read_owned<B: IoBufMut>(&self, buf: B) -> BufResult<usize, B> {
+        self.connection.read_owned(buf).await
+    }
+
+    /// Copies the next bytes without taking them; 0 is the end of the stream.
+    ///
+    /// # Errors
+    ///
+    /// As for [`recv`](Self::recv).
+    pub async fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
+        self.readable().await?;
+        Ok(self.connection.arrivals.peek(buf))
+    }
+
+    /// Waits until [`try_read`](Self::try_read) has something to give: bytes, the end, or an error.
+    ///
+    /// # Errors
+    ///
+    /// `ResourceBusy` if another task reads.
+    pub async fn readable(&self) -> io::Result<()> {
+        self.connection.readable().await
+    }
+
+    /// Reads what has arrived, without waiting. The first call starts receiving.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` if nothing has arrived; that of the connection, once.
+    pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
+        self.connection.try_read(buf)
+    }
+
+    /// Sends a copy of some of `bytes`, at most 64 KiB; returns how many left for the socket's buffer.
+    ///
+    /// # Errors
+    ///
+    /// `BrokenPipe` or `ConnectionReset` if the peer is gone; that of an earlier write whose future was dropped;
+    /// `ResourceBusy` if another task writes.
+    pub async fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.connection.write(bytes).await
+    }
+
+    /// Sends a copy of all of `bytes`.
+    ///
+    /// # Errors
+    ///
+    /// As for [`write`](Self::write). How much was sent then is not known.
+    pub async fn write_all(&self, bytes: &[u8]) -> io::Result<()> {
+        self.connection.write_all(bytes).await
+    }
+
+    /// Sends from a buffer that is lent to the operation; may send a part of it.
+    ///
+    /// # Errors
+    ///
+    /// As for [`write`](Self::write), with the buffer.
+    pub async fn send<B: IoBuf>(&self, buf: B) -> BufResult<usize, B> {
+        self.connection.send(buf, false).await
+    }
+
+    /// Sends all of a buffer that is lent to the operation, and gives it back.
+    ///
+    /// # Errors
+    ///
+    /// As for [`write`](Self::write), with the buffer. How much was sent then is not known.
+    pub async fn send_all<B: IoBuf>(&self, buf: B) -> Result<B, BufError<B>> {
+        self.connection.send_all(buf).await
+    }
+
+    /// Sends all of several buffers, in one operation if the socket takes them, and gives them back.
+    ///
+    /// # Errors
+    ///
+    /// As for [`send_all`](Self::send_all).
+    pub async fn send_all_vectored<B: IoBuf>(
+        &self,
+        bufs: Vec<B>,
+    ) -> Result<Vec<B>, BufError<Vec<B>>> {
+        self.connection.send_all_vectored(bufs).await
+    }
+
+    /// Sends what the socket's buffer takes at once, by a system call of its own.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` if it takes nothing, or if a send is under way.
+    pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.connection.try_write(bytes)
+    }
+
+    /// Waits until no send is under way.
+    ///
+    /// # Errors
+    ///
+    /// That of a write whose future was dropped; `ResourceBusy` if another task writes.
+    pub async fn writable(&self) -> io::Result<()> {
+        self.connection.outbox.idle().await
+    }
+
+    /// Ends the outgoing direction: the peer reads to the end of what was sent. Waits for a dropped write first.
+    ///
+    /// # Errors
+    ///
+    /// That of a write whose future was dropped; `NotConnected` if the connection is gone.
+    pub async fn shutdown(&self) -> io::Result<()> {
+        self.connection.shutdown().await
+    }
+
+    /// Ends the connection at once: the peer sees a reset, and what was not sent is lost.
+    pub fn abort(self) {
+        self.connection.reset();
+    }
+
+    /// Splits the stream into halves that can go to different tasks.
+    pub fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
+        split::halves(self.connection)
+    }
+
+    /// The peer's address. A system call.
+    ///
+    /// # Errors
+    ///
+    /// `NotConnected` if the peer is gone.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        sockaddr::to_std(&self.options().peer_addr()?)
+    }
+
+    /// Our own address. A system call.
+    ///
+    /// # Errors
+    ///
+    /// As `getsockname(2)`.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        sockaddr::to_std(&self.options().local_addr()?)
+    }
+
+    /// Whether small segments are sent at once (`TCP_NODELAY`).
+    ///
+    /// # Errors
+    ///
+    /// As `getsockopt(2)`.
+    pub fn nodelay(&self) -> io::Result<bool> {
+        self.options().tcp_nodelay()
+    }
+
+    /// Sends small segments at once instead of gathering them.
+    ///
+    /// # Errors
+    ///
+    /// As `setsockopt(2)`.
+    pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
+        self.options().set_tcp_nodelay(nodelay)
+    }
+
+    /// Probes an idle peer after this time; `None` turns the probes off.
+    ///
+    /// # Errors
+    ///
+    /// As `setsockopt(2)`.
+    pub fn set_keepalive(&self, idle: Option<Duration>) -> io::Result<()> {
+        set_keepalive(&self.options(), idle)
+    }
+
+    /// How long `close(2)` goes on sending; zero means a reset. See [`abort`](Self::abort) for the usual use.
+    ///
+    /// # Errors
+    ///
+    /// As `getsockopt(2)`.
+    pub fn linger(&self) -> io::Result<Option<Duration>> {
+        self.options().linger()
+    }
+
+    /// Sets `SO_LINGER`.
+    ///
+    /// # Errors
+    ///
+    /// As `setsockopt(2)`.
+    pub fn set_linger(&self, linger: Option<Duration>) -> io::Result<()> {
+        self.options().set_linger(linger)
+    }
+
+    fn options(&self) -> SockRef<'_> {
+        SockRef::from(&*self.connection.socket)
+    }
+}
+
+pub(super) fn set_keepalive(socket: &SockRef<'_>, idle: Option<Duration>) -> io::Result<()> {
+    match idle {
+        None => socket.set_keepalive(false),
+        Some(idle) => socket.set_tcp_keepalive(&socket2::TcpKeepalive::new().with_time(idle)),
+    }
+}
+
+impl AsFd for TcpStream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.connection.socket.as_fd()
+    }
+}
+
+impl AsRawFd for TcpStream {
+    fn as_raw_fd(&self) -> RawFd {
+        self.connection.socket.as_raw_fd()
+    }
+}

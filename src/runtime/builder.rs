@@ -1,0 +1,213 @@
+//! The settings of a runtime: every bound of the core, with its default and its reason.
+
+use std::io;
+use std::time::Duration;
+
+use super::Runtime;
+use super::worker::{LeakHook, Worker};
+use crate::buf::PoolOptions;
+use crate::driver::{Driver, Leaked, Limits};
+use crate::executor::Executor;
+use crate::sys::eventfd::Bell;
+use crate::sys::plain;
+use crate::sys::setup::{Feature, Features, RingOptions};
+use crate::time::timers::Timers;
+
+/// The settings of a [`Runtime`].
+///
+/// ```
+/// use std::time::Duration;
+///
+/// let runtime = annulus::Runtime::builder()
+///     .ring_entries(128, 1024)
+///     .linger(Duration::from_secs(2))
+///     .build()?;
+/// # drop(runtime);
+/// # Ok::<_, std::io::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Builder {
+    ring: RingOptions,
+    pool: PoolOptions,
+    limits: Limits,
+    tick_budget: u32,
+    shutdown_deadline: Duration,
+    on_leak: Option<LeakHook>,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Builder {
+    /// The defaults, which each setting names.
+    pub fn new() -> Self {
+        Self {
+            ring: RingOptions {
+                submission_entries: 256,
+                completion_entries: 2048,
+                kernel_workers_max: [16, 16],
+                features: Features::all(),
+            },
+            pool: PoolOptions {
+                small_size: 4096,
+                small_count: 256,
+                large_size: 65536,
+                large_count: 64,
+                stream_share: 16,
+            },
+            limits: Limits {
+                undelivered_max: 256 * 1024,
+                untaken_max: 256,
+                linger: Duration::from_secs(5),
+                lingering_max: 1024,
+            },
+            tick_budget: 64,
+            shutdown_deadline: Duration::from_secs(5),
+            on_leak: None,
+        }
+    }
+
+    /// Entries of the submission and of the completion queue: 256 and 2048 by default.
+    ///
+    /// More may be submitted than fits; it goes in several calls. The completion queue should hold at least four
+    /// times the submissions, because a receive or accept that outruns it has to be armed anew. Both are charged to
+    /// the user's `RLIMIT_MEMLOCK`: 64 bytes a submission, 16 a completion. Rounded up to a power of two by the
+    /// kernel.
+    #[must_use]
+    pub fn ring_entries(mut self, submission: u32, completion: u32) -> Self {
+        self.ring.submission_entries = submission;
+        self.ring.completion_entries = completion;
+        self
+    }
+
+    /// The most kernel threads for operations that block: on files (16 by default), and on everything else (16).
+    #[must_use]
+    pub fn kernel_workers(mut self, files: u32, others: u32) -> Self {
+        self.ring.kernel_workers_max = [files, others];
+        self
+    }
+
+    /// Small receive buffers: bytes of each and their count, 4096 and 256 by default. Streams start with them.
+    ///
+    /// # Panics
+    ///
+    /// If the count is not a power of two up to 32768, or the size is zero.
+    #[must_use]
+    pub fn small_buffers(mut self, size: u32, count: u16) -> Self {
+        check_buffers(size, count);
+        self.pool.small_size = size;
+        self.pool.small_count = count;
+        self
+    }
+
+    /// Large receive buffers: bytes of each and their count, 65536 and 64 by default. A stream whose messages fill
+    /// small ones gets them. Memory is taken up only as it is first used.
+    ///
+    /// # Panics
+    ///
+    /// As for [`small_buffers`](Self::small_buffers).
+    #[must_use]
+    pub fn large_buffers(mut self, size: u32, count: u16) -> Self {
+        check_buffers(size, count);
+        self.pool.large_size = size;
+        self.pool.large_count = count;
+        self
+    }
+
+    /// Buffers that one stream may hold, in its chunks: 16 by default. What it receives beyond that is copied to
+    /// the heap, as for every stream when less than a quarter of the buffers is left.
+    #[must_use]
+    pub fn stream_share(mut self, buffers: u32) -> Self {
+        self.pool.stream_share = buffers;
+        self
+    }
+
+    /// Bytes of one stream that may wait untaken, 256 KiB by default. Then its receive is paused, and the peer sees
+    /// a full window. What the kernel had already delivered comes on top.
+    #[must_use]
+    pub fn undelivered_max(mut self, bytes: usize) -> Self {
+        self.limits.undelivered_max = bytes;
+        self
+    }
+
+    /// Connections of one listener that may wait untaken, 256 by default. The others wait in the kernel's backlog.
+    #[must_use]
+    pub fn untaken_max(mut self, connections: usize) -> Self {
+        self.limits.untaken_max = connections;
+        self
+    }
+
+    /// How long a stream that was dropped while sending may go on, 5 seconds by default. Then it is reset.
+    #[must_use]
+    pub fn linger(mut self, time: Duration) -> Self {
+        self.limits.linger = time;
+        self
+    }
+
+    /// How many dropped streams may go on sending at once, 1024 by default. One more is reset at once.
+    #[must_use]
+    pub fn lingering_max(mut self, streams: usize) -> Self {
+        self.limits.lingering_max = streams;
+        self
+    }
+
+    /// Tasks that are polled before the loop looks at the kernel again, 64 by default.
+    ///
+    /// # Panics
+    ///
+    /// If it is zero.
+    #[must_use]
+    pub fn tick_budget(mut self, polls: u32) -> Self {
+        assert!(polls > 0, "a tick must poll at least one task");
+        self.tick_budget = polls;
+        self
+    }
+
+    /// How long dropping the runtime may wait for the kernel, 5 seconds by default.
+    #[must_use]
+    pub fn shutdown_deadline(mut self, time: Duration) -> Self {
+        self.shutdown_deadline = time;
+        self
+    }
+
+    /// What to do when dropping the runtime had to leak memory. Nothing by default.
+    #[must_use]
+    pub fn on_leak(mut self, hook: impl Fn(&Leaked) + 'static) -> Self {
+        self.on_leak = Some(LeakHook(Box::new(hook)));
+        self
+    }
+
+    /// Does without a kernel feature, as on a kernel that lacks it.
+    #[must_use]
+    pub fn disable(mut self, feature: Feature) -> Self {
+        self.ring.features.disable(feature);
+        self
+    }
+
+    /// Makes the runtime, for this thread.
+    ///
+    /// # Errors
+    ///
+    /// Why this machine gives no ring, with the cure: io_uring off or filtered (`PermissionDenied`), no io_uring in
+    /// the kernel or one older than 6.1 (`Unsupported`), too little lockable memory (`OutOfMemory`), no descriptor
+    /// left.
+    pub fn build(self) -> io::Result<Runtime> {
+        let driver = Driver::new(&self.ring, self.pool, self.limits)?;
+        let bell = Bell::new()?;
+        let executor = Executor::new(bell.waker(), self.tick_budget);
+        let timers = Timers::new(plain::monotonic_ns());
+        let (deadline, on_leak) = (self.shutdown_deadline, self.on_leak);
+        Ok(Runtime { worker: Worker::new(driver, executor, timers, bell, deadline, on_leak) })
+    }
+}
+
+fn check_buffers(size: u32, count: u16) {
+    assert!(size > 0, "a receive buffer has at least one byte");
+    assert!(
+        count.is_power_of_two() && count <= 1 << 15,
+        "the count of receive buffers is a power of two, at most 32768"
+    );
+}

@@ -1,0 +1,25 @@
+//! Making a runtime the current one of its thread: each layer's own `current`, installed together.
+
+use std::rc::Rc;
+
+use crate::driver::{self, Driver};
+use crate::executor::{self, Executor};
+use crate::time::timers::{self, Timers};
+
+/// While it lives, constructors of futures find this runtime. Leaving restores what was current before.
+#[derive(Debug)]
+pub(super) struct Entered {
+    _time: timers::EnterGuard,
+    _executor: executor::EnterGuard,
+    _driver: driver::current::EnterGuard,
+}
+
+impl Entered {
+    pub(super) fn new(driver: &Rc<Driver>, executor: &Rc<Executor>, timers: &Rc<Timers>) -> Self {
+        Self {
+            _time: timers.enter(),
+            _executor: executor.enter(),
+            _driver: driver::current::enter(driver),
+        }
+    }
+}

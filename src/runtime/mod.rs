@@ -1,0 +1,145 @@
+//! One core: a ring, an executor and a wheel, and the loop that holds them.
+//!
+//! `builder` sets the limits, `worker` is the loop, `enter` makes a runtime the current one, `metrics` counts.
+
+mod builder;
+mod enter;
+mod metrics;
+mod worker;
+
+use std::future::Future;
+use std::io;
+use std::pin::pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+pub use builder::Builder;
+pub use metrics::Metrics;
+use worker::Worker;
+
+pub use crate::driver::Leaked;
+use crate::executor;
+pub use crate::sys::setup::Feature;
+
+/// Runs a future on this thread, on a runtime of its own, until it is done.
+///
+/// When the future is done, the tasks it spawned are dropped and the runtime shuts down in order. An error that
+/// keeps the runtime from starting or running is returned like one of the future's own.
+///
+/// ```
+/// let sum = annulus::run(async {
+///     let task = annulus::spawn(async { 20 });
+///     Ok::<_, std::io::Error>(task.await? + 22)
+/// })?;
+/// assert_eq!(sum, 42);
+/// # Ok::<_, std::io::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// What the future returns, or why there is no io_uring here (the text names the cause and the cure), or that this
+/// thread runs a runtime already.
+///
+/// # Panics
+///
+/// If the future panics; after an orderly shutdown.
+pub fn run<T, E: From<io::Error>>(future: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+    let runtime = Builder::new().build()?;
+    runtime.worker.check_not_nested()?;
+    runtime.worker.block_on(future)?
+}
+
+/// A core's ring, tasks and timers. It stays on the thread that made it.
+///
+/// ```
+/// let runtime = annulus::Runtime::new()?;
+/// let answer = runtime.block_on(async { 42 });
+/// assert_eq!(answer, 42);
+/// # Ok::<_, std::io::Error>(())
+/// ```
+///
+/// Dropping it shuts down as [`shutdown`](Runtime::shutdown) does, with the builder's deadline; what that would
+/// return goes to the builder's hook.
+///
+/// ```compile_fail
+/// fn send<T: Send>() {}
+/// send::<annulus::Runtime>();
+/// ```
+#[derive(Debug)]
+pub struct Runtime {
+    worker: Worker,
+}
+
+impl Runtime {
+    /// A runtime with the defaults of [`Builder`].
+    ///
+    /// # Errors
+    ///
+    /// As for [`Builder::build`].
+    pub fn new() -> io::Result<Self> {
+        Builder::new().build()
+    }
+
+    /// The settings of a runtime.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    /// Runs a future on this thread until it is done; spawned tasks run meanwhile and stay when it is.
+    ///
+    /// # Panics
+    ///
+    /// If the future panics, if this thread runs a runtime already, or if the ring fails for good, which it does
+    /// only if its descriptor is closed behind our back.
+    pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        let result = self.worker.check_not_nested().and_then(|()| self.worker.block_on(future));
+        match result {
+            Ok(output) => output,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// Drops every task, cancels what is in the kernel and waits until the kernel is done, at most for `deadline`.
+    ///
+    /// # Errors
+    ///
+    /// [`Leaked`] if an operation could not be ended in time. Its memory is then never freed, because the kernel
+    /// may still write to it.
+    pub fn shutdown(self, deadline: Duration) -> Result<(), Leaked> {
+        self.worker.shutdown(deadline)
+    }
+
+    /// What the runtime counts.
+    pub fn metrics(&self) -> Metrics {
+        self.worker.metrics()
+    }
+}
+
+/// What the current runtime counts.
+///
+/// # Panics
+///
+/// Outside a runtime.
+pub fn metrics() -> Metrics {
+    metrics::current()
+}
+
+impl Worker {
+    /// Polls the future whenever it was woken, and turns the loop meanwhile.
+    fn block_on<F: Future>(&self, future: F) -> io::Result<F::Output> {
+        let _entered = self.enter();
+        let root = self.executor().root();
+        let waker = root.waker().clone();
+        let mut future = pin!(future);
+        loop {
+            if root.take_woken(self.executor()) {
+                executor::budget::reset();
+                if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker))
+                {
+                    return Ok(output);
+                }
+            }
+            self.turn()?;
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! The loop: the only file that holds the I/O column and the scheduling column at once.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::task::Waker;
+use std::time::Duration;
+
+use super::enter::Entered;
+use super::metrics::Metrics;
+use crate::driver::{Driver, Key, Leaked};
+use crate::executor::Executor;
+use crate::op::bell::Listen;
+use crate::op::timeout::{Rearm, Timeout};
+use crate::sys::eventfd::Bell;
+use crate::time::timers::Timers;
+
+/// A core: what runs, what is in the kernel, what is due.
+#[derive(Debug)]
+pub(super) struct Worker {
+    driver: Rc<Driver>,
+    executor: Rc<Executor>,
+    timers: Rc<Timers>,
+    bell: Bell,
+    bell_armed: Rc<Cell<bool>>,
+    alarm: Alarm,
+    /// Wakers of timers that are due; kept for its memory.
+    expired: RefCell<Vec<Waker>>,
+    shutdown_deadline: Duration,
+    on_leak: Option<LeakHook>,
+}
+
+/// What to do with the report of a shutdown that nobody waits for.
+pub(super) struct LeakHook(pub(super) Box<dyn Fn(&Leaked)>);
+
+impl std::fmt::Debug for LeakHook {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("LeakHook")
+    }
+}
+
+/// The one timer in the kernel, for the earliest deadline of the wheel.
+#[derive(Debug)]
+struct Alarm {
+    key: Cell<Option<Key>>,
+    deadline_ns: Cell<u64>,
+    /// Cleared when it fires.
+    armed: Rc<Cell<bool>>,
+}
+
+impl Worker {
+    pub(super) fn new(
+        driver: Rc<Driver>,
+        executor: Rc<Executor>,
+        timers: Rc<Timers>,
+        bell: Bell,
+        shutdown_deadline: Duration,
+        on_leak: Option<LeakHook>,
+    ) -> Self {
+        let alarm = Alarm { key: Cell::new(None), deadline_ns: Cell::new(0), armed: Rc::default() };
+        Self {
+            driver,
+            executor,
+            timers,
+            bell,
+            bell_armed: Rc::default(),
+            alarm,
+            expired: RefCell::default(),
+            shutdown_deadline,
+            on_leak,
+        }
+    }
+
+    pub(super) fn executor(&self) -> &Rc<Executor> {
+        &self.executor
+    }
+
+    /// Makes this runtime the current one of the thread.
+    pub(super) fn enter(&self) -> Entered {
+        Entered::new(&self.driver, &self.executor, &self.timers)
+    }
+
+    /// One turn of the loop. At most one system call, none if there is nothing to ask the kernel.
+    pub(super) fn turn(&self) -> io::Result<()> {
+        // Run what was ready at the start of the batch; what it wakes runs in the next one.
+        self.executor.run_batch();
+        // Take wakes that other threads sent.
+        self.executor.take_inbox();
+        // Wake what is due.
+        self.fire_timers();
+        // Submit everything that was pushed; sleep in the same call if nothing is ready.
+        self.flush_or_sleep()?;
+        // Take what the kernel finished, and only then, with nothing borrowed, wake.
+        self.driver.reap();
+        self.driver.act();
+        Ok(())
+    }
+
+    fn flush_or_sleep(&self) -> io::Result<()> {
+        if self.executor.has_ready() || self.driver.has_completions() {
+            return if self.driver.needs_enter() { self.driver.enter(0, None) } else { Ok(()) };
+        }
+        if self.timers.is_paused() && self.timers.auto_advance() {
+            return Ok(());
+        }
+        self.arm_bell();
+        self.arm_alarm();
+        if !self.executor.begin_sleep() {
+            return Ok(());
+        }
+        let result = self.driver.enter(1, None);
+        self.executor.end_sleep();
+        result
+    }
+
+    fn fire_timers(&self) {
+        let mut expired = self.expired.take();
+        self.timers.expire(&mut expired);
+        let mut wakers = expired.drain(..);
+        while wakers.len() > 0 {
+            // A waker that panics loses nobody else's wake-up.
+            let _ = catch_unwind(AssertUnwindSafe(|| wakers.by_ref().for_each(Waker::wake)));
+        }
+        drop(wakers);
+        self.expired.replace(expired);
+    }
+
+    /// Keeps a read of the bell in the ring, so that a ring from another thread ends a sleep.
+    fn arm_bell(&self) {
+        if !self.bell_armed.get() {
+            let armed = Rc::clone(&self.bell_armed);
+            let _ = self.driver.stand(Listen { bell: self.bell.clone(), armed, count: [0; 8] });
+        }
+    }
+
+    /// Sees to it that the kernel's timer fires no later than the wheel's earliest deadline. A timer that is armed
+    /// for an earlier time stays: it costs one wake-up.
+    fn arm_alarm(&self) {
+        if self.timers.is_paused() {
+            return;
+        }
+        let Some(deadline_ns) = self.timers.next_deadline_ns() else {
+            return;
+        };
+        let deadline_ns = self.timers.monotonic_deadline_ns(deadline_ns);
+        let armed = self.alarm.armed.get();
+        if armed && self.alarm.deadline_ns.get() <= deadline_ns {
+            return;
+        }
+        match self.alarm.key.get().filter(|_| armed) {
+            Some(key) => drop(self.driver.stand(Rearm::new(key, deadline_ns))),
+            None => {
+                let timeout = Timeout::new(deadline_ns, Rc::clone(&self.alarm.armed));
+                self.alarm.key.set(self.driver.stand(timeout).ok());
+            }
+        }
+        self.alarm.deadline_ns.set(deadline_ns);
+    }
+
+    /// A runtime cannot run inside another one's loop, which would not turn meanwhile.
+    pub(super) fn check_not_nested(&self) -> io::Result<()> {
+        if crate::driver::current::get().is_none() {
+            return Ok(());
+        }
+        Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            "this thread is already inside an annulus runtime, whose tasks would wait for this one: \
+             await the future there, or start the second runtime on a thread of its own",
+        ))
+    }
+
+    pub(super) fn metrics(&self) -> Metrics {
+        Metrics::read(&self.driver, &self.executor, &self.timers)
+    }
+
+    /// Ends the core. The order of the list is the order of the steps.
+    pub(super) fn shutdown(&self, deadline: Duration) -> Result<(), Leaked> {
+        let _entered = self.enter();
+        // 1. No new task; every task is dropped here, on its own thread, with the runtime entered.
+        self.executor.shutdown();
+        // 2. Timers that are held outside of tasks fire no more.
+        self.timers.close();
+        // 3. No new operation; all are cancelled and their completions counted in; then the ring goes.
+        self.driver.close(deadline)
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        if !self.driver.is_open() {
+            return;
+        }
+        if let Err(leaked) = self.shutdown(self.shutdown_deadline)
+            && let Some(LeakHook(hook)) = &self.on_leak
+        {
+            hook(&leaked);
+        }
+    }
+}

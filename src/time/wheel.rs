@@ -1,0 +1,406 @@
+//! A hierarchical timing wheel: payloads ordered by deadline, with insert and remove in constant time.
+//!
+//! Most timers are timeouts that are cancelled, so a heap's O(log n) and its reordering are paid for nothing. The
+//! wheel is scheme 7 of Varghese & Lauck, "Hashed and Hierarchical Timing Wheels" (SOSP 1987): nine levels of 64 slots,
+//! where a slot of level 0 spans one tick of 2^14 ns (16.384 us) and a slot of the next level 64 times as much, so
+//! that every `u64` of nanoseconds has its slot.
+//!
+//! An entry stands at the level of the highest base-64 digit in which its tick differs from that of `now`, in the
+//! slot of that digit. Hence the three facts all else rests on: an entry's slot follows from its deadline and `now`
+//! alone; all of a level's entries come before all of the next level's; within a level, slots come in order. When
+//! `now` enters a slot of an upper level its entries move down ("cascade"), in list order, so entries of one tick stay
+//! first-in, first-out.
+//!
+//! It is pure: no clock, no waker is called, and a payload is dropped only with the wheel itself.
+
+use std::fmt;
+
+use super::entries::{Entries, Key, NIL};
+
+const TICK_BITS: u32 = 14;
+const SLOT_BITS: u32 = 6;
+const SLOTS: usize = 1 << SLOT_BITS;
+const LEVELS: usize = (u64::BITS - TICK_BITS).div_ceil(SLOT_BITS) as usize;
+
+/// The length of a tick in nanoseconds: how far apart two deadlines are sure to be told apart in order.
+pub(super) const TICK_NS: u64 = 1 << TICK_BITS;
+
+/// A list of entries whose ticks agree from its level's digit up.
+#[derive(Clone, Copy)]
+struct Slot {
+    head: u32,
+    tail: u32,
+    /// No entry of the slot is due before this. Exact until its earliest entry is removed.
+    earliest_ns: u64,
+}
+
+impl Slot {
+    const EMPTY: Self = Self { head: NIL, tail: NIL, earliest_ns: u64::MAX };
+}
+
+/// See the file's head.
+pub(super) struct Wheel<T> {
+    /// The latest time `advance` was told, and the origin of all slots.
+    now_ns: u64,
+    /// For each level, the bits of its slots that are not empty.
+    occupied: [u64; LEVELS],
+    slots: Box<[[Slot; SLOTS]; LEVELS]>,
+    entries: Entries<T>,
+}
+
+impl<T> Wheel<T> {
+    /// An empty wheel at time 0.
+    pub(super) fn new() -> Self {
+        Self {
+            now_ns: 0,
+            occupied: [0; LEVELS],
+            slots: Box::new([[Slot::EMPTY; SLOTS]; LEVELS]),
+            entries: Entries::new(),
+        }
+    }
+
+    /// Keeps `payload` until `deadline_ns`; one that is past is due at the next `advance`. O(1).
+    pub(super) fn insert(&mut self, deadline_ns: u64, payload: T) -> Key {
+        let key = self.entries.insert(deadline_ns.max(self.now_ns), payload);
+        self.link(key.index());
+        key
+    }
+
+    /// Takes a payload out before its deadline; `None` if it is out already. O(1).
+    pub(super) fn remove(&mut self, key: Key) -> Option<T> {
+        let index = self.entries.find(key)?;
+        self.unlink(index);
+        Some(self.entries.remove(index))
+    }
+
+    /// The payload, while it is in the wheel.
+    pub(super) fn get_mut(&mut self, key: Key) -> Option<&mut T> {
+        let index = self.entries.find(key)?;
+        Some(self.entries.payload_mut(index))
+    }
+
+    /// Moves every payload due at `now_ns` to the end of `due`, none that is due later.
+    ///
+    /// They come in the order of their ticks, and as they were inserted within one. A `now_ns` before an earlier one
+    /// counts as that one. Costs O(payloads moved + entries cascaded); an entry cascades at most eight times
+    /// in its life, most never.
+    pub(super) fn advance(&mut self, now_ns: u64, due: &mut Vec<T>) {
+        let now_ns = now_ns.max(self.now_ns);
+        while let Some((level, slot)) = self.first_occupied() {
+            let earliest_ns = self.slots[level][slot].earliest_ns;
+            let reached = if level == 0 { earliest_ns } else { self.start_ns(level, slot) };
+            if reached > now_ns {
+                break;
+            }
+            // Up to its earliest entry there is nothing to stop at: going there at once saves the levels between.
+            self.now_ns = self.now_ns.max(earliest_ns.min(now_ns));
+            self.empty(level, slot, now_ns, due);
+        }
+        self.now_ns = now_ns;
+    }
+
+    /// A time not after the earliest deadline, and that deadline itself unless a still earlier one was
+    /// removed from the same slot: then `advance` there finds nothing and the next answer is exact.
+    pub(super) fn next_deadline_ns(&self) -> Option<u64> {
+        self.first_occupied().map(|(level, slot)| self.slots[level][slot].earliest_ns)
+    }
+
+    /// The latest time `advance` was told: whatever is due by then would be so at the next one.
+    pub(super) fn now_ns(&self) -> u64 {
+        self.now_ns
+    }
+
+    /// The number of payloads in the wheel.
+    pub(super) fn live(&self) -> usize {
+        self.entries.live()
+    }
+
+    /// Takes each entry of a slot out of it, and into `due` or to where it now belongs.
+    fn empty(&mut self, level: usize, slot: usize, now_ns: u64, due: &mut Vec<T>) {
+        let mut index = self.slots[level][slot].head;
+        self.slots[level][slot] = Slot::EMPTY;
+        self.occupied[level] &= !(1 << slot);
+        while index != NIL {
+            let entry = &self.entries[index];
+            let next = entry.next;
+            // Only level 0 is in the order of deadlines.
+            if level == 0 && entry.deadline_ns <= now_ns {
+                due.push(self.entries.remove(index));
+            } else {
+                self.link(index);
+            }
+            index = next;
+        }
+    }
+
+    /// Appends an entry to the list of its slot.
+    fn link(&mut self, index: u32) {
+        let deadline_ns = self.entries[index].deadline_ns;
+        let (level, slot) = self.place(deadline_ns);
+        let list = &mut self.slots[level][slot];
+        list.earliest_ns = list.earliest_ns.min(deadline_ns);
+        let tail = std::mem::replace(&mut list.tail, index);
+        if tail == NIL {
+            list.head = index;
+            self.occupied[level] |= 1 << slot;
+        } else {
+            self.entries[tail].next = index;
+        }
+        let entry = &mut self.entries[index];
+        entry.prev = tail;
+        entry.next = NIL;
+    }
+
+    fn unlink(&mut self, index: u32) {
+        let entry = &self.entries[index];
+        let (prev, next, deadline_ns) = (entry.prev, entry.next, entry.deadline_ns);
+        let (level, slot) = self.place(deadline_ns);
+        let list = &mut self.slots[level][slot];
+        match (prev, next) {
+            (NIL, NIL) => {
+                *list = Slot::EMPTY;
+                self.occupied[level] &= !(1 << slot);
+            }
+            (NIL, _) => list.head = next,
+            (_, NIL) => list.tail = prev,
+            _ => {}
+        }
+        if prev != NIL {
+            self.entries[prev].next = next;
+        }
+        if next != NIL {
+            self.entries[next].prev = prev;
+        }
+    }
+
+    /// The level and slot of a deadline that is not before `now`.
+    fn place(&self, deadline_ns: u64) -> (usize, usize) {
+        let tick = deadline_ns >> TICK_BITS;
+        let differing = tick ^ (self.now_ns >> TICK_BITS);
+        let level = (differing | 1).ilog2() / SLOT_BITS;
+        let slot = (tick >> (level * SLOT_BITS)) as usize % SLOTS;
+        (level as usize, slot)
+    }
+
+    /// The first nanosecond of a slot in the present turn of its level.
+    fn start_ns(&self, level: usize, slot: usize) -> u64 {
+        let shift = TICK_BITS + SLOT_BITS * level as u32;
+        // `<< SLOT_BITS` apart from `shift`: at the top level the sum would be 68.
+        let turn = self.now_ns >> shift >> SLOT_BITS << SLOT_BITS;
+        (turn | slot as u64) << shift
+    }
+
+    /// The slot that holds the earliest deadline.
+    fn first_occupied(&self) -> Option<(usize, usize)> {
+        let level = self.occupied.iter().position(|slots| *slots != 0)?;
+        Some((level, self.occupied[level].trailing_zeros() as usize))
+    }
+}
+
+impl<T> fmt::Debug for Wheel<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wheel")
+            .field("now_ns", &self.now_ns)
+            .field("next_deadline_ns", &self.next_deadline_ns())
+            .field("live", &self.live())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    /// What the wheel must do, said in the fewest words: a map ordered by tick, then by insertion.
+    #[derive(Default)]
+    struct Model {
+        now_ns: u64,
+        entries: BTreeMap<(u64, u64), u64>,
+    }
+
+    impl Model {
+        fn insert(&mut self, deadline_ns: u64, id: u64) {
+            let deadline_ns = deadline_ns.max(self.now_ns);
+            self.entries.insert((deadline_ns / TICK_NS, id), deadline_ns);
+        }
+
+        fn remove(&mut self, id: u64) -> Option<u64> {
+            let key = *self.entries.keys().find(|(_, other)| *other == id)?;
+            self.entries.remove(&key).map(|_| id)
+        }
+
+        fn advance(&mut self, now_ns: u64) -> Vec<u64> {
+            self.now_ns = self.now_ns.max(now_ns);
+            let due = self.entries.extract_if(.., |_, deadline_ns| *deadline_ns <= self.now_ns);
+            due.map(|((_, id), _)| id).collect()
+        }
+
+        fn next_deadline_ns(&self) -> Option<u64> {
+            self.entries.values().min().copied()
+        }
+    }
+
+    struct XorShift(u64);
+
+    impl XorShift {
+        fn next(&mut self) -> u64 {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            self.0
+        }
+
+        /// Small numbers as likely as large ones, so that every level is met.
+        fn magnitude(&mut self, bits: u64) -> u64 {
+            let shift = 64 - bits + self.next() % bits;
+            self.next() >> shift
+        }
+    }
+
+    fn advance<T>(wheel: &mut Wheel<T>, now_ns: u64) -> Vec<T> {
+        let mut due = Vec::new();
+        wheel.advance(now_ns, &mut due);
+        due
+    }
+
+    /// A schedule of inserts, removals and advances, the same on the wheel and on the model.
+    fn compare_with_model(seed: u64, steps: u64, advance_bits: u64) {
+        let mut random = XorShift(seed);
+        let mut wheel = Wheel::new();
+        let mut model = Model::default();
+        let mut keys = Vec::new();
+        let mut removals = 0;
+        for id in 0..steps {
+            let context = format!("seed {seed:#x}, step {id}");
+            match random.next() % 8 {
+                0..4 => {
+                    let ahead_ns = random.magnitude(64);
+                    let deadline_ns = match random.next() % 8 {
+                        0 => ahead_ns,
+                        _ => model.now_ns.saturating_add(ahead_ns),
+                    };
+                    keys.push((id, wheel.insert(deadline_ns, id)));
+                    model.insert(deadline_ns, id);
+                }
+                4..6 if !keys.is_empty() => {
+                    let (id, key) = keys[random.next() as usize % keys.len()];
+                    removals += 1;
+                    assert_eq!(wheel.remove(key), model.remove(id), "{context}");
+                }
+                6 => {
+                    let now_ns = model.now_ns.saturating_add(random.magnitude(advance_bits));
+                    assert_eq!(advance(&mut wheel, now_ns), model.advance(now_ns), "{context}");
+                }
+                _ => {
+                    let Some(hint_ns) = wheel.next_deadline_ns() else {
+                        assert_eq!(model.next_deadline_ns(), None, "{context}");
+                        continue;
+                    };
+                    assert!(hint_ns <= model.next_deadline_ns().unwrap(), "{context}");
+                    if removals == 0 {
+                        assert_eq!(Some(hint_ns), model.next_deadline_ns(), "{context}");
+                    }
+                    assert_eq!(advance(&mut wheel, hint_ns), model.advance(hint_ns), "{context}");
+                }
+            }
+            assert_eq!(wheel.live(), model.entries.len(), "{context}");
+        }
+        assert_eq!(advance(&mut wheel, u64::MAX), model.advance(u64::MAX), "seed {seed:#x}");
+        assert_eq!((wheel.live(), wheel.occupied), (0, [0; LEVELS]));
+    }
+
+    #[test]
+    fn it_does_what_the_model_does() {
+        for seed in 1..=40_u64 {
+            let seed = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            compare_with_model(seed, 1000, 16 + seed % 48);
+        }
+    }
+
+    #[test]
+    fn each_side_of_every_level_boundary_fires_on_time() {
+        for bit in 0..u64::BITS {
+            for deadline_ns in [(1 << bit) - 1, 1 << bit, (1 << bit) + 1] {
+                for now_ns in [0, 1, TICK_NS, deadline_ns / 2] {
+                    let mut wheel = Wheel::new();
+                    assert!(advance(&mut wheel, now_ns).is_empty());
+                    wheel.insert(deadline_ns, ());
+                    assert_eq!(wheel.next_deadline_ns(), Some(deadline_ns.max(now_ns)));
+                    if deadline_ns > now_ns {
+                        assert!(advance(&mut wheel, deadline_ns - 1).is_empty());
+                    }
+                    assert_eq!(advance(&mut wheel, deadline_ns.max(now_ns)), [()]);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_far_timer_costs_one_stop() {
+        for bit in 0..u64::BITS {
+            let mut wheel = Wheel::new();
+            wheel.insert(1 << bit, ());
+            let next_ns = wheel.next_deadline_ns().unwrap();
+            assert_eq!(advance(&mut wheel, next_ns), [()]);
+        }
+    }
+
+    #[test]
+    fn zero_past_and_present_fire_at_the_next_advance() {
+        let mut wheel = Wheel::new();
+        wheel.insert(0, "zero");
+        assert_eq!(advance(&mut wheel, 0), ["zero"]);
+        assert!(advance(&mut wheel, 1 << 40).is_empty());
+        wheel.insert(1 << 40, "present");
+        wheel.insert(7, "past");
+        assert_eq!(wheel.next_deadline_ns(), Some(1 << 40));
+        assert_eq!(advance(&mut wheel, 0), ["present", "past"]);
+    }
+
+    #[test]
+    fn the_last_nanosecond_is_a_deadline_like_any_other() {
+        let mut wheel = Wheel::new();
+        wheel.insert(u64::MAX, ());
+        assert!(advance(&mut wheel, u64::MAX - 1).is_empty());
+        assert_eq!(wheel.next_deadline_ns(), Some(u64::MAX));
+        assert_eq!(advance(&mut wheel, u64::MAX), [()]);
+        wheel.insert(u64::MAX, ());
+        assert_eq!(advance(&mut wheel, u64::MAX), [()]);
+    }
+
+    #[test]
+    fn one_tick_is_first_in_first_out_across_cascades() {
+        let tick_ns = 1_000_000 * TICK_NS;
+        let mut wheel = Wheel::new();
+        for (order, now_ns) in [0, tick_ns / 2, tick_ns - TICK_NS, tick_ns].iter().enumerate() {
+            assert!(advance(&mut wheel, *now_ns).is_empty());
+            wheel.insert(tick_ns + 9 - order as u64, order);
+        }
+        assert_eq!(advance(&mut wheel, tick_ns + TICK_NS), [0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn a_removed_deadline_is_stopped_at_once_at_most() {
+        let mut wheel = Wheel::new();
+        let early = wheel.insert(1 << 40, "early");
+        wheel.insert((1 << 40) + 99, "late");
+        assert_eq!(wheel.remove(early), Some("early"));
+        assert_eq!(wheel.remove(early), None);
+        assert_eq!(wheel.next_deadline_ns(), Some(1 << 40));
+        assert!(advance(&mut wheel, 1 << 40).is_empty());
+        assert_eq!(wheel.next_deadline_ns(), Some((1 << 40) + 99));
+    }
+
+    #[test]
+    fn a_million_timers_cancelled_give_their_memory_back() {
+        let mut wheel = Wheel::new();
+        let keys: Vec<_> = (0..1_000_000).map(|n| wheel.insert(n << 13, n)).collect();
+        assert_eq!(wheel.live(), 1_000_000);
+        for (n, key) in keys.iter().enumerate() {
+            assert_eq!(wheel.remove(*key), Some(n as u64));
+        }
+        assert_eq!((wheel.live(), wheel.next_deadline_ns()), (0, None));
+        assert_eq!(wheel.entries.capacity(), SLOTS);
+    }
+}
