@@ -33,6 +33,7 @@ const KNOWN: &[Known] = &[
     ("--window-ms", Some("N"), "length of a sample after a warm-up of half that (300)"),
     ("--max-s", Some("N"), "begin no further cell after so many seconds (3600)"),
     ("--seed", Some("N"), "of the order and the bootstrap (1)"),
+    ("--max-loss", Some("N"), "retake samples of which others took more percent of the time (12)"),
     ("--out", Some("FILE"), "append samples and summaries as JSON lines"),
     ("--quick", None, "a smoke test: one round of 30 ms; so is a start without any argument"),
     ("--instructions", None, "count user-space instructions per request under callgrind instead"),
@@ -100,6 +101,7 @@ fn plan(options: &Options) -> Result<Plan, String> {
         rounds: options.number("--rounds", rounds)? as usize,
         length: Length::Window { warmup_ns: window_ns / 2, window_ns },
         placement: Placement::choose()?,
+        max_loss_percent: options.number("--max-loss", if quick { 100 } else { 12 })? as f64,
         seed: options.number("--seed", 1)?,
     })
 }

@@ -4,9 +4,10 @@
 //! the next message. It uses the same bare ring as the hand-written server, so that the server, whichever it
 //! is, runs out of processor first.
 
-#![allow(unsafe_code, reason = "closes nothing itself, but hands buffers to the kernel")]
+#![allow(unsafe_code, reason = "reads memory that the kernel wrote")]
 
 mod connection;
+mod thread;
 mod window;
 
 use std::io;
@@ -21,6 +22,7 @@ use crate::support::cpu::monotonic_ns;
 use crate::uring::buffers::{Buffers, GROUP};
 use crate::uring::{Completion, Queues, Uring};
 use connection::{Connection, Messages};
+pub(crate) use thread::Thread;
 pub(crate) use window::{Length, Measured, Watched};
 use window::{Phase, Window};
 
@@ -88,7 +90,7 @@ pub(crate) fn run(
     };
     let stall = types::Timespec::new().sec(length.patience_s());
     client.queues.push(&opcode::Timeout::new(&stall).build().user_data(STALL))?;
-    let measured = client.measure(Window::new(length, watched, cell.connections));
+    let measured = client.measure(Window::new(length, watched, cell.connections)?);
     // Also after an error: the kernel holds pointers into this frame until every receive has ended.
     client.cancel()?;
     measured

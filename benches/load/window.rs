@@ -4,7 +4,8 @@ use std::io;
 
 use hdrhistogram::Histogram;
 
-use crate::support::cpu::{CpuClock, Steal, monotonic_ns};
+use super::Thread;
+use crate::support::cpu::{Steal, monotonic_ns, process_ns};
 
 /// How long to go on.
 #[derive(Clone, Copy, Debug)]
@@ -18,7 +19,7 @@ pub(crate) enum Length {
 /// Whose clocks to read.
 pub(crate) struct Watched {
     /// The server's thread; `None` when it is in another process.
-    pub(crate) server: Option<CpuClock>,
+    pub(crate) server: Option<Thread>,
     pub(crate) cpus: Vec<usize>,
 }
 
@@ -30,6 +31,9 @@ pub(crate) struct Measured {
     pub(crate) client_cpu_ns: u64,
     /// Time of all other threads of this process, kernel workers included: what a server could hide.
     pub(crate) other_cpu_ns: u64,
+    /// How long either side was ready to run but something else had its processor.
+    pub(crate) server_waited_ns: u64,
+    pub(crate) client_waited_ns: u64,
     pub(crate) steal_percent: f64,
     pub(crate) latencies_ns: Histogram<u64>,
 }
@@ -44,6 +48,7 @@ pub(crate) enum Phase {
 pub(crate) struct Window {
     length: Length,
     watched: Watched,
+    client: Thread,
     started_ns: u64,
     /// The warm-up goes on until each connection was answered a few times.
     warm_answers: u64,
@@ -60,6 +65,7 @@ struct Moment {
     server_ns: u64,
     client_ns: u64,
     process_ns: u64,
+    waited_ns: [u64; 2],
     steal: Steal,
 }
 
@@ -83,17 +89,18 @@ impl Length {
 }
 
 impl Window {
-    pub(crate) fn new(length: Length, watched: Watched, connections: usize) -> Self {
-        Self {
+    pub(crate) fn new(length: Length, watched: Watched, connections: usize) -> io::Result<Self> {
+        Ok(Self {
             length,
             watched,
+            client: Thread::current()?,
             started_ns: monotonic_ns(),
             warm_answers: connections as u64 * 4,
             begin: None,
             end: None,
             latencies_ns: None,
             steal_percent: 0.0,
-        }
+        })
     }
 
     #[inline]
@@ -135,25 +142,39 @@ impl Window {
             server_cpu_ns: server,
             client_cpu_ns: client,
             other_cpu_ns: process.saturating_sub(server + client),
+            server_waited_ns: end.waited_ns[0] - begin.waited_ns[0],
+            client_waited_ns: end.waited_ns[1] - begin.waited_ns[1],
             steal_percent: self.steal_percent,
             latencies_ns: self.latencies_ns.unwrap_or_else(histogram),
         })
     }
 
-    /// Reads the slow file first and last, so that it falls outside the span of the clocks at the end.
+    /// Reads the slow files before the clocks at the beginning and after them at the end, so that they fall
+    /// outside the span.
     fn moment(&self, answered: u64) -> Moment {
-        let ending = self.begin.is_some();
-        let early = (!ending).then(|| Steal::now(&self.watched.cpus));
+        let files = || {
+            let waited_ns =
+                [self.watched.server.map_or(0, Thread::waited_ns), self.client.waited_ns()];
+            (waited_ns, Steal::now(&self.watched.cpus))
+        };
+        let early = self.begin.is_none().then(files);
         let wall_ns = monotonic_ns();
-        let server_ns = self.watched.server.map_or(0, CpuClock::now_ns);
-        let client_ns = CpuClock::THREAD.now_ns();
-        let process_ns = CpuClock::PROCESS.now_ns();
-        let steal = early.unwrap_or_else(|| Steal::now(&self.watched.cpus));
-        Moment { answered, wall_ns, server_ns, client_ns, process_ns, steal }
+        let server_ns = self.watched.server.map_or(0, Thread::cpu_ns);
+        let client_ns = self.client.cpu_ns();
+        let process_ns = process_ns();
+        let (waited_ns, steal) = early.unwrap_or_else(files);
+        Moment { answered, wall_ns, server_ns, client_ns, process_ns, waited_ns, steal }
     }
 }
 
 impl Measured {
+    /// The largest share of the window that was taken away from either side, by the host or by another
+    /// process on its processor, in percent.
+    pub(crate) fn lost_percent(&self) -> f64 {
+        let waited_ns = self.server_waited_ns.max(self.client_waited_ns);
+        self.steal_percent.max(100.0 * waited_ns as f64 / self.wall_ns as f64)
+    }
+
     fn nothing() -> Self {
         Self {
             requests: 0,
@@ -161,6 +182,8 @@ impl Measured {
             server_cpu_ns: 0,
             client_cpu_ns: 0,
             other_cpu_ns: 0,
+            server_waited_ns: 0,
+            client_waited_ns: 0,
             steal_percent: 0.0,
             latencies_ns: histogram(),
         }

@@ -1,39 +1,13 @@
-//! Where a thread runs, what processor time it used, and what the host took away meanwhile.
+//! Where a thread runs, what the clocks say, and what the host took away meanwhile.
 
 #![allow(unsafe_code, reason = "libc calls that take pointers to locals")]
 
 use std::io;
 use std::mem::MaybeUninit;
 
-/// A thread's processor-time clock, readable from any thread of the process while the thread lives.
-#[derive(Clone, Copy)]
-pub(crate) struct CpuClock(libc::clockid_t);
-
 /// Jiffies of some processors at one moment, from `/proc/stat`.
 pub(crate) struct Steal {
     rows: Vec<(u64, u64)>,
-}
-
-impl CpuClock {
-    /// The clock of whichever thread reads it.
-    pub(crate) const THREAD: Self = Self(libc::CLOCK_THREAD_CPUTIME_ID);
-    /// All threads of the process together, the kernel's workers for it included.
-    pub(crate) const PROCESS: Self = Self(libc::CLOCK_PROCESS_CPUTIME_ID);
-
-    /// The clock of the calling thread.
-    pub(crate) fn of_this_thread() -> io::Result<Self> {
-        let mut clock = 0;
-        // SAFETY: the calling thread is alive and `clock` is a valid place for the answer.
-        match unsafe { libc::pthread_getcpuclockid(libc::pthread_self(), &mut clock) } {
-            0 => Ok(Self(clock)),
-            code => Err(io::Error::from_raw_os_error(code)),
-        }
-    }
-
-    /// Nanoseconds of processor time, user and kernel; 0 once the thread has ended.
-    pub(crate) fn now_ns(self) -> u64 {
-        read_clock(self.0)
-    }
 }
 
 impl Steal {
@@ -85,12 +59,18 @@ pub(crate) fn pin_to(cpu: usize) -> io::Result<()> {
 }
 
 pub(crate) fn monotonic_ns() -> u64 {
-    read_clock(libc::CLOCK_MONOTONIC)
+    clock_ns(libc::CLOCK_MONOTONIC)
 }
 
-fn read_clock(clock: libc::clockid_t) -> u64 {
+/// Processor time of all threads of the process, the kernel's workers for it included.
+pub(crate) fn process_ns() -> u64 {
+    clock_ns(libc::CLOCK_PROCESS_CPUTIME_ID)
+}
+
+/// Any clock; 0 when it is gone, like that of a thread which has ended.
+pub(crate) fn clock_ns(clock: libc::clockid_t) -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `time` is a valid place for the answer; a clock that is gone leaves it at zero.
+    // SAFETY: `time` is a valid place for the answer.
     unsafe { libc::clock_gettime(clock, &mut time) };
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }

@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
 
-use crate::load::{self, Cell, Length, Measured, Watched};
+use crate::load::{self, Cell, Length, Measured, Thread, Watched};
 use crate::servers::Server;
-use crate::support::cpu::{self, CpuClock};
+use crate::support::cpu;
 
 /// Sockets may hold this much on the way before the kernel's memory decides the outcome.
 const IN_FLIGHT_BYTES: usize = 256 << 20;
@@ -52,11 +52,11 @@ pub(crate) fn run(
     let (report, started) = mpsc::channel();
     let thread = thread::spawn(move || {
         cpu::pin_to(placement.server)?;
-        report.send(CpuClock::of_this_thread()?).ok();
+        report.send(Thread::current()?).ok();
         (server.serve)(listener, serving_control)
     });
-    let clock = started.recv().ok();
-    let watched = Watched { server: clock, cpus: vec![placement.server, placement.client] };
+    let watched =
+        Watched { server: started.recv().ok(), cpus: vec![placement.server, placement.client] };
     let client = thread::spawn(move || {
         cpu::pin_to(placement.client)?;
         load::run(address, cell, length, watched)
