@@ -16,8 +16,9 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use load::{Cell, Length};
+use servers::Server;
 use support::options::{Known, Options};
-use support::report::{self, Sink};
+use support::report::{self, Line, Sink};
 use trial::rounds::Plan;
 use trial::{Placement, counted, rounds};
 
@@ -37,6 +38,7 @@ const KNOWN: &[Known] = &[
     ("--out", Some("FILE"), "append samples and summaries as JSON lines"),
     ("--quick", None, "a smoke test: one round of 30 ms; so is a start without any argument"),
     ("--instructions", None, "count user-space instructions per request under callgrind instead"),
+    ("--syscalls", None, "count the server's system calls per request instead (needs tracefs)"),
     ("--serve", Some("SERVER"), "be the counted server (used by --instructions)"),
     ("--list", None, "name the servers"),
     ("--bench", None, "ignored; cargo passes it"),
@@ -66,7 +68,13 @@ fn run(options: &Options) -> Result<(), String> {
     let mut sink = Sink::open(options.text("--out")).map_err(|error| error.to_string())?;
     sink.write(report::environment("echo")).map_err(|error| error.to_string())?;
     if options.has("--instructions") {
-        return instructions(options, &mut sink);
+        let of = counted::per_request;
+        return count(options, &mut sink, "instructions", "user-space instructions", of);
+    }
+    if options.has("--syscalls") {
+        let placement = Placement::choose()?;
+        let of = |server, cell| trial::syscalls_per_request(server, cell, placement);
+        return count(options, &mut sink, "syscalls", "system calls", of);
     }
     let plan = plan(options)?;
     let start = Instant::now();
@@ -106,17 +114,23 @@ fn plan(options: &Options) -> Result<Plan, String> {
     })
 }
 
-fn instructions(options: &Options, sink: &mut Sink) -> Result<(), String> {
+/// Prints and writes one count per request for each server and cell.
+fn count(
+    options: &Options,
+    sink: &mut Sink,
+    kind: &str,
+    what: &str,
+    per_request: impl Fn(&'static Server, Cell) -> Result<f64, String>,
+) -> Result<(), String> {
     for name in options.words("--cells", "c64_64B") {
-        println!("\n{name}: user-space instructions per request");
+        println!("\n{name}: {what} per request");
         for server in options.words("--servers", SERVERS) {
             let server = servers::named(server)?;
-            let line =
-                report::Line::new("instructions").text("cell", name).text("server", server.name);
-            let line = match counted::per_request(server, cell(name)?) {
+            let line = Line::new(kind).text("cell", name).text("server", server.name);
+            let line = match per_request(server, cell(name)?) {
                 Ok(count) => {
-                    println!("{:<14}{count:>10.1}", server.name);
-                    line.number("instructions_per_request", count)
+                    println!("{:<14}{count:>10.3}", server.name);
+                    line.number(&format!("{kind}_per_request"), count)
                 }
                 Err(reason) => {
                     println!("{:<14} SKIP {reason}", server.name);

@@ -7,6 +7,7 @@
 #![allow(unsafe_code, reason = "reads memory that the kernel wrote")]
 
 mod connection;
+mod syscalls;
 mod thread;
 mod window;
 

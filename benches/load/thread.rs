@@ -4,6 +4,7 @@
 
 use std::io;
 
+use super::syscalls::Syscalls;
 use crate::support::cpu::clock_ns;
 
 /// Readable from any thread of the process while the thread lives.
@@ -21,6 +22,11 @@ impl Thread {
         // SAFETY: the call takes nothing.
         let id = unsafe { libc::gettid() };
         if code == 0 { Ok(Self { clock, id }) } else { Err(io::Error::from_raw_os_error(code)) }
+    }
+
+    /// A count of its system calls from now on.
+    pub(crate) fn syscalls(self) -> io::Result<Syscalls> {
+        Syscalls::of(self.id)
     }
 
     /// User and kernel time.

@@ -5,6 +5,7 @@ use std::io;
 use hdrhistogram::Histogram;
 
 use super::Thread;
+use super::syscalls::Syscalls;
 use crate::support::cpu::{Steal, monotonic_ns, process_ns};
 
 /// How long to go on.
@@ -21,6 +22,8 @@ pub(crate) struct Watched {
     /// The server's thread; `None` when it is in another process.
     pub(crate) server: Option<Thread>,
     pub(crate) cpus: Vec<usize>,
+    /// Whether to count the server's system calls too, which costs it some time.
+    pub(crate) syscalls: bool,
 }
 
 /// What one run gave.
@@ -28,6 +31,8 @@ pub(crate) struct Measured {
     pub(crate) requests: u64,
     pub(crate) wall_ns: u64,
     pub(crate) server_cpu_ns: u64,
+    /// 0 unless asked for.
+    pub(crate) server_syscalls: u64,
     pub(crate) client_cpu_ns: u64,
     /// Time of all other threads of this process, kernel workers included: what a server could hide.
     pub(crate) other_cpu_ns: u64,
@@ -49,6 +54,7 @@ pub(crate) struct Window {
     length: Length,
     watched: Watched,
     client: Thread,
+    syscalls: Option<Syscalls>,
     started_ns: u64,
     /// The warm-up goes on until each connection was answered a few times.
     warm_answers: u64,
@@ -65,6 +71,7 @@ struct Moment {
     server_ns: u64,
     client_ns: u64,
     process_ns: u64,
+    syscalls: u64,
     waited_ns: [u64; 2],
     steal: Steal,
 }
@@ -90,9 +97,11 @@ impl Length {
 
 impl Window {
     pub(crate) fn new(length: Length, watched: Watched, connections: usize) -> io::Result<Self> {
+        let counted = watched.server.filter(|_| watched.syscalls);
         Ok(Self {
             length,
             watched,
+            syscalls: counted.map(Thread::syscalls).transpose()?,
             client: Thread::current()?,
             started_ns: monotonic_ns(),
             warm_answers: connections as u64 * 4,
@@ -140,6 +149,7 @@ impl Window {
             requests: end.answered - begin.answered,
             wall_ns: end.wall_ns - begin.wall_ns,
             server_cpu_ns: server,
+            server_syscalls: end.syscalls - begin.syscalls,
             client_cpu_ns: client,
             other_cpu_ns: process.saturating_sub(server + client),
             server_waited_ns: end.waited_ns[0] - begin.waited_ns[0],
@@ -162,8 +172,9 @@ impl Window {
         let server_ns = self.watched.server.map_or(0, Thread::cpu_ns);
         let client_ns = self.client.cpu_ns();
         let process_ns = process_ns();
+        let syscalls = self.syscalls.as_ref().map_or(0, Syscalls::count);
         let (waited_ns, steal) = early.unwrap_or_else(files);
-        Moment { answered, wall_ns, server_ns, client_ns, process_ns, waited_ns, steal }
+        Moment { answered, wall_ns, server_ns, client_ns, process_ns, syscalls, waited_ns, steal }
     }
 }
 
@@ -180,6 +191,7 @@ impl Measured {
             requests: 0,
             wall_ns: 0,
             server_cpu_ns: 0,
+            server_syscalls: 0,
             client_cpu_ns: 0,
             other_cpu_ns: 0,
             server_waited_ns: 0,

@@ -34,7 +34,7 @@ fn drive(child: &mut Child, cell: Cell, requests: u64) -> Result<(), String> {
     let address: SocketAddr =
         line.trim().parse().map_err(|_| format!("the child said {line:?}, not its address"))?;
     let control = TcpStream::connect(address).map_err(|error| error.to_string())?;
-    let watched = Watched { server: None, cpus: Vec::new() };
+    let watched = Watched { server: None, cpus: Vec::new(), syscalls: false };
     let loaded = load::run(address, cell, Length::Requests(requests), watched);
     drop(control);
     loaded.map(drop).map_err(|error| format!("client: {error}"))

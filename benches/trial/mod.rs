@@ -45,6 +45,7 @@ pub(crate) fn run(
     cell: Cell,
     length: Length,
     placement: Placement,
+    syscalls: bool,
 ) -> Result<Measured, String> {
     possible(cell)?;
     let (listener, address, control) = listen().map_err(|error| error.to_string())?;
@@ -55,8 +56,11 @@ pub(crate) fn run(
         report.send(Thread::current()?).ok();
         (server.serve)(listener, serving_control)
     });
-    let watched =
-        Watched { server: started.recv().ok(), cpus: vec![placement.server, placement.client] };
+    let watched = Watched {
+        server: started.recv().ok(),
+        cpus: vec![placement.server, placement.client],
+        syscalls,
+    };
     let client = thread::spawn(move || {
         cpu::pin_to(placement.client)?;
         load::run(address, cell, length, watched)
@@ -66,6 +70,17 @@ pub(crate) fn run(
     // The server's own words first: when it fails the client sees only a closed connection.
     end(thread)?;
     measured.map_err(|error| format!("client: {error}"))
+}
+
+/// The server's system calls per request, over a window of its own.
+pub(crate) fn syscalls_per_request(
+    server: &'static Server,
+    cell: Cell,
+    placement: Placement,
+) -> Result<f64, String> {
+    let length = Length::Window { warmup_ns: 150_000_000, window_ns: 300_000_000 };
+    let measured = run(server, cell, length, placement, true)?;
+    Ok(measured.server_syscalls as f64 / measured.requests.max(1) as f64)
 }
 
 /// Why the cell cannot run here, if it cannot.

@@ -27,6 +27,8 @@ pub(crate) struct Plan {
 struct Row {
     server: &'static Server,
     samples: Vec<Option<Measured>>,
+    /// What the samples that were dropped had lost.
+    dropped_percent: Vec<f64>,
     reason: Option<String>,
 }
 
@@ -46,22 +48,18 @@ static FIGURES: [Figure; 4] = [
 
 /// Runs all rounds of a cell, prints its table and writes its lines.
 pub(crate) fn cell(plan: &Plan, name: &str, cell: Cell, sink: &mut Sink) -> io::Result<()> {
-    let row = |server: &&'static Server| Row { server, samples: Vec::new(), reason: None };
+    let row = |server: &&'static Server| Row {
+        server,
+        samples: Vec::new(),
+        dropped_percent: Vec::new(),
+        reason: None,
+    };
     let mut rows: Vec<Row> = plan.servers.iter().map(row).collect();
     let mut shuffle = Shuffle::new(plan.seed);
     for round in 0..plan.rounds {
         for index in shuffle.order(rows.len()) {
             let row = &mut rows[index];
-            // A server that cannot run a cell is not asked again.
-            let taken =
-                if row.reason.is_none() { sample(plan, row.server, cell) } else { Ok(None) };
-            match taken {
-                Ok(sample) => row.samples.push(sample),
-                Err(reason) => {
-                    row.samples.push(None);
-                    row.reason = Some(reason);
-                }
-            }
+            row.take(plan, cell);
             if let Some(Some(sample)) = row.samples.last() {
                 sink.write(sample_line(sample, row.server.name, name, round))?;
             }
@@ -76,20 +74,41 @@ pub(crate) fn cell(plan: &Plan, name: &str, cell: Cell, sink: &mut Sink) -> io::
     Ok(())
 }
 
-/// The sample that lost least of up to three; `None` when even that one is of no use.
-fn sample(plan: &Plan, server: &'static Server, cell: Cell) -> Result<Option<Measured>, String> {
-    let mut best: Option<Measured> = None;
-    for _ in 0..TRIES {
-        let sample = super::run(server, cell, plan.length, plan.placement)?;
-        let lost_percent = sample.lost_percent();
-        if best.as_ref().is_none_or(|best| lost_percent < best.lost_percent()) {
-            best = Some(sample);
+impl Row {
+    /// Adds this round's sample: the one that lost least of up to three, or none when even that is of no use.
+    fn take(&mut self, plan: &Plan, cell: Cell) {
+        let mut best: Option<Measured> = None;
+        // A server that cannot run a cell is not asked again.
+        let tries = if self.reason.is_none() { TRIES } else { 0 };
+        for _ in 0..tries {
+            let sample = match super::run(self.server, cell, plan.length, plan.placement, false) {
+                Ok(sample) => sample,
+                Err(reason) => {
+                    self.reason = Some(reason);
+                    break;
+                }
+            };
+            let lost_percent = sample.lost_percent();
+            if best.as_ref().is_none_or(|best| lost_percent < best.lost_percent()) {
+                best = Some(sample);
+            }
+            if lost_percent <= plan.max_loss_percent {
+                break;
+            }
+            self.dropped_percent.push(lost_percent);
         }
-        if lost_percent <= plan.max_loss_percent {
-            break;
-        }
+        let good =
+            |best: &Measured| best.requests > 0 && best.lost_percent() <= plan.max_loss_percent;
+        self.samples.push(best.filter(good));
     }
-    Ok(best.filter(|best| best.lost_percent() <= plan.max_loss_percent && best.requests > 0))
+
+    /// Why there is nothing to show.
+    fn excuse(&self) -> String {
+        let least = self.dropped_percent.iter().copied().fold(f64::INFINITY, f64::min);
+        self.reason.clone().unwrap_or_else(|| {
+            format!("others took {least:.0} % or more of every sample's time, see --max-loss")
+        })
+    }
 }
 
 /// The paired comparison of `row` with `base` in one figure: the quotients of the rounds in which both ran.
@@ -117,11 +136,7 @@ fn print(plan: &Plan, name: &str, rows: &[Row]) {
             Spread::of(&values).map_or(f64::NAN, |spread| spread.median)
         };
         if taken.is_empty() {
-            let reason = row
-                .reason
-                .as_deref()
-                .unwrap_or("every sample lost too much to others, see --max-loss");
-            println!("{:<14} SKIP {reason}", row.server.name);
+            println!("{:<14} SKIP {}", row.server.name, row.excuse());
             continue;
         }
         print!("{:<14}{:>9.0}{:>8.3}", row.server.name, middle(requests_per_s), middle(server_us));
@@ -137,7 +152,8 @@ fn print(plan: &Plan, name: &str, rows: &[Row]) {
                 print!("  {:<21}", shown.unwrap_or_default());
             }
         }
-        println!();
+        // A server that failed in a later round shows what it did before, and that it failed.
+        println!("{}", row.reason.as_ref().map_or(String::new(), |why| format!("  FAILED {why}")));
     }
 }
 
@@ -174,6 +190,7 @@ fn summary_lines(plan: &Plan, cell: &str, row: &Row, rows: &[Row]) -> Vec<Line> 
             line = line.spread(figure.name, &spread);
         }
     }
+    line = line.number("dropped", row.dropped_percent.len() as f64);
     if let Some(reason) = &row.reason {
         line = line.text("skip", reason);
     }

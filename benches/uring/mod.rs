@@ -17,6 +17,7 @@ const ENTER_GETEVENTS: u32 = 1 << 0;
 const ENTER_REGISTERED_RING: u32 = 1 << 4;
 const ENTER_NO_IOWAIT: u32 = 1 << 7;
 const REGISTER_RING_FDS: libc::c_uint = 20;
+const UNREGISTER_RING_FDS: libc::c_uint = 21;
 
 pub(crate) struct Uring {
     ring: IoUring,
@@ -87,6 +88,19 @@ impl Uring {
         let (_, submission, completion) = self.ring.split();
         let Self { registered_index, wait_flags, .. } = *self;
         Queues { submission, completion, registered_index, wait_flags }
+    }
+}
+
+impl Drop for Uring {
+    /// Frees the place in the thread's table, of which there are sixteen; closing the ring does not.
+    fn drop(&mut self) {
+        let mut update = [u64::from(self.registered_index), 0];
+        // SAFETY: as in `new`.
+        unsafe {
+            let (fd, one) = (self.ring.as_raw_fd(), 1_u32);
+            let operation = UNREGISTER_RING_FDS;
+            libc::syscall(libc::SYS_io_uring_register, fd, operation, update.as_mut_ptr(), one);
+        }
     }
 }
 
