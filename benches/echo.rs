@@ -1,7 +1,7 @@
 //! Echo servers side by side: requests per second, processor time per request, tails, instructions.
 //!
-//! `cargo bench --bench echo` runs a few cells for a minute; `-- --help` lists the rest. A server gets a fresh thread for every
-//! sample, tied to one processor; the client is tied to another. What may be claimed from a run: nothing
+//! `cargo bench --bench echo` runs a few cells for a minute; `-- --help` lists the rest. A server gets a
+//! fresh thread for every sample, tied to one processor; the client is tied to another. What may be claimed from a run: nothing
 //! under 10 % with fewer than 10 rounds, and nothing at all where the interval spans 1.
 
 #![allow(clippy::print_stdout, reason = "a bench's output is what it prints")]
@@ -41,6 +41,7 @@ const KNOWN: &[Known] = &[
     ("--syscalls", None, "count the server's system calls per request instead (needs tracefs)"),
     ("--serve", Some("SERVER"), "be the counted server (used by --instructions)"),
     ("--list", None, "name the servers"),
+    ("--help", None, "this text"),
     ("--bench", None, "ignored; cargo passes it"),
 ];
 
@@ -58,6 +59,10 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<(), String> {
+    if let Some(help) = options.help(ABOUT, KNOWN) {
+        println!("{help}");
+        return Ok(());
+    }
     if let Some(name) = options.text("--serve") {
         return counted::serve(servers::named(name)?).map_err(|error| error.to_string());
     }

@@ -32,6 +32,7 @@ const KNOWN: &[Known] = &[
     ("--run", Some("RUNTIME"), "run one cell once and say nothing (used by --instructions)"),
     ("--operations", Some("N"), "how often, with --run"),
     ("--list", None, "name the cells"),
+    ("--help", None, "this text"),
     ("--bench", None, "ignored; cargo passes it"),
 ];
 
@@ -48,6 +49,10 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<(), String> {
+    if let Some(help) = options.help(ABOUT, KNOWN) {
+        println!("{help}");
+        return Ok(());
+    }
     if options.has("--list") {
         CELLS.iter().for_each(|cell| println!("{:<22}{}", cell.name, cell.about));
         return Ok(());

@@ -10,14 +10,11 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// Reads the process's arguments; the error is the help text, with what was wrong above it.
+    /// Reads the process's arguments; the error is what was wrong, with the help text below it.
     pub(crate) fn parse(about: &str, known: &[Known]) -> Result<Self, String> {
         let mut values = HashMap::new();
         let mut arguments = std::env::args().skip(1);
         while let Some(argument) = arguments.next() {
-            if argument == "--help" || argument == "-h" {
-                return Err(help(about, known));
-            }
             let Some((name, value, _)) = known.iter().find(|(name, ..)| *name == argument) else {
                 return Err(format!("unknown argument {argument}\n\n{}", help(about, known)));
             };
@@ -28,6 +25,11 @@ impl Options {
             values.insert((*name).to_owned(), given);
         }
         Ok(Self { values })
+    }
+
+    /// The help text, where it was asked for.
+    pub(crate) fn help(&self, about: &str, known: &[Known]) -> Option<String> {
+        self.has("--help").then(|| help(about, known))
     }
 
     /// Whether there was no argument at all, which is how `cargo test --benches` starts a bench.

@@ -16,6 +16,7 @@ const REQUESTS: [u64; 2] = [50, 250];
 
 /// User-space instructions per request of one server under one cell.
 pub(crate) fn per_request(server: &Server, cell: Cell) -> Result<f64, String> {
+    super::possible(cell)?;
     let mut counts = [0.0; 2];
     let requests = REQUESTS.map(|each| each * cell.connections as u64);
     for (count, requests) in counts.iter_mut().zip(requests) {
@@ -42,6 +43,7 @@ fn drive(child: &mut Child, cell: Cell, requests: u64) -> Result<(), String> {
 
 /// The child's part: serves under the count until the first connection closes.
 pub(crate) fn serve(server: &Server) -> std::io::Result<()> {
+    super::raise_file_limit();
     let listener = super::bind()?;
     println!("{}", listener.local_addr()?);
     let (control, _) = listener.accept()?;
