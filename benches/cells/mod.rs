@@ -1,0 +1,130 @@
+//! The cells of the micro bench, and who runs them.
+//!
+//! A cell is measured inside a running runtime: starting and ending it is not part of the time.
+
+mod annulus_cells;
+mod bare_wheel;
+mod floor_cells;
+mod futures;
+mod tokio_cells;
+
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+
+use crate::support::cpu::{monotonic_ns, process_ns};
+
+pub(crate) struct Cell {
+    pub(crate) name: &'static str,
+    pub(crate) about: &'static str,
+    /// Operations of a timed sample: about a tenth of a second.
+    pub(crate) operations: u64,
+    /// Operations of the short run under callgrind, of which the long one does three times as many; 0 where
+    /// instructions say nothing.
+    pub(crate) counted: u64,
+}
+
+pub(crate) static CELLS: &[Cell] = &[
+    Cell {
+        name: "spawn_batch_1k",
+        about: "spawn a thousand tasks, then await them all; per task",
+        operations: 200_000,
+        counted: 20_000,
+    },
+    Cell {
+        name: "spawn_one",
+        about: "spawn a task and await it",
+        operations: 60_000,
+        counted: 10_000,
+    },
+    Cell {
+        name: "switch2",
+        about: "two tasks that wake themselves; per poll",
+        operations: 1_000_000,
+        counted: 50_000,
+    },
+    Cell {
+        name: "wake_pingpong",
+        about: "two tasks that wake each other; per poll",
+        operations: 600_000,
+        counted: 50_000,
+    },
+    Cell {
+        name: "timer_create_cancel",
+        about: "create a sleep, poll it once, drop it",
+        operations: 300_000,
+        counted: 20_000,
+    },
+    Cell {
+        name: "timer_fire_1k",
+        about: "a thousand sleeping tasks due within 100 ms; per sleep",
+        operations: 1_000,
+        counted: 0,
+    },
+    Cell {
+        name: "idle_task_bytes",
+        about: "spawn tasks that wait for ever: memory and time of each",
+        operations: 100_000,
+        counted: 0,
+    },
+];
+
+pub(crate) type Run = fn(u64) -> Sample;
+
+/// One runtime, with the cells it can run.
+pub(crate) struct Contestant {
+    pub(crate) name: &'static str,
+    cells: &'static [(&'static str, Run)],
+}
+
+pub(crate) static CONTESTANTS: &[Contestant] = &[
+    Contestant { name: "floor", cells: floor_cells::CELLS },
+    Contestant { name: "tokio", cells: tokio_cells::CELLS },
+    Contestant { name: "annulus", cells: annulus_cells::CELLS },
+];
+
+impl Contestant {
+    pub(crate) fn cell(&self, name: &str) -> Option<Run> {
+        self.cells.iter().find(|(cell, _)| *cell == name).map(|(_, run)| *run)
+    }
+}
+
+/// What one run of a cell gave.
+pub(crate) struct Sample {
+    pub(crate) operations: u64,
+    pub(crate) wall_ns: u64,
+    pub(crate) cpu_ns: u64,
+    /// Figures that only this cell has, by name.
+    pub(crate) extras: Vec<(&'static str, f64)>,
+}
+
+/// The time from here to `stop`, and the processor time of the whole process, so that no runtime can hide work
+/// in another thread.
+pub(crate) struct Stopwatch {
+    wall_ns: u64,
+    cpu_ns: u64,
+}
+
+impl Stopwatch {
+    pub(crate) fn start() -> Self {
+        Self { wall_ns: monotonic_ns(), cpu_ns: process_ns() }
+    }
+
+    pub(crate) fn stop(&self, operations: u64) -> Sample {
+        let cpu_ns = process_ns() - self.cpu_ns;
+        Sample { operations, wall_ns: monotonic_ns() - self.wall_ns, cpu_ns, extras: Vec::new() }
+    }
+}
+
+/// When the sleep of this index is due: spread over 1 to 100 ms, between the ticks of any wheel.
+fn sleep_of(index: u64) -> Duration {
+    Duration::from_micros(1_000 + index * 7_919 % 99_000)
+}
+
+/// How late sleeps were, in microseconds.
+fn lateness(late_ns: &[u64]) -> Vec<(&'static str, f64)> {
+    let Ok(mut histogram) = Histogram::<u64>::new(3) else { return Vec::new() };
+    late_ns.iter().for_each(|&late_ns| histogram += late_ns);
+    let at = |quantile| histogram.value_at_quantile(quantile) as f64 / 1e3;
+    vec![("late_p50_us", at(0.5)), ("late_p99_us", at(0.99)), ("late_max_us", at(1.0))]
+}

@@ -1,0 +1,8 @@
+//! What both benches share: measuring on a machine that drifts, and saying how sure one may be.
+
+pub(crate) mod callgrind;
+pub(crate) mod cpu;
+pub(crate) mod options;
+pub(crate) mod report;
+pub(crate) mod shuffle;
+pub(crate) mod stats;
