@@ -1,8 +1,117 @@
 //! The cells on annulus.
 
-use super::Run;
+use std::cell::RefCell;
+use std::future::{Future, pending, poll_fn};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Instant;
 
-/// Not there yet: a cell that is absent here is skipped. Each becomes the function of `tokio_cells.rs` with
-/// the imports changed: `annulus::{spawn, yield_now}`, `annulus::time::sleep`, and `annulus::run` for
-/// `block_on`; the futures of `futures.rs` serve as they are.
-pub(super) static CELLS: &[(&str, Run)] = &[];
+use annulus::task::unconstrained;
+use annulus::time::sleep;
+use annulus::{spawn, task::yield_now};
+
+use super::futures::{Memory, Table, play, wake_self};
+use super::{Run, Sample, Stopwatch, lateness, sleep_of};
+
+pub(super) static CELLS: &[(&str, Run)] = &[
+    ("spawn_batch_1k", |operations| block_on(spawn_batch(operations))),
+    ("spawn_one", |operations| block_on(spawn_one(operations))),
+    ("switch2", |operations| block_on(switch(operations))),
+    ("wake_pingpong", |operations| block_on(pingpong(operations))),
+    ("timer_create_cancel", |operations| block_on(timer_create_cancel(operations))),
+    ("timer_fire_1k", |operations| block_on(timer_fire(operations))),
+    ("idle_task_bytes", |operations| block_on(idle_tasks(operations))),
+];
+
+fn block_on(cell: impl Future<Output = Sample>) -> Sample {
+    match annulus::Runtime::new() {
+        Ok(runtime) => runtime.block_on(cell),
+        Err(error) => panic!("annulus did not start: {error}"),
+    }
+}
+
+async fn spawn_batch(operations: u64) -> Sample {
+    let mut handles = Vec::with_capacity(1000);
+    let watch = Stopwatch::start();
+    for _ in 0..operations / 1000 {
+        handles.extend((0..1000).map(|_| spawn(async {})));
+        for handle in handles.drain(..) {
+            handle.await.ok();
+        }
+    }
+    watch.stop(operations)
+}
+
+async fn spawn_one(operations: u64) -> Sample {
+    let watch = Stopwatch::start();
+    for _ in 0..operations {
+        spawn(async {}).await.ok();
+    }
+    watch.stop(operations)
+}
+
+async fn switch(operations: u64) -> Sample {
+    let watch = Stopwatch::start();
+    let tasks = [0, 1].map(|_| spawn(wake_self(operations / 2)));
+    for task in tasks {
+        task.await.ok();
+    }
+    watch.stop(operations)
+}
+
+async fn pingpong(operations: u64) -> Sample {
+    let table = Rc::new(Table::default());
+    let watch = Stopwatch::start();
+    let players = [1, 0].map(|me| spawn(play(Rc::clone(&table), me, operations / 2)));
+    for player in players {
+        player.await.ok();
+    }
+    watch.stop(operations)
+}
+
+async fn timer_create_cancel(operations: u64) -> Sample {
+    let watch = Stopwatch::start();
+    // Unconstrained, because a sleep polled beyond the budget is not registered at all.
+    unconstrained(poll_fn(|context| {
+        for index in 0..operations {
+            let sleep = pin!(sleep(sleep_of(index)));
+            assert!(sleep.poll(context).is_pending(), "a sleep of a millisecond or more");
+        }
+        Poll::Ready(())
+    }))
+    .await;
+    watch.stop(operations)
+}
+
+async fn timer_fire(operations: u64) -> Sample {
+    let late_ns = Rc::new(RefCell::new(Vec::with_capacity(operations as usize)));
+    let watch = Stopwatch::start();
+    let sleeper = |index| {
+        let late_ns = Rc::clone(&late_ns);
+        spawn(async move {
+            let due = Instant::now() + sleep_of(index);
+            sleep(sleep_of(index)).await;
+            late_ns.borrow_mut().push(due.elapsed().as_nanos() as u64);
+        })
+    };
+    let sleepers: Vec<_> = (0..operations).map(sleeper).collect();
+    for sleeper in sleepers {
+        sleeper.await.ok();
+    }
+    let sample = watch.stop(operations);
+    Sample { extras: lateness(&late_ns.borrow()), ..sample }
+}
+
+async fn idle_tasks(operations: u64) -> Sample {
+    let mut handles = Vec::with_capacity(operations as usize);
+    let before = Memory::now();
+    let watch = Stopwatch::start();
+    handles.extend((0..operations).map(|_| spawn(pending::<()>())));
+    // Each is polled once before it counts as idle.
+    for _ in 0..operations / 16 {
+        yield_now().await;
+    }
+    let sample = watch.stop(operations);
+    Sample { extras: Memory::now().growth(before, operations), ..sample }
+}

@@ -3,29 +3,27 @@
 use std::io;
 use std::net::{TcpListener, TcpStream};
 
-/// Not there yet: the bench says SKIP and prints this error. Once the crate has sockets the body is
-///
-/// ```ignore
-/// annulus::run(async {
-///     let listener = annulus::net::TcpListener::from_std(listener)?;
-///     let control = annulus::net::TcpStream::from_std(control)?;
-///     annulus::spawn(async move {
-///         loop {
-///             let (stream, _peer) = listener.accept().await?;
-///             annulus::spawn(async move {
-///                 while let Some(chunk) = stream.recv().await? {
-///                     stream.send_all(chunk).await?;
-///                 }
-///                 io::Result::Ok(())
-///             });
-///         }
-///         #[allow(unreachable_code, reason = "names the task's result")]
-///         io::Result::Ok(())
-///     });
-///     while control.recv().await?.is_some() {}
-///     Ok(())
-/// })
-/// ```
-pub(crate) fn serve(_listener: TcpListener, _control: TcpStream) -> io::Result<()> {
-    Err(io::Error::new(io::ErrorKind::Unsupported, "annulus has no sockets yet"))
+/// Serves until `control` is closed at its other end.
+pub(crate) fn serve(listener: TcpListener, control: TcpStream) -> io::Result<()> {
+    annulus::run(async {
+        let listener = annulus::net::TcpListener::from_std(listener)?;
+        let control = annulus::net::TcpStream::from_std(control)?;
+        annulus::spawn(async move {
+            loop {
+                let (stream, _peer) = listener.accept().await?;
+                annulus::spawn(echo(stream));
+            }
+            #[expect(unreachable_code, reason = "it names the type of the task's result")]
+            io::Result::Ok(())
+        });
+        while control.recv().await?.is_some() {}
+        Ok(())
+    })
+}
+
+async fn echo(stream: annulus::net::TcpStream) -> io::Result<()> {
+    while let Some(chunk) = stream.recv().await? {
+        stream.send_all(chunk).await?;
+    }
+    Ok(())
 }

@@ -1,8 +1,8 @@
 //! A runtime's one source of time: the monotonic clock, or one that stands still until it is moved.
 //!
-//! Everything in this room asks the clock, so that a test which pauses it sees hours of sleeps, intervals and
-//! timeouts in microseconds, and the same way each run. Readings are nanoseconds since the clock was made and
-//! never go back, whether it is paused, moved or resumed.
+//! Everything in this room asks the clock, so that a test which pauses it sees hours of sleeps,
+//! intervals and timeouts in microseconds, and the same way each run. Readings are nanoseconds
+//! since the clock was made and never go back, whether it is paused, moved or resumed.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -56,7 +56,8 @@ impl Clock {
         self.mode.set(Mode::Running { since: Instant::now(), base_ns: self.now_ns() });
     }
 
-    /// Moves a paused clock forward to `to_ns`; an earlier time, or a clock that runs, is left as it is.
+    /// Moves a paused clock forward to `to_ns`; an earlier time, or a clock that runs, is left as
+    /// it is.
     pub(super) fn advance_to(&self, to_ns: u64) {
         if let Mode::Paused { now_ns } = self.mode.get() {
             self.mode.set(Mode::Paused { now_ns: now_ns.max(to_ns) });
@@ -73,7 +74,8 @@ impl Clock {
         self.epoch + Duration::from_nanos(ns)
     }
 
-    /// How long after the clock was made real time will bring the reading to `ns`; `None` while it is paused.
+    /// How long after the clock was made real time will bring the reading to `ns`; `None` while it
+    /// is paused.
     pub(super) fn real_ns_since_epoch(&self, ns: u64) -> Option<u64> {
         let Mode::Running { since, base_ns } = self.mode.get() else { return None };
         let since_ns = saturating_ns(since - self.epoch);

@@ -1,9 +1,10 @@
 //! The storage of a wheel's entries: chunks of 64, each given back when its last entry is freed.
 //!
-//! A timer is inserted and removed for nearly every request, so both must be cheap; and a burst of a million
-//! timers must not keep its memory for ever. Entries are named by index and never move, so that the wheel can link
-//! them by `u32`; a chunk's free entries are the zero bits of one word. Memory is bounded by
-//! 64 entries for every chunk that still holds one, one spare chunk, and 16 bytes for every chunk ever in use.
+//! A timer is inserted and removed for nearly every request, so both must be cheap; and a burst of
+//! a million timers must not keep its memory for ever. Entries are named by index and never move,
+//! so that the wheel can link them by `u32`; a chunk's free entries are the zero bits of one word.
+//! Memory is bounded by 64 entries for every chunk that still holds one, one spare chunk, and 16
+//! bytes for every chunk ever in use.
 
 use std::fmt;
 use std::num::NonZeroU64;
@@ -15,7 +16,8 @@ pub(super) const NIL: u32 = u32::MAX;
 const CHUNK_BITS: u32 = 6;
 const CHUNK_ENTRIES: usize = 1 << CHUNK_BITS;
 
-/// Names one insertion. It matches nothing once that entry was removed: generations are never reused.
+/// Names one insertion. It matches nothing once that entry was removed: generations are never
+/// reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Key {
     index: u32,
@@ -110,7 +112,8 @@ impl<T> Entries<T> {
         (entry.generation == key.generation.get()).then_some(key.index)
     }
 
-    /// Frees the entry, which the caller has unlinked, and its chunk's memory if it was the last in it.
+    /// Frees the entry, which the caller has unlinked, and its chunk's memory if it was the last in
+    /// it.
     pub(super) fn remove(&mut self, index: u32) -> T {
         let entry = &mut self[index];
         entry.generation = 0;

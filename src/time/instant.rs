@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use super::timers::Timers;
 
-/// A point in time by the runtime's clock; opaque, and of use only with [`Duration`] and other instants.
+/// A point in time by the runtime's clock; opaque, and of use only with [`Duration`] and other
+/// instants.
 ///
-/// The clock is CLOCK_MONOTONIC: it never goes back, and it stands still while the machine is suspended. Where a
-/// test has [paused](super::pause) the clock, instants follow the paused one, and are no longer
-/// those of `std::time::Instant::now()`.
+/// The clock is CLOCK_MONOTONIC: it never goes back, and it stands still while the machine is
+/// suspended. Where a test has [paused](super::pause) the clock, instants follow the paused one,
+/// and are no longer those of `std::time::Instant::now()`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instant(std::time::Instant);
 
@@ -48,7 +49,8 @@ impl Instant {
         self.0.checked_duration_since(earlier.0)
     }
 
-    /// The time since `earlier`, or zero if that is later; the same as [`duration_since`](Self::duration_since).
+    /// The time since `earlier`, or zero if that is later; the same as
+    /// [`duration_since`](Self::duration_since).
     #[must_use]
     pub fn saturating_duration_since(&self, earlier: Self) -> Duration {
         self.0.saturating_duration_since(earlier.0)

@@ -8,8 +8,8 @@ use std::time::Duration;
 use super::clock::checked_ns;
 use super::{Instant, Sleep, sleep_until};
 
-/// How late a tick must be for [`MissedTickBehavior::Delay`] to start anew from it. Being a little late is usual,
-/// and must not add up.
+/// How late a tick must be for [`MissedTickBehavior::Delay`] to start anew from it. Being a little
+/// late is usual, and must not add up.
 const LATE_NS: u64 = 5_000_000;
 
 /// Ticks now, and then every `period`.
@@ -39,7 +39,8 @@ pub enum MissedTickBehavior {
     /// Gives them all, one after the other without a pause, until it has caught up.
     #[default]
     Burst,
-    /// Gives one, and counts the period from then on. Late means by 5 ms or by a period, whichever is shorter.
+    /// Gives one, and counts the period from then on. Late means by 5 ms or by a period, whichever
+    /// is shorter.
     Delay,
     /// Gives one, and goes on at the next multiple of the period.
     Skip,
@@ -111,7 +112,8 @@ impl Interval {
         self.missed_tick_behavior = behavior;
     }
 
-    /// The tick after the one that was due at `due_ns` and is given now; `None` if the clock has no such time.
+    /// The tick after the one that was due at `due_ns` and is given now; `None` if the clock has no
+    /// such time.
     fn after(&self, due_ns: u64) -> Option<u64> {
         let period_ns = checked_ns(self.period)?;
         let late_ns = || self.next.timers().now_ns().saturating_sub(due_ns);

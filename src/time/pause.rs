@@ -1,17 +1,19 @@
 //! The paused clock: hours of a test's timers in microseconds, the same way each run.
 
 use std::future::poll_fn;
+use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
+use super::Sleep;
 use super::clock::checked_ns;
-use super::timers::{Timers, Wait};
+use super::timers::Timers;
 
 /// Stops the current runtime's clock, for tests.
 ///
-/// From then on time moves in two ways: by [`advance`], and, whenever the runtime has nothing to do but wait for a
-/// timer, by itself to the next deadline. Real time no longer counts: a program that waits for the kernel alone
-/// still waits, and one that waits for both sees its timers first.
+/// From then on time moves in two ways: by [`advance`], and, whenever the runtime has nothing to do
+/// but wait for a timer, by itself to the next deadline. Real time no longer counts: a program that
+/// waits for the kernel alone still waits, and one that waits for both sees its timers first.
 ///
 /// # Panics
 ///
@@ -35,11 +37,12 @@ pub fn resume() {
     timers.clock().resume();
 }
 
-/// Moves the current runtime's paused clock forward, and lets the timers that are due by then wake their tasks first.
+/// Moves the current runtime's paused clock forward, and lets the timers that are due by then wake
+/// their tasks first.
 ///
-/// Each such task has been polled once when this returns. All see the time moved to: timers do not fire one by one
-/// on the way. The clock is moved at the first poll; dropping the future later undoes nothing. A duration
-/// beyond the clock's 584 years moves it to their end.
+/// Each such task has been polled once when this returns. All see the time moved to: timers do not
+/// fire one by one on the way. The clock is moved at the first poll; dropping the future later
+/// undoes nothing. A duration beyond the clock's 584 years moves it to their end.
 ///
 /// # Panics
 ///
@@ -50,13 +53,7 @@ pub async fn advance(duration: Duration) {
     let to_ns = timers.now_ns().saturating_add(checked_ns(duration).unwrap_or(u64::MAX));
     timers.clock().advance_to(to_ns);
     // As a timer that is due now and was armed last, we are woken after all the others.
-    let mut armed = false;
-    poll_fn(|cx| {
-        if !armed && matches!(timers.arm_always(to_ns, cx.waker().clone()), Wait::Armed(_)) {
-            armed = true;
-            return Poll::Pending;
-        }
-        Poll::Ready(())
-    })
-    .await;
+    poll_fn(|cx| Poll::Ready(Sleep::armed(Rc::clone(&timers), to_ns, cx.waker().clone())))
+        .await
+        .await;
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::Instant;
@@ -14,8 +14,9 @@ use super::timers::{Timers, Wait};
 
 /// Waits until `duration` has passed.
 ///
-/// Never less; more by up to a tick of the timers (16.4 us) and by however long the core is busy. Zero is
-/// over at the first poll. A duration that leads beyond the clock's 584 years, as `Duration::MAX` does, never ends.
+/// Never less; more by up to a tick of the timers (16.4 us) and by however long the core is busy.
+/// Zero is over at the first poll. A duration that leads beyond the clock's 584 years, as
+/// `Duration::MAX` does, never ends.
 ///
 /// # Panics
 ///
@@ -45,8 +46,8 @@ pub fn sleep_until(deadline: Instant) -> Sleep {
 
 /// A future that is ready when its deadline has passed; made by [`sleep`] and [`sleep_until`].
 ///
-/// It belongs to the runtime it was made in, wherever it is polled. Ready once, it stays ready until it is
-/// [reset](Self::reset). Dropping it ends the wait, at a constant cost.
+/// It belongs to the runtime it was made in, wherever it is polled. Ready once, it stays ready
+/// until it is [reset](Self::reset). Dropping it ends the wait, at a constant cost.
 ///
 /// # Panics
 ///
@@ -86,6 +87,15 @@ impl State {
 }
 
 impl Sleep {
+    /// A sleep that ends with the next `expire` at or after `deadline_ns`, even if that has passed.
+    pub(super) fn armed(timers: Rc<Timers>, deadline_ns: u64, waker: Waker) -> Self {
+        let state = match timers.arm_always(deadline_ns, waker) {
+            Wait::Armed(key) => State::Armed { deadline_ns, key },
+            Wait::Elapsed | Wait::Closed => State::Idle { deadline_ns },
+        };
+        Self::new(timers, state)
+    }
+
     fn new(timers: Rc<Timers>, state: State) -> Self {
         Self { timers, state }
     }

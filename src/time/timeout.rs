@@ -13,12 +13,13 @@ use super::{Instant, Sleep, sleep, sleep_until};
 
 /// Gives `future` until `duration` has passed, counted from this call.
 ///
-/// The future is polled first, so one that is ready in time is never lost, not even with a duration of zero. A
-/// duration that leads beyond the clock's 584 years never ends and costs no timer.
+/// The future is polled first, so one that is ready in time is never lost, not even with a duration
+/// of zero. A duration that leads beyond the clock's 584 years never ends and costs no timer.
 ///
 /// # Errors
 ///
-/// The returned future resolves to [`Elapsed`] if the deadline passes first; `future` is dropped along with it.
+/// The returned future resolves to [`Elapsed`] if the deadline passes first; `future` is dropped
+/// along with it.
 ///
 /// # Panics
 ///
@@ -45,7 +46,8 @@ pub fn timeout_at<F: IntoFuture>(deadline: Instant, future: F) -> Timeout<F::Int
 pin_project! {
     /// A future with a deadline; made by [`timeout`] and [`timeout_at`].
     ///
-    /// Dropping it drops the future within and ends the wait. It panics where that future or a [`Sleep`] does.
+    /// Dropping it drops the future within and ends the wait. It panics where that future or a
+    /// [`Sleep`] does.
     #[must_use = "futures do nothing unless awaited"]
     pub struct Timeout<F> {
         deadline: Sleep,

@@ -1,8 +1,9 @@
 //! A core's timers: the wheel of those who wait for a time, and the clock they wait by.
 //!
-//! The worker drives it (`next_deadline_ns`, `expire`, `auto_advance`), futures arm and disarm. Wakers are user code in
-//! all they do (clone, wake, drop), so none is touched while the wheel is borrowed: a clone is made before, and
-//! whatever leaves the wheel is moved out and dropped or woken after.
+//! The worker drives it (`next_deadline_ns`, `expire`, `auto_advance`), futures arm and disarm.
+//! Wakers are user code in all they do (clone, wake, drop), so none is touched while the wheel is
+//! borrowed: a clone is made before, and whatever leaves the wheel is moved out and dropped or
+//! woken after.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -41,8 +42,9 @@ pub(super) enum Wait {
 impl Timers {
     /// No timers, and a running clock that reads 0.
     ///
-    /// `monotonic_epoch_ns` is CLOCK_MONOTONIC read just before this call. A delay between the two brings the kernel's
-    /// timeouts forward by as much; a tick of it is made up for by `monotonic_deadline_ns`.
+    /// `monotonic_epoch_ns` is CLOCK_MONOTONIC read just before this call. A delay between the two
+    /// brings the kernel's timeouts forward by as much; a tick of it is made up for by
+    /// `monotonic_deadline_ns`.
     pub(crate) fn new(monotonic_epoch_ns: u64) -> Rc<Self> {
         Rc::new(Self {
             wheel: RefCell::new(Wheel::new()),
@@ -52,7 +54,8 @@ impl Timers {
         })
     }
 
-    /// Makes these the thread's current timers until the guard is dropped, which restores those before.
+    /// Makes these the thread's current timers until the guard is dropped, which restores those
+    /// before.
     pub(crate) fn enter(self: &Rc<Self>) -> EnterGuard {
         EnterGuard { previous: CURRENT.replace(Some(Rc::clone(self))) }
     }
@@ -69,8 +72,8 @@ impl Timers {
         self.wheel.borrow().next_deadline_ns()
     }
 
-    /// Moves the wakers of all due timers to the end of `expired`, for the caller to wake. With no timers
-    /// the clock is not read.
+    /// Moves the wakers of all due timers to the end of `expired`, for the caller to wake. With no
+    /// timers the clock is not read.
     pub(crate) fn expire(&self, expired: &mut Vec<Waker>) {
         let mut wheel = self.wheel.borrow_mut();
         if wheel.live() > 0 {
@@ -78,10 +81,12 @@ impl Timers {
         }
     }
 
-    /// The absolute CLOCK_MONOTONIC time, in nanoseconds, at which the kernel should end a wait for `deadline_ns`.
+    /// The absolute CLOCK_MONOTONIC time, in nanoseconds, at which the kernel should end a wait for
+    /// `deadline_ns`.
     ///
-    /// It is rounded up to the end of the tick, so deadlines of one tick share one timeout of the kernel and none
-    /// comes early. `u64::MAX` while the clock is paused: then no real time will do.
+    /// It is rounded up to the end of the tick, so deadlines of one tick share one timeout of the
+    /// kernel and none comes early. `u64::MAX` while the clock is paused: then no real time will
+    /// do.
     pub(crate) fn monotonic_deadline_ns(&self, deadline_ns: u64) -> u64 {
         let tick_end_ns = deadline_ns.checked_next_multiple_of(TICK_NS).unwrap_or(u64::MAX);
         match self.clock.real_ns_since_epoch(tick_end_ns) {
@@ -95,7 +100,8 @@ impl Timers {
         self.clock.is_paused()
     }
 
-    /// Moves a paused clock to the next deadline. False if it runs or there is none: nothing became due.
+    /// Moves a paused clock to the next deadline. False if it runs or there is none: nothing became
+    /// due.
     ///
     /// For the worker with nothing else to do; after true it goes on with `expire`.
     pub(crate) fn auto_advance(&self) -> bool {
@@ -140,7 +146,8 @@ impl Timers {
 
     /// Has `waker` moved out by the first `expire` at or after `deadline_ns`.
     ///
-    /// The clock is not read: a deadline counts as passed when the last `expire` was later, and the next finds the rest.
+    /// The clock is not read: a deadline counts as passed when the last `expire` was later, and the
+    /// next finds the rest.
     pub(super) fn arm(&self, deadline_ns: u64, waker: &Waker) -> Wait {
         if self.closed.get() {
             return Wait::Closed;
@@ -164,22 +171,29 @@ impl Timers {
         match self.wheel.borrow_mut().get_mut(key) {
             Some(present) if present.will_wake(waker) => return Wait::Armed(key),
             Some(_) => {}
-            None if self.closed.get() => return Wait::Closed,
-            None => return Wait::Elapsed,
+            None => return self.ended(),
         }
-        let renewed = waker.clone();
-        let replaced = match self.wheel.borrow_mut().get_mut(key) {
-            Some(present) => std::mem::replace(present, renewed),
-            // Cloning the waker ran the timer out, or the runtime down; the next poll will tell.
-            None => renewed,
+        let mut replaced = waker.clone();
+        let wait = match self.wheel.borrow_mut().get_mut(key) {
+            Some(present) => {
+                std::mem::swap(present, &mut replaced);
+                Wait::Armed(key)
+            }
+            // The clone, being user code, may have run the timer out or the runtime down.
+            None => self.ended(),
         };
         drop(replaced);
-        Wait::Armed(key)
+        wait
     }
 
     /// Takes a timer's waker out of the wheel, if it is still there.
     pub(super) fn disarm(&self, key: Key) -> Option<Waker> {
         self.wheel.borrow_mut().remove(key)
+    }
+
+    /// What became of a wait whose entry is no longer in the wheel.
+    fn ended(&self) -> Wait {
+        if self.closed.get() { Wait::Closed } else { Wait::Elapsed }
     }
 }
 
@@ -193,7 +207,8 @@ impl fmt::Debug for Timers {
     }
 }
 
-/// While it lives, its `Timers` are the thread's current ones. Guards end in the reverse order of their making.
+/// While it lives, its `Timers` are the thread's current ones. Guards end in the reverse order of
+/// their making.
 #[must_use = "the timers are left when the guard is dropped"]
 #[derive(Debug)]
 pub(crate) struct EnterGuard {
@@ -203,7 +218,8 @@ pub(crate) struct EnterGuard {
 impl Drop for EnterGuard {
     fn drop(&mut self) {
         let left = CURRENT.try_with(|current| current.replace(self.previous.take()));
-        // The last reference may drop wakers, which may look for the current timers: only now is there no borrow.
+        // The last reference may drop wakers, which may look for the current timers: only now is
+        // there no borrow.
         drop(left);
     }
 }
