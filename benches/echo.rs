@@ -1,8 +1,8 @@
 //! Echo servers side by side: requests per second, processor time per request, tails, instructions.
 //!
 //! `cargo bench --bench echo` runs a few cells for a minute; `-- --help` lists the rest. A server gets a
-//! fresh thread for every sample, tied to one processor; the client is tied to another. What may be claimed from a run: nothing
-//! under 10 % with fewer than 10 rounds, and nothing at all where the interval spans 1.
+//! fresh thread for every sample, tied to one processor; the client is tied to another. What may be claimed from a
+//! run: nothing under 10 % with fewer than 10 rounds, and nothing at all where the interval spans 1.
 
 #![allow(clippy::print_stdout, reason = "a bench's output is what it prints")]
 

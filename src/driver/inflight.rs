@@ -1,9 +1,10 @@
-//! The future of one operation: it submits at its first poll, waits, and takes the result.
+//! The future of one operation: it submits, waits, and takes the result.
 //!
 //! Dropping it never blocks and frees nothing that the kernel may still write to: the operation stays in its slot.
 
 use std::fmt;
 use std::future::Future;
+use std::marker::PhantomData;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -12,30 +13,41 @@ use super::Driver;
 use super::operation::{Operation, Outcome};
 use super::slots::{Key, Polled};
 
-/// An operation as a future.
-pub(crate) struct Op<T: Operation> {
+/// An operation that was submitted.
+pub(crate) struct InFlight<T: Operation> {
     driver: Rc<Driver>,
-    stage: Stage<T>,
+    /// `None` once the result was taken.
+    key: Option<Key>,
+    operation: PhantomData<T>,
 }
 
-enum Stage<T> {
-    Unsubmitted(T),
-    InFlight(Key),
-    Taken,
-}
-
-// The operation is moved into its slot before the kernel sees it; nothing here is ever pinned.
-impl<T: Operation> Unpin for Op<T> {}
-
-impl<T: Operation> Op<T> {
-    pub(crate) fn new(driver: Rc<Driver>, operation: T) -> Self {
-        Self { driver, stage: Stage::Unsubmitted(operation) }
+impl<T: Operation> InFlight<T> {
+    /// Submits the operation; its result wakes the task of `cx`.
+    ///
+    /// # Errors
+    ///
+    /// What the operation gives when the runtime is gone.
+    #[inline]
+    pub(crate) fn submit(
+        driver: &Rc<Driver>,
+        operation: T,
+        cx: &Context<'_>,
+    ) -> Result<Self, T::Output> {
+        match driver.submit(operation, cx.waker().clone()) {
+            Ok(key) => {
+                let driver = Rc::clone(driver);
+                Ok(Self { driver, key: Some(key), operation: PhantomData })
+            }
+            Err(operation) => Err(operation.complete(Outcome::gone())),
+        }
     }
 
-    fn poll_in_flight(&mut self, key: Key, cx: &Context<'_>) -> Poll<T::Output> {
+    #[inline]
+    pub(crate) fn poll_result(&mut self, cx: &Context<'_>) -> Poll<T::Output> {
+        let key = self.key.expect("an operation was polled after it gave its result");
         match self.driver.poll::<T>(key, cx.waker()) {
             Polled::Done(operation, cqe) => {
-                self.stage = Stage::Taken;
+                self.key = None;
                 Poll::Ready(operation.complete(cqe.into()))
             }
             Polled::Pending(stale) => {
@@ -47,40 +59,63 @@ impl<T: Operation> Op<T> {
     }
 }
 
-impl<T: Operation> Future for Op<T> {
-    type Output = T::Output;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T::Output> {
-        if let Stage::InFlight(key) = self.stage {
-            return self.poll_in_flight(key, cx);
-        }
-        let Stage::Unsubmitted(operation) = std::mem::replace(&mut self.stage, Stage::Taken) else {
-            panic!("an operation was polled after it gave its result");
-        };
-        match self.driver.submit(operation, cx.waker().clone()) {
-            Ok(key) => {
-                self.stage = Stage::InFlight(key);
-                Poll::Pending
-            }
-            Err(operation) => Poll::Ready(operation.complete(Outcome::gone())),
-        }
-    }
-}
-
-impl<T: Operation> Drop for Op<T> {
+impl<T: Operation> Drop for InFlight<T> {
     fn drop(&mut self) {
-        if let Stage::InFlight(key) = self.stage {
+        if let Some(key) = self.key {
             self.driver.abandon(key);
         }
     }
 }
 
+/// An operation as a future, submitted at its first poll.
+pub(crate) enum Op<T: Operation> {
+    Unsubmitted(Rc<Driver>, T),
+    InFlight(InFlight<T>),
+    Taken,
+}
+
+// The operation is moved into its slot before the kernel sees it; nothing here is ever pinned.
+impl<T: Operation> Unpin for Op<T> {}
+
+impl<T: Operation> Op<T> {
+    pub(crate) fn new(driver: Rc<Driver>, operation: T) -> Self {
+        Self::Unsubmitted(driver, operation)
+    }
+}
+
+impl<T: Operation> Future for Op<T> {
+    type Output = T::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T::Output> {
+        if let Self::InFlight(in_flight) = &mut *self {
+            return in_flight.poll_result(cx);
+        }
+        let Self::Unsubmitted(driver, operation) = std::mem::replace(&mut *self, Self::Taken)
+        else {
+            panic!("an operation was polled after it gave its result");
+        };
+        match InFlight::submit(&driver, operation, cx) {
+            Ok(in_flight) => {
+                *self = Self::InFlight(in_flight);
+                Poll::Pending
+            }
+            Err(output) => Poll::Ready(output),
+        }
+    }
+}
+
+impl<T: Operation> fmt::Debug for InFlight<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InFlight").field("kind", &T::KIND).field("key", &self.key).finish()
+    }
+}
+
 impl<T: Operation> fmt::Debug for Op<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let stage = match self.stage {
-            Stage::Unsubmitted(_) => "unsubmitted",
-            Stage::InFlight(_) => "in flight",
-            Stage::Taken => "taken",
+        let stage = match self {
+            Self::Unsubmitted(..) => "unsubmitted",
+            Self::InFlight(_) => "in flight",
+            Self::Taken => "taken",
         };
         f.debug_struct("Op").field("kind", &T::KIND).field("stage", &stage).finish()
     }

@@ -4,10 +4,7 @@
 //! keeps the descriptor open. It moves into a slot, is asked once for its entry, and stays in the slot, at one
 //! address, until the kernel has posted its last completion. Then it is taken out and given the result.
 
-#![allow(
-    unsafe_code,
-    reason = "room 3: the contract of an operation; it declares, and contains no unsafe block"
-)]
+#![allow(unsafe_code, reason = "room 3: the contract; it has no unsafe block")]
 
 use std::io;
 

@@ -39,7 +39,7 @@ impl File {
     /// Outside a runtime.
     pub fn from_std(file: std::fs::File) -> Self {
         let driver = driver::current::expect("File::from_std");
-        Self { file: Fd::new(driver, OwnedFd::from(file)) }
+        Self { file: Rc::new(Fd::new(driver, OwnedFd::from(file))) }
     }
 
     /// Reads at `offset` into the buffer's capacity, from its first byte, and sets its length; 0 is the end of the

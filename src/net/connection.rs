@@ -1,61 +1,65 @@
-//! What a stream and its halves do: reading from what arrived, writing in turns, and the end.
+//! What a stream and its halves do: reading from what arrived, and the end.
 
 use std::future::poll_fn;
 use std::io;
 use std::net::Shutdown;
 use std::os::fd::AsRawFd;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use socket2::SockRef;
 
-use crate::buf::{BufError, BufResult, Chunk, IoBuf, IoBufMut, Slice, fill};
-use crate::driver::{Driver, Op};
+use super::writing::turn;
+use crate::buf::{BufError, BufResult, Chunk, IoBufMut, fill};
+use crate::driver::Driver;
 use crate::executor::{self, budget};
 use crate::op::close::Fd;
-use crate::op::receive::{Arrival, Arrivals};
-use crate::op::send::{Outbox, Send};
-use crate::op::send_vectored::SendVectored;
+use crate::op::line::Line;
+use crate::op::receive::{Arrival, Reading, ensure_armed};
 use crate::sys::plain;
 use crate::time::timeout;
 
-/// The most bytes that one `write` copies.
-const COPY_MAX: usize = 64 * 1024;
-
-/// A connected socket with what arrived on it and what is being sent.
+/// The handle of a connected socket. Dropping it ends the connection; operations may hold the line a little longer.
 #[derive(Debug)]
 pub(super) struct Connection {
-    pub(super) socket: Rc<Fd>,
-    pub(super) arrivals: Rc<Arrivals>,
-    pub(super) outbox: Rc<Outbox>,
+    pub(super) line: Rc<Line>,
+}
+
+/// Takes what arrives next.
+#[derive(Debug)]
+struct Recv<'a> {
+    reading: Reading<'a>,
+}
+
+impl Future for Recv<'_> {
+    type Output = io::Result<Option<Chunk>>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        ready!(budget::proceed(cx));
+        match ready!(self.reading.poll_take(cx)) {
+            Ok(Arrival::Chunk(chunk)) => Poll::Ready(Ok(Some(chunk))),
+            Ok(Arrival::Eof) => Poll::Ready(Ok(None)),
+            Err(error) => Poll::Ready(Err(error)),
+        }
+    }
 }
 
 impl Connection {
-    pub(super) fn new(socket: Rc<Fd>) -> Rc<Self> {
-        let arrivals = Arrivals::new(socket.driver().limits().undelivered_max);
-        Rc::new(Self { socket, arrivals, outbox: Rc::default() })
+    pub(super) fn new(fd: Fd) -> Rc<Self> {
+        Rc::new(Self { line: Line::new(fd) })
     }
 
     pub(super) async fn readable(&self) -> io::Result<()> {
         poll_fn(budget::proceed).await;
-        self.arrivals.ready(&self.socket).await
+        let mut reading = Reading::new(&self.line);
+        poll_fn(|cx| reading.poll_ready(cx)).await
     }
 
-    async fn arrival(&self) -> io::Result<Arrival> {
-        poll_fn(budget::proceed).await;
-        loop {
-            if let Some(arrival) = self.arrivals.try_take() {
-                return arrival;
-            }
-            self.arrivals.ready(&self.socket).await?;
-        }
-    }
-
-    pub(super) async fn recv(&self) -> io::Result<Option<Chunk>> {
-        match self.arrival().await? {
-            Arrival::Chunk(chunk) => Ok(Some(chunk)),
-            Arrival::Eof => Ok(None),
-        }
+    pub(super) fn recv(&self) -> impl Future<Output = io::Result<Option<Chunk>>> {
+        Recv { reading: Reading::new(&self.line) }
     }
 
     pub(super) async fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
@@ -75,7 +79,7 @@ impl Connection {
     fn put_back(&self, mut chunk: Chunk, taken: usize) {
         if taken < chunk.len() {
             chunk.advance(taken);
-            self.arrivals.put_back(chunk);
+            self.line.arrivals.put_back(chunk);
         }
     }
 
@@ -108,7 +112,7 @@ impl Connection {
         if buf.is_empty() {
             return Ok(0);
         }
-        match self.arrivals.try_take() {
+        match self.line.arrivals.try_take() {
             Some(Ok(Arrival::Chunk(chunk))) => {
                 let count = chunk.len().min(buf.len());
                 buf[..count].copy_from_slice(&chunk[..count]);
@@ -118,118 +122,50 @@ impl Connection {
             Some(Ok(Arrival::Eof)) => Ok(0),
             Some(Err(error)) => Err(error),
             None => {
-                self.arrivals.ensure_armed(&self.socket)?;
+                ensure_armed(&self.line)?;
                 Err(io::ErrorKind::WouldBlock.into())
             }
         }
     }
 
-    pub(super) async fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        self.write_part(bytes, false).await
-    }
-
-    pub(super) async fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
-        while !bytes.is_empty() {
-            match self.write_part(bytes, true).await? {
-                0 => return Err(io::ErrorKind::WriteZero.into()),
-                count => bytes = &bytes[count..],
-            }
-        }
-        Ok(())
-    }
-
-    /// Sends a copy of the first bytes; all of that copy if `whole`.
-    async fn write_part(&self, bytes: &[u8], whole: bool) -> io::Result<usize> {
-        let part = &bytes[..bytes.len().min(COPY_MAX)];
-        let (count, _copy) = self.send(part.to_vec(), whole).await?;
-        Ok(count)
-    }
-
-    pub(super) async fn send<B: IoBuf>(&self, buf: B, whole: bool) -> BufResult<usize, B> {
-        if buf.buf_len() == 0 {
-            return Ok((0, buf));
-        }
-        poll_fn(budget::proceed).await;
-        let turn = match self.outbox.turn().await {
-            Ok(turn) => turn,
-            Err(error) => return Err(BufError { error, buf }),
-        };
-        let _guard = turn.orphan_guard();
-        let send = Send { socket: Rc::clone(&self.socket), buf, turn, whole };
-        Op::new(Rc::clone(self.socket.driver()), send).await
-    }
-
-    pub(super) async fn send_all<B: IoBuf>(&self, buf: B) -> Result<B, BufError<B>> {
-        let len = buf.buf_len();
-        let (mut sent, mut buf) = self.send(buf, true).await?;
-        while sent < len {
-            match self.send(Slice::new(buf, sent..), true).await {
-                Ok((count, slice)) => {
-                    sent += count;
-                    buf = slice.into_inner();
-                }
-                Err(BufError { error, buf }) => {
-                    return Err(BufError { error, buf: buf.into_inner() });
-                }
-            }
-        }
-        Ok(buf)
-    }
-
-    pub(super) async fn send_all_vectored<B: IoBuf>(
-        &self,
-        mut bufs: Vec<B>,
-    ) -> Result<Vec<B>, BufError<Vec<B>>> {
-        let len: usize = bufs.iter().map(IoBuf::buf_len).sum();
-        let mut sent = 0;
-        while sent < len {
-            poll_fn(budget::proceed).await;
-            let turn = match self.outbox.turn().await {
-                Ok(turn) => turn,
-                Err(error) => return Err(BufError { error, buf: bufs }),
-            };
-            let _guard = turn.orphan_guard();
-            let send = SendVectored::new(Rc::clone(&self.socket), bufs, sent, turn);
-            let (count, back) = Op::new(Rc::clone(self.socket.driver()), send).await?;
-            sent += count;
-            bufs = back;
-        }
-        Ok(bufs)
-    }
-
     pub(super) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        if self.outbox.is_busy() {
+        if self.line.outbox.is_busy() {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         let flags = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
-        SockRef::from(&*self.socket).send_with_flags(bytes, flags)
+        SockRef::from(&self.line.fd).send_with_flags(bytes, flags)
     }
 
     pub(super) async fn shutdown(&self) -> io::Result<()> {
-        self.outbox.idle().await?;
-        plain::shutdown(self.socket.as_raw_fd(), Shutdown::Write)
+        shutdown(&self.line).await
     }
 
     /// Ends the outgoing direction when the send under way is out, without waiting here.
-    pub(super) fn shutdown_in_background(self: &Rc<Self>) {
-        if !self.outbox.is_busy() {
+    pub(super) fn shutdown_in_background(&self) {
+        let line = &self.line;
+        if !line.outbox.is_busy() {
             // An error means that the connection is gone already.
-            let _ = plain::shutdown(self.socket.as_raw_fd(), Shutdown::Write);
+            let _ = plain::shutdown(line.fd.as_raw_fd(), Shutdown::Write);
             return;
         }
-        self.outbox.orphan();
+        line.outbox.orphan();
         if let Some(executor) = executor::current() {
-            let connection = Rc::clone(self);
+            let line = Rc::clone(line);
             drop(executor.spawn(async move {
-                let _ = connection.shutdown().await;
+                let _ = shutdown(&line).await;
             }));
         }
     }
 
     /// The next close sends a reset; a send under way ends with an error.
     pub(super) fn reset(&self) {
-        reset(&self.socket);
+        reset(&self.line.fd);
     }
+}
+
+async fn shutdown(line: &Rc<Line>) -> io::Result<()> {
+    drop(turn(line).await?);
+    plain::shutdown(line.fd.as_raw_fd(), Shutdown::Write)
 }
 
 fn reset(socket: &Fd) {
@@ -239,30 +175,30 @@ fn reset(socket: &Fd) {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.arrivals.close(&self.socket);
-        if self.outbox.is_busy() {
-            self.outbox.orphan();
-            linger(&self.socket, &self.outbox);
+        self.line.arrivals.close(self.line.fd.driver());
+        if self.line.outbox.is_busy() {
+            self.line.outbox.orphan();
+            linger(&self.line);
         }
     }
 }
 
 /// Lets the send under way finish, for the builder's time; then the socket is reset.
-fn linger(socket: &Rc<Fd>, outbox: &Rc<Outbox>) {
-    let driver = socket.driver();
+fn linger(line: &Rc<Line>) {
+    let driver = line.fd.driver();
     let limits = driver.limits();
     let here = executor::current().filter(|_| driver.is_open());
     let (Some(executor), true) = (here, driver.lingering().get() < limits.lingering_max) else {
-        reset(socket);
+        reset(&line.fd);
         return;
     };
     let time = limits.linger;
-    let (socket, outbox) = (Rc::clone(socket), Rc::clone(outbox));
     let counted = Lingering::new(Rc::clone(driver));
+    let line = Rc::clone(line);
     drop(executor.spawn(async move {
         let _counted = counted;
-        if timeout(time, outbox.idle()).await.is_err() {
-            reset(&socket);
+        if timeout(time, turn(&line)).await.is_err() {
+            reset(&line.fd);
         }
     }));
 }

@@ -72,7 +72,7 @@ impl TcpListener {
     /// Outside a runtime.
     pub fn from_std(listener: std::net::TcpListener) -> io::Result<Self> {
         let driver = driver::current::expect("TcpListener::from_std");
-        Ok(Self::from_fd(Fd::new(driver, OwnedFd::from(listener))))
+        Ok(Self::from_fd(Rc::new(Fd::new(driver, OwnedFd::from(listener)))))
     }
 
     pub(super) fn from_fd(listener: Rc<Fd>) -> Self {

@@ -26,6 +26,7 @@ mod listener;
 mod socket;
 mod split;
 mod stream;
+mod writing;
 
 pub use address::ToSocketAddrs;
 pub use incoming::Incoming;

@@ -166,7 +166,8 @@ impl TcpSocket {
     pub fn listen(self, backlog: u32) -> io::Result<TcpListener> {
         let driver = driver::current::expect("TcpSocket::listen");
         self.socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
-        Ok(TcpListener::from_fd(Fd::new(driver, OwnedFd::from(self.socket))))
+        let fd = Fd::new(driver, OwnedFd::from(self.socket));
+        Ok(TcpListener::from_fd(Rc::new(fd)))
     }
 
     /// Connects. If the future is dropped, the socket is closed.

@@ -91,7 +91,7 @@ impl OwnedReadHalf {
     ///
     /// As there.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        sockaddr::to_std(&SockRef::from(&*self.connection.socket).peer_addr()?)
+        sockaddr::to_std(&SockRef::from(&self.connection.line.fd).peer_addr()?)
     }
 
     /// Puts the halves of one stream together again.

@@ -12,6 +12,7 @@ use socket2::SockRef;
 
 use super::connection::Connection;
 use super::split::{self, OwnedReadHalf, OwnedWriteHalf};
+use super::writing::turn;
 use super::{TcpSocket, ToSocketAddrs};
 use crate::buf::{BufError, BufResult, Chunk, IoBuf, IoBufMut};
 use crate::driver;
@@ -92,8 +93,8 @@ impl TcpStream {
         Ok(Self::from_fd(Fd::new(driver, OwnedFd::from(stream))))
     }
 
-    pub(super) fn from_fd(socket: Rc<Fd>) -> Self {
-        Self { connection: Connection::new(socket) }
+    pub(super) fn from_fd(fd: Fd) -> Self {
+        Self { connection: Connection::new(fd) }
     }
 
     pub(super) fn from_connection(connection: Rc<Connection>) -> Self {
@@ -108,17 +109,16 @@ impl TcpStream {
     ///
     /// That of a send whose future was dropped; the stream is closed then.
     pub async fn into_std(self) -> io::Result<(std::net::TcpStream, Vec<u8>)> {
-        let Connection { socket, arrivals, outbox } = &*self.connection;
-        outbox.idle().await?;
-        poll_fn(|cx| arrivals.poll_disarmed(socket, cx)).await;
+        let line = Rc::clone(&self.connection.line);
+        drop(turn(&line).await?);
+        poll_fn(|cx| line.arrivals.poll_disarmed(line.fd.driver(), cx)).await;
         let mut rest = Vec::new();
-        while let Some(Ok(Arrival::Chunk(chunk))) = arrivals.try_take() {
+        while let Some(Ok(Arrival::Chunk(chunk))) = line.arrivals.try_take() {
             rest.extend_from_slice(&chunk);
         }
-        let socket = Rc::clone(socket);
         drop(self);
-        let fd = socket.into_owned().map_err(|_| driver::gone())?;
-        Ok((fd.into(), rest))
+        let line = Rc::try_unwrap(line).map_err(|_| driver::gone())?;
+        Ok((line.fd.into_owned().into(), rest))
     }
 
     /// The next bytes, in the buffer where the kernel put them; `None` at the end of the stream.
@@ -128,8 +128,8 @@ impl TcpStream {
     /// # Errors
     ///
     /// That of the connection, once; the end of the stream afterwards. `ResourceBusy` if another task reads.
-    pub async fn recv(&self) -> io::Result<Option<Chunk>> {
-        self.connection.recv().await
+    pub fn recv(&self) -> impl Future<Output = io::Result<Option<Chunk>>> {
+        self.connection.recv()
     }
 
     /// Reads some bytes, at least one unless `buf` is empty; 0 is the end of the stream.
@@ -170,7 +170,7 @@ impl TcpStream {
     /// As for [`recv`](Self::recv).
     pub async fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
         self.readable().await?;
-        Ok(self.connection.arrivals.peek(buf))
+        Ok(self.connection.line.arrivals.peek(buf))
     }
 
     /// Waits until [`try_read`](Self::try_read) has something to give: bytes, the end, or an error.
@@ -215,8 +215,8 @@ impl TcpStream {
     /// # Errors
     ///
     /// As for [`write`](Self::write), with the buffer.
-    pub async fn send<B: IoBuf>(&self, buf: B) -> BufResult<usize, B> {
-        self.connection.send(buf, false).await
+    pub fn send<B: IoBuf>(&self, buf: B) -> impl Future<Output = BufResult<usize, B>> {
+        self.connection.send(buf, false)
     }
 
     /// Sends all of a buffer that is lent to the operation, and gives it back.
@@ -255,7 +255,7 @@ impl TcpStream {
     ///
     /// That of a write whose future was dropped; `ResourceBusy` if another task writes.
     pub async fn writable(&self) -> io::Result<()> {
-        self.connection.outbox.idle().await
+        turn(&self.connection.line).await.map(drop)
     }
 
     /// Ends the outgoing direction: the peer reads to the end of what was sent. Waits for a dropped write first.
@@ -341,7 +341,7 @@ impl TcpStream {
     }
 
     fn options(&self) -> SockRef<'_> {
-        SockRef::from(&*self.connection.socket)
+        SockRef::from(&self.connection.line.fd)
     }
 }
 
@@ -354,12 +354,12 @@ pub(super) fn set_keepalive(socket: &SockRef<'_>, idle: Option<Duration>) -> io:
 
 impl AsFd for TcpStream {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.connection.socket.as_fd()
+        self.connection.line.fd.as_fd()
     }
 }
 
 impl AsRawFd for TcpStream {
     fn as_raw_fd(&self) -> RawFd {
-        self.connection.socket.as_raw_fd()
+        self.connection.line.fd.as_raw_fd()
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! # Safety rules
 //!
-//! 1. An `Fd` owns its number; every operation that names it holds an `Rc` of the `Fd`, so the number is given up
+//! 1. An `Fd` owns its number; every operation that names it shares the `Fd`, through an `Rc` of it or of what
+//!    contains it, so the number is given up
 //!    only when no entry, staged or in the kernel, names it. Then it moves into one `Close`.
 //! 2. The entry names no memory.
 #![allow(unsafe_code, reason = "room 3: an operation")]
@@ -23,8 +24,8 @@ pub(crate) struct Fd {
 }
 
 impl Fd {
-    pub(crate) fn new(driver: Rc<Driver>, fd: OwnedFd) -> Rc<Self> {
-        Rc::new(Self { number: ManuallyDrop::new(fd), driver })
+    pub(crate) fn new(driver: Rc<Driver>, fd: OwnedFd) -> Self {
+        Self { number: ManuallyDrop::new(fd), driver }
     }
 
     pub(crate) fn driver(&self) -> &Rc<Driver> {
@@ -36,15 +37,14 @@ impl Fd {
         io_uring::types::Fd(self.as_raw_fd())
     }
 
-    /// The descriptor, if nobody else holds it.
-    pub(crate) fn into_owned(self: Rc<Self>) -> Result<OwnedFd, Rc<Self>> {
-        let fd = Rc::try_unwrap(self)?;
-        let mut fd = ManuallyDrop::new(fd);
+    /// The descriptor itself, not to be closed by us any more.
+    pub(crate) fn into_owned(self) -> OwnedFd {
+        let mut fd = ManuallyDrop::new(self);
         // SAFETY: `fd` is never dropped, so each field is moved out exactly once.
         let number = unsafe { ManuallyDrop::take(&mut fd.number) };
         // SAFETY: as above.
         drop(unsafe { std::ptr::read(&raw const fd.driver) });
-        Ok(number)
+        number
     }
 }
 

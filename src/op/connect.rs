@@ -7,7 +7,6 @@
 #![allow(unsafe_code, reason = "room 3: an operation")]
 
 use std::io;
-use std::rc::Rc;
 
 use socket2::SockAddr;
 
@@ -17,13 +16,13 @@ use crate::sys::Sqe;
 
 #[derive(Debug)]
 pub(crate) struct Connect {
-    pub(crate) socket: Rc<Fd>,
+    pub(crate) socket: Fd,
     pub(crate) address: SockAddr,
 }
 
 // SAFETY: rule 1. An orphan drops the socket, which closes it: nobody else knows the connection.
 unsafe impl Operation for Connect {
-    type Output = io::Result<Rc<Fd>>;
+    type Output = io::Result<Fd>;
 
     const KIND: &'static str = "connect";
     const WHEN_DROPPED: WhenDropped = WhenDropped::Cancel;

@@ -7,11 +7,14 @@ pub(crate) mod accept;
 pub(crate) mod bell;
 pub(crate) mod close;
 pub(crate) mod connect;
+pub(crate) mod line;
 pub(crate) mod nop;
 pub(crate) mod read_at;
 pub(crate) mod receive;
 pub(crate) mod send;
 pub(crate) mod send_vectored;
+#[cfg(test)]
+mod tests;
 pub(crate) mod timeout;
 pub(crate) mod write_at;
 

@@ -5,10 +5,10 @@
 //! # Safety rules
 //!
 //! 1. The entry names no memory of the operation: the kernel picks a buffer of the group, whose memory `account`
-//!    keeps; the descriptor is kept open by `socket`.
+//!    keeps; the descriptor is kept open by `line`.
 #![allow(unsafe_code, reason = "room 3: an operation")]
 
-use std::cell::RefCell;
+use std::cell::{RefCell, RefMut};
 use std::collections::VecDeque;
 use std::io;
 use std::rc::Rc;
@@ -17,9 +17,9 @@ use std::task::{Context, Poll, Waker};
 use io_uring::opcode;
 use io_uring::squeue::Flags;
 
-use super::close::Fd;
+use super::line::Line;
 use crate::buf::{Account, Chunk, Class};
-use crate::driver::{Actions, Key, Standing};
+use crate::driver::{Actions, Driver, Key, Standing, gone};
 use crate::sys::{Cqe, Sqe};
 
 /// `IORING_RECVSEND_POLL_FIRST`: wait for readiness instead of trying at once, which keeps busy streams from
@@ -76,8 +76,8 @@ pub(crate) enum Arrival {
 }
 
 impl Arrivals {
-    pub(crate) fn new(undelivered_max: usize) -> Rc<Self> {
-        Rc::new(Self {
+    pub(super) fn new(undelivered_max: usize) -> Self {
+        Self {
             state: RefCell::new(State {
                 chunks: VecDeque::new(),
                 bytes: 0,
@@ -91,24 +91,12 @@ impl Arrivals {
                 readers: 0,
             }),
             undelivered_max,
-        })
+        }
     }
 
     /// What arrived, without waiting. `None` if nothing did.
     pub(crate) fn try_take(&self) -> Option<io::Result<Arrival>> {
-        let mut state = self.state.borrow_mut();
-        if let Some(chunk) = state.chunks.pop_front() {
-            state.bytes -= chunk.len();
-            return Some(Ok(Arrival::Chunk(chunk)));
-        }
-        match state.end {
-            End::Open => None,
-            End::Eof => Some(Ok(Arrival::Eof)),
-            End::Error(code) => {
-                state.end = End::Eof;
-                Some(Err(io::Error::from_raw_os_error(code)))
-            }
-        }
+        self.state.borrow_mut().take()
     }
 
     /// Puts the rest of a chunk back to where it was taken from.
@@ -130,42 +118,16 @@ impl Arrivals {
         copied
     }
 
-    /// Arms the receive unless it is armed or there is something to take.
-    pub(crate) fn ensure_armed(self: &Rc<Self>, socket: &Rc<Fd>) -> io::Result<()> {
+    /// The future that waited is gone: nobody is woken for it.
+    fn leave(&self, id: u32) {
         let mut state = self.state.borrow_mut();
-        if state.armed.is_some() || !state.chunks.is_empty() || state.end != End::Open {
-            return Ok(());
-        }
-        self.arm(&mut state, socket)
-    }
-
-    /// Resolves once there is something to take; arms the receive if need be.
-    pub(crate) fn ready<'a>(self: &'a Rc<Self>, socket: &'a Rc<Fd>) -> Ready<'a> {
-        Ready { arrivals: self, socket, id: None }
-    }
-
-    fn arm(self: &Rc<Self>, state: &mut State, socket: &Rc<Fd>) -> io::Result<()> {
-        let driver = socket.driver();
-        let account = match &state.account {
-            Some(account) => Rc::clone(account),
-            None => {
-                let account = Account::new(Rc::clone(driver.pool()?));
-                Rc::clone(state.account.insert(account))
-            }
-        };
-        let receive = Receive {
-            socket: Rc::clone(socket),
-            arrivals: Rc::clone(self),
-            account,
-            class: state.class,
-        };
-        let key = driver.stand(receive).map_err(|_| crate::driver::gone())?;
-        state.armed = Some(key);
-        Ok(())
+        let mine = state.reader.take_if(|reader| reader.id == id);
+        drop(state);
+        drop(mine);
     }
 
     /// Ends the receive: the stream is being dropped. What was not taken is lost with it.
-    pub(crate) fn close(&self, socket: &Fd) {
+    pub(crate) fn close(&self, driver: &Driver) {
         let mut state = self.state.borrow_mut();
         let chunks = std::mem::take(&mut state.chunks);
         let reader = state.reader.take();
@@ -174,91 +136,144 @@ impl Arrivals {
         drop(state);
         drop((chunks, reader));
         if let Some(key) = armed {
-            socket.driver().abandon(key);
+            driver.abandon(key);
         }
     }
 
     /// Cancels the receive and resolves once the kernel no longer holds it. Nothing that arrived is lost.
-    pub(crate) fn poll_disarmed(&self, socket: &Fd, cx: &Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_disarmed(&self, driver: &Driver, cx: &Context<'_>) -> Poll<()> {
         let mut state = self.state.borrow_mut();
         let Some(key) = state.armed else {
             return Poll::Ready(());
         };
         let cancel = !std::mem::replace(&mut state.cancelling, true);
-        state.readers = state.readers.wrapping_add(1);
-        let reader = Reader { id: state.readers, waker: cx.waker().clone() };
+        let reader = Reader { id: state.next_id(), waker: cx.waker().clone() };
         let stale = state.reader.replace(reader);
         drop(state);
         drop(stale);
         if cancel {
-            socket.driver().cancel(key);
+            driver.cancel(key);
         }
         Poll::Pending
     }
 }
 
-/// Waits until a stream has something to take.
+impl State {
+    fn is_ready(&self) -> bool {
+        !self.chunks.is_empty() || self.end != End::Open
+    }
+
+    fn next_id(&mut self) -> u32 {
+        self.readers = self.readers.wrapping_add(1).max(1);
+        self.readers
+    }
+
+    fn take(&mut self) -> Option<io::Result<Arrival>> {
+        if let Some(chunk) = self.chunks.pop_front() {
+            self.bytes -= chunk.len();
+            return Some(Ok(Arrival::Chunk(chunk)));
+        }
+        match self.end {
+            End::Open => None,
+            End::Eof => Some(Ok(Arrival::Eof)),
+            End::Error(code) => {
+                self.end = End::Eof;
+                Some(Err(io::Error::from_raw_os_error(code)))
+            }
+        }
+    }
+}
+
+/// A place among the readers of a stream, which is one place: dropping it gives it up.
 ///
 /// While one task waits, another that polls gets `ResourceBusy`; the first is woken then, so that a reader that
 /// was forgotten holds its place no longer than that.
 #[derive(Debug)]
-pub(crate) struct Ready<'a> {
-    arrivals: &'a Rc<Arrivals>,
-    socket: &'a Rc<Fd>,
-    id: Option<u32>,
+pub(crate) struct Reading<'a> {
+    line: &'a Rc<Line>,
+    /// Zero until it waits for the first time.
+    id: u32,
 }
 
-impl Future for Ready<'_> {
-    type Output = io::Result<()>;
+impl<'a> Reading<'a> {
+    pub(crate) fn new(line: &'a Rc<Line>) -> Self {
+        Self { line, id: 0 }
+    }
 
-    fn poll(mut self: std::pin::Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut state = self.arrivals.state.borrow_mut();
-        if !state.chunks.is_empty() || state.end != End::Open {
+    /// Takes what arrived, or arms the receive if need be and waits.
+    #[inline]
+    pub(crate) fn poll_take(&mut self, cx: &Context<'_>) -> Poll<io::Result<Arrival>> {
+        let mut state = self.line.arrivals.state.borrow_mut();
+        if let Some(arrival) = state.take() {
+            return Poll::Ready(arrival);
+        }
+        match self.wait(state, cx) {
+            Ok(()) => Poll::Pending,
+            Err(error) => Poll::Ready(Err(error)),
+        }
+    }
+
+    /// Resolves once there is something to take.
+    pub(crate) fn poll_ready(&mut self, cx: &Context<'_>) -> Poll<io::Result<()>> {
+        let state = self.line.arrivals.state.borrow_mut();
+        if state.is_ready() {
             return Poll::Ready(Ok(()));
         }
-        let other = state.reader.take_if(|reader| Some(reader.id) != self.id);
-        if let Some(other) = other
-            && !other.waker.will_wake(cx.waker())
-        {
-            drop(state);
-            other.waker.wake();
-            return Poll::Ready(Err(busy("another task is reading from this stream")));
+        match self.wait(state, cx) {
+            Ok(()) => Poll::Pending,
+            Err(error) => Poll::Ready(Err(error)),
         }
-        if state.armed.is_none()
-            && let Err(error) = self.arrivals.arm(&mut state, self.socket)
-        {
-            return Poll::Ready(Err(error));
-        }
-        let id = match self.id {
-            Some(id) => id,
-            None => {
-                state.readers = state.readers.wrapping_add(1);
-                state.readers
+    }
+
+    fn wait(&mut self, mut state: RefMut<'_, State>, cx: &Context<'_>) -> io::Result<()> {
+        if let Some(reader) = &mut state.reader {
+            let same_task = reader.waker.will_wake(cx.waker());
+            if same_task && reader.id == self.id {
+                return Ok(());
             }
-        };
-        let unchanged =
-            state.reader.as_ref().is_some_and(|reader| reader.waker.will_wake(cx.waker()));
-        let stale = match unchanged {
-            true => None,
-            false => state.reader.replace(Reader { id, waker: cx.waker().clone() }),
-        };
+            if !same_task && reader.id != self.id {
+                let other = state.reader.take();
+                drop(state);
+                other.into_iter().for_each(|other| other.waker.wake());
+                return Err(busy("another task is reading from this stream"));
+            }
+        }
+        if state.armed.is_none() {
+            arm(self.line, &mut state)?;
+        }
+        if self.id == 0 {
+            self.id = state.next_id();
+        }
+        let stale = state.reader.replace(Reader { id: self.id, waker: cx.waker().clone() });
         drop(state);
         drop(stale);
-        self.id = Some(id);
-        Poll::Pending
+        Ok(())
     }
 }
 
-impl Drop for Ready<'_> {
+impl Drop for Reading<'_> {
     fn drop(&mut self) {
-        let Some(id) = self.id else {
-            return;
-        };
-        let mut state = self.arrivals.state.borrow_mut();
-        let mine = state.reader.take_if(|reader| reader.id == id);
-        drop(state);
-        drop(mine);
+        if self.id != 0 {
+            self.line.arrivals.leave(self.id);
+        }
     }
+}
+
+/// Arms the receive unless it is armed or there is something to take.
+pub(crate) fn ensure_armed(line: &Rc<Line>) -> io::Result<()> {
+    let mut state = line.arrivals.state.borrow_mut();
+    if state.armed.is_some() || state.is_ready() { Ok(()) } else { arm(line, &mut state) }
+}
+
+fn arm(line: &Rc<Line>, state: &mut State) -> io::Result<()> {
+    let driver = line.fd.driver();
+    let account = match &state.account {
+        Some(account) => Rc::clone(account),
+        None => Rc::clone(state.account.insert(Account::new(Rc::clone(driver.pool()?)))),
+    };
+    let receive = Receive { line: Rc::clone(line), account, class: state.class };
+    state.armed = Some(driver.stand(receive).map_err(|_| gone())?);
+    Ok(())
 }
 
 /// The refusal of a second task in a place that has room for one.
@@ -267,8 +282,7 @@ pub(crate) fn busy(text: &'static str) -> io::Error {
 }
 
 struct Receive {
-    socket: Rc<Fd>,
-    arrivals: Rc<Arrivals>,
+    line: Rc<Line>,
     account: Rc<Account>,
     class: Class,
 }
@@ -278,9 +292,9 @@ unsafe impl Standing for Receive {
     const KIND: &'static str = "receive";
 
     fn prepare(&mut self) -> Sqe {
-        let target = self.socket.target();
+        let target = self.line.fd.target();
         let group = self.class.group();
-        if self.socket.driver().features().multishot_receive {
+        if self.line.fd.driver().features().multishot_receive {
             return opcode::RecvMulti::new(target, group).build();
         }
         let len = self.account.pool().size(self.class);
@@ -292,7 +306,7 @@ unsafe impl Standing for Receive {
     }
 
     fn deliver(&mut self, cqe: Cqe, actions: &mut Actions) {
-        let mut state = self.arrivals.state.borrow_mut();
+        let mut state = self.line.arrivals.state.borrow_mut();
         let state = &mut *state;
         match u32::try_from(cqe.result) {
             Ok(0) => state.end = End::Eof,
@@ -343,7 +357,7 @@ impl Receive {
 
     /// Too much is undelivered, or the other class of buffers fits the traffic better.
     fn should_stop(&self, state: &State) -> bool {
-        state.bytes >= self.arrivals.undelivered_max || state.class != self.class
+        state.bytes >= self.line.arrivals.undelivered_max || state.class != self.class
     }
 }
 

@@ -5,25 +5,21 @@
 //!
 //! # Safety rules
 //!
-//! 1. The entry names the buffer, which lies in the operation and keeps its bytes in place (`IoBuf`), and the
-//!    descriptor, which `socket` keeps open.
+//! 1. The entry names the buffer, which lies in the operation and keeps its bytes in place (`IoBuf`), from an
+//!    offset that is below its length, and the descriptor, which the turn's line keeps open.
 #![allow(unsafe_code, reason = "room 3: an operation")]
 
 use std::cell::RefCell;
-use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 
-use super::close::Fd;
 use super::entry_len;
+use super::line::Line;
 use super::receive::busy;
 use crate::buf::{BufError, BufResult, IoBuf};
 use crate::driver::{Actions, Operation, Outcome, WhenDropped};
 use crate::sys::{Cqe, Sqe};
-
-/// No signal on a closed connection; for `send_all` the kernel goes on after a part.
-const FLAGS: i32 = libc::MSG_NOSIGNAL;
 
 /// Whose turn it is to send on a stream.
 #[derive(Debug, Default)]
@@ -41,34 +37,6 @@ struct State {
 }
 
 impl Outbox {
-    /// Waits until an orphaned send is out; fails with its error, or because another task is sending.
-    pub(crate) async fn turn(self: &Rc<Self>) -> io::Result<Turn> {
-        poll_fn(|cx| {
-            let mut state = self.state.borrow_mut();
-            if !state.busy {
-                if let Some(code) = state.error.take() {
-                    return Poll::Ready(Err(io::Error::from_raw_os_error(code)));
-                }
-                state.busy = true;
-                state.orphaned = false;
-                return Poll::Ready(Ok(Turn { outbox: Rc::clone(self), held: true }));
-            }
-            if !state.orphaned {
-                return Poll::Ready(Err(busy("another task is writing to this stream")));
-            }
-            if !state.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
-                state.waiting.push(cx.waker().clone());
-            }
-            Poll::Pending
-        })
-        .await
-    }
-
-    /// Waits until nothing is being sent; fails with the error of an orphaned send.
-    pub(crate) async fn idle(self: &Rc<Self>) -> io::Result<()> {
-        self.turn().await.map(drop)
-    }
-
     pub(crate) fn is_busy(&self) -> bool {
         self.state.borrow().busy
     }
@@ -78,31 +46,61 @@ impl Outbox {
         let mut state = self.state.borrow_mut();
         state.orphaned = state.busy;
     }
+
+    fn end(state: &mut State, result: i32) {
+        state.busy = false;
+        if state.orphaned && result < 0 {
+            state.error = Some(-result);
+        }
+    }
 }
 
 /// The right to have a send in flight. It ends when the kernel is done, whether or not anybody still waits.
 #[derive(Debug)]
 pub(crate) struct Turn {
-    outbox: Rc<Outbox>,
+    line: Rc<Line>,
     held: bool,
 }
 
 impl Turn {
-    /// Marks the send as nobody's if the future that holds the guard is dropped before the turn is over.
-    pub(crate) fn orphan_guard(&self) -> OrphanGuard {
-        OrphanGuard { outbox: Rc::clone(&self.outbox) }
+    /// Waits until an orphaned send is out; fails with its error, or because another task is sending.
+    #[inline]
+    pub(crate) fn poll(line: &Rc<Line>, cx: &Context<'_>) -> Poll<io::Result<Self>> {
+        let mut state = line.outbox.state.borrow_mut();
+        if state.busy {
+            return wait(&mut state, cx);
+        }
+        if let Some(code) = state.error.take() {
+            return Poll::Ready(Err(io::Error::from_raw_os_error(code)));
+        }
+        state.busy = true;
+        state.orphaned = false;
+        Poll::Ready(Ok(Self { line: Rc::clone(line), held: true }))
+    }
+
+    pub(super) fn line(&self) -> &Line {
+        &self.line
     }
 
     /// The kernel is done with the send of this turn.
     pub(super) fn landed(&mut self, cqe: Cqe, actions: &mut Actions) {
-        let mut state = self.outbox.state.borrow_mut();
         self.held = false;
-        state.busy = false;
-        if state.orphaned && cqe.result < 0 {
-            state.error = Some(-cqe.result);
-        }
+        let mut state = self.line.outbox.state.borrow_mut();
+        Outbox::end(&mut state, cqe.result);
         state.waiting.drain(..).for_each(|waker| actions.wake(waker));
     }
+}
+
+/// Another send is in flight.
+#[cold]
+fn wait(state: &mut State, cx: &Context<'_>) -> Poll<io::Result<Turn>> {
+    if !state.orphaned {
+        return Poll::Ready(Err(busy("another task is writing to this stream")));
+    }
+    if !state.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
+        state.waiting.push(cx.waker().clone());
+    }
+    Poll::Pending
 }
 
 impl Drop for Turn {
@@ -110,31 +108,20 @@ impl Drop for Turn {
         if !self.held {
             return;
         }
-        let mut state = self.outbox.state.borrow_mut();
-        state.busy = false;
+        let mut state = self.line.outbox.state.borrow_mut();
+        Outbox::end(&mut state, 0);
         let waiting = std::mem::take(&mut state.waiting);
         drop(state);
         waiting.into_iter().for_each(Waker::wake);
     }
 }
 
-/// See [`Turn::orphan_guard`].
-#[derive(Debug)]
-pub(crate) struct OrphanGuard {
-    outbox: Rc<Outbox>,
-}
-
-impl Drop for OrphanGuard {
-    fn drop(&mut self) {
-        self.outbox.orphan();
-    }
-}
-
 #[derive(Debug)]
 pub(crate) struct Send<B> {
-    pub(crate) socket: Rc<Fd>,
-    pub(crate) buf: B,
     pub(crate) turn: Turn,
+    pub(crate) buf: B,
+    /// Bytes of the buffer that were sent before.
+    pub(crate) offset: usize,
     /// The kernel goes on after a part until all is sent.
     pub(crate) whole: bool,
 }
@@ -147,10 +134,11 @@ unsafe impl<B: IoBuf> Operation for Send<B> {
     const WHEN_DROPPED: WhenDropped = WhenDropped::Finish;
 
     fn prepare(&mut self) -> Sqe {
-        let len = entry_len(self.buf.buf_len());
-        let flags = if self.whole { FLAGS | libc::MSG_WAITALL } else { FLAGS };
-        io_uring::opcode::Send::new(self.socket.target(), self.buf.buf_ptr(), len)
-            .flags(flags)
+        let rest = &self.buf.as_bytes()[self.offset..];
+        let whole = if self.whole { libc::MSG_WAITALL } else { 0 };
+        let target = self.turn.line().fd.target();
+        io_uring::opcode::Send::new(target, rest.as_ptr(), entry_len(rest.len()))
+            .flags(libc::MSG_NOSIGNAL | whole)
             .build()
     }
 

@@ -8,9 +8,7 @@
 
 use std::fmt;
 use std::mem::MaybeUninit;
-use std::rc::Rc;
 
-use super::close::Fd;
 use super::send::Turn;
 use crate::buf::{BufError, BufResult, IoBuf};
 use crate::driver::{Actions, Operation, Outcome, WhenDropped};
@@ -20,7 +18,6 @@ use crate::sys::{Cqe, Sqe};
 pub(crate) const PARTS_MAX: usize = 1024;
 
 pub(crate) struct SendVectored<B> {
-    socket: Rc<Fd>,
     bufs: Vec<B>,
     turn: Turn,
     parts: Box<[libc::iovec]>,
@@ -29,7 +26,7 @@ pub(crate) struct SendVectored<B> {
 
 impl<B: IoBuf> SendVectored<B> {
     /// Sends the bytes of `bufs` from `skip` on, at most `PARTS_MAX` buffers of them.
-    pub(crate) fn new(socket: Rc<Fd>, bufs: Vec<B>, skip: usize, turn: Turn) -> Self {
+    pub(crate) fn new(turn: Turn, bufs: Vec<B>, skip: usize) -> Self {
         let mut left = skip;
         let mut parts = Vec::with_capacity(bufs.len().min(PARTS_MAX));
         for buf in &bufs {
@@ -46,7 +43,7 @@ impl<B: IoBuf> SendVectored<B> {
         }
         // SAFETY: a `msghdr` of zeroes is valid: null pointers and lengths of zero.
         let header = unsafe { MaybeUninit::<libc::msghdr>::zeroed().assume_init() };
-        Self { socket, bufs, turn, parts: parts.into_boxed_slice(), header: Box::new(header) }
+        Self { bufs, turn, parts: parts.into_boxed_slice(), header: Box::new(header) }
     }
 }
 
@@ -66,7 +63,7 @@ unsafe impl<B: IoBuf> Operation for SendVectored<B> {
     fn prepare(&mut self) -> Sqe {
         self.header.msg_iov = self.parts.as_mut_ptr();
         self.header.msg_iovlen = self.parts.len();
-        io_uring::opcode::SendMsg::new(self.socket.target(), &raw const *self.header)
+        io_uring::opcode::SendMsg::new(self.turn.line().fd.target(), &raw const *self.header)
             .flags((libc::MSG_NOSIGNAL | libc::MSG_WAITALL).cast_unsigned())
             .build()
     }

@@ -111,10 +111,4 @@ impl Refs {
     pub(super) fn is_merged(&self) -> bool {
         self.local.get() == LOCAL_MERGED
     }
-
-    /// The number of references, as far as this thread can see; home thread only, before the merge.
-    #[cfg(test)]
-    pub(super) fn count(&self) -> isize {
-        self.local.get() + (self.shared.load(Ordering::Acquire) as isize >> 1)
-    }
 }

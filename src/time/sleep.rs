@@ -48,6 +48,7 @@ pub fn sleep_until(deadline: Instant) -> Sleep {
 ///
 /// It belongs to the runtime it was made in, wherever it is polled. Ready once, it stays ready
 /// until it is [reset](Self::reset). Dropping it ends the wait, at a constant cost.
+/// It is `Unpin`: the wheel holds the waker, and nothing points at the future.
 ///
 /// # Panics
 ///

@@ -123,6 +123,22 @@ fn zero_and_past_are_over_at_the_first_poll_and_take_no_timer() {
 }
 
 #[test]
+fn a_sleep_first_polled_after_its_deadline_was_expired_is_over_at_once() {
+    let timers = Timers::new(0);
+    let _entered = timers.enter();
+    pause();
+    let (_, waker) = counter();
+    let mut late = sleep(SECOND);
+    let mut other = sleep(2 * SECOND);
+    assert!(Pin::new(&mut other).poll(&mut Context::from_waker(&waker)).is_pending());
+    assert!(!late.is_elapsed());
+    assert!(timers.auto_advance());
+    assert_eq!(expire(&timers), 1);
+    assert!(late.is_elapsed());
+    assert_eq!((poll_once(&mut late), timers.live()), (Poll::Ready(()), 0));
+}
+
+#[test]
 fn a_deadline_beyond_the_clock_is_never_and_takes_no_timer() {
     let timers = Timers::new(0);
     let _entered = timers.enter();

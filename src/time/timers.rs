@@ -73,7 +73,7 @@ impl Timers {
     }
 
     /// Moves the wakers of all due timers to the end of `expired`, for the caller to wake. With no
-    /// timers the clock is not read.
+    /// timers the clock is not read. They are `live()` at most.
     pub(crate) fn expire(&self, expired: &mut Vec<Waker>) {
         let mut wheel = self.wheel.borrow_mut();
         if wheel.live() > 0 {

@@ -12,6 +12,9 @@
 //! level's; within a level, slots come in order. When `now` enters a slot of an upper level its
 //! entries move down ("cascade"), in list order, so entries of one tick stay first-in, first-out.
 //!
+//! The price is that a whole slot cascades at once: with a million timers spread over 30 s, an
+//! `advance` that enters a slot of level 3 (4.3 s wide) moves some 140,000 of them.
+//!
 //! It is pure: no clock, no waker is called, and a payload is dropped only with the wheel itself.
 
 use std::fmt;

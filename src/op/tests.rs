@@ -1,0 +1,133 @@
+//! The first operations on the real ring, without a runtime around them.
+
+use std::future::Future;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use super::close::Fd;
+use super::nop::Nop;
+use super::read_at::ReadAt;
+use super::write_at::WriteAt;
+use crate::buf::PoolOptions;
+use crate::driver::{Driver, Limits, Op};
+use crate::sys::setup::{Features, RingOptions};
+
+fn driver() -> Rc<Driver> {
+    let ring = RingOptions {
+        submission_entries: 8,
+        completion_entries: 32,
+        kernel_workers_max: [2, 2],
+        features: Features::all(),
+    };
+    let pool = PoolOptions {
+        small_size: 64,
+        small_count: 16,
+        large_size: 256,
+        large_count: 4,
+        stream_share: 4,
+    };
+    let limits =
+        Limits { undelivered_max: 1024, untaken_max: 4, linger: Duration::ZERO, lingering_max: 1 };
+    Driver::new(&ring, pool, limits).expect("a ring")
+}
+
+fn block_on<T>(driver: &Driver, mut future: impl Future<Output = T> + Unpin) -> T {
+    let mut cx = Context::from_waker(Waker::noop());
+    for _ in 0..10_000 {
+        if let Poll::Ready(output) = Pin::new(&mut future).poll(&mut cx) {
+            return output;
+        }
+        driver.enter(1, Some(Duration::from_millis(100))).expect("enter");
+        driver.reap();
+        driver.act();
+    }
+    panic!("the operation did not end");
+}
+
+fn temporary_file(driver: &Rc<Driver>) -> Rc<Fd> {
+    let path = PathBuf::from(format!("/tmp/annulus-driver-{}", std::process::id()));
+    let file = std::fs::File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .open(&path)
+        .expect("a temporary file");
+    std::fs::remove_file(path).expect("its name is not needed");
+    Rc::new(Fd::new(Rc::clone(driver), OwnedFd::from(file)))
+}
+
+#[test]
+fn a_file_gives_back_what_was_written_and_the_buffers_too() {
+    let driver = driver();
+    block_on(&driver, Op::new(Rc::clone(&driver), Nop)).expect("nop");
+    let file = temporary_file(&driver);
+    let write = WriteAt { file: Rc::clone(&file), buf: b"some bytes".to_vec(), offset: 3 };
+    let (written, buf) = block_on(&driver, Op::new(Rc::clone(&driver), write)).expect("write");
+    assert_eq!((written, buf.as_slice()), (10, b"some bytes".as_slice()));
+    let read = ReadAt { file: Rc::clone(&file), buf: Vec::with_capacity(64), offset: 0 };
+    let (read, buf) = block_on(&driver, Op::new(Rc::clone(&driver), read)).expect("read");
+    assert_eq!((read, buf.as_slice()), (13, b"\0\0\0some bytes".as_slice()));
+    let number = file.as_raw_fd();
+    drop(file);
+    assert_eq!(driver.live_operations(), 1, "the close");
+    driver.close(Duration::from_secs(5)).expect("nothing is stuck");
+    assert_eq!(driver.live_operations(), 0);
+    assert!(std::fs::read_link(format!("/proc/self/fd/{number}")).is_err_and(is_not_found));
+}
+
+fn is_not_found(error: io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound
+}
+
+#[test]
+fn ten_thousand_operations_of_one_poll_go_through_a_queue_of_eight() {
+    let driver = driver();
+    let mut operations: Vec<_> = (0..10_000).map(|_| Op::new(Rc::clone(&driver), Nop)).collect();
+    let mut cx = Context::from_waker(Waker::noop());
+    for operation in &mut operations {
+        assert!(Pin::new(operation).poll(&mut cx).is_pending());
+    }
+    while driver.live_operations() > 0 {
+        if driver.needs_enter() {
+            driver.enter(0, None).expect("enter");
+        }
+        driver.reap();
+        driver.act();
+        operations.retain_mut(|operation| match Pin::new(operation).poll(&mut cx) {
+            Poll::Ready(result) => result.is_err(),
+            Poll::Pending => true,
+        });
+    }
+    assert!(operations.is_empty());
+    assert_eq!(driver.stray_completions(), 0);
+}
+
+#[test]
+fn an_operation_dropped_before_the_enter_never_happens() {
+    let driver = driver();
+    let file = temporary_file(&driver);
+    let write = WriteAt { file: Rc::clone(&file), buf: b"never".to_vec(), offset: 0 };
+    let mut operation = Op::new(Rc::clone(&driver), write);
+    assert!(Pin::new(&mut operation).poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    assert_eq!(driver.live_operations(), 1);
+    drop(operation);
+    assert_eq!((driver.live_operations(), Rc::strong_count(&file)), (0, 1));
+    block_on(&driver, Op::new(Rc::clone(&driver), Nop)).expect("the ring goes on");
+    let read = ReadAt { file, buf: Vec::with_capacity(8), offset: 0 };
+    let (count, _) = block_on(&driver, Op::new(Rc::clone(&driver), read)).expect("read");
+    assert_eq!(count, 0, "the file is still empty");
+}
+
+#[test]
+fn after_the_end_an_operation_says_that_the_runtime_is_gone() {
+    let driver = driver();
+    driver.close(Duration::from_secs(1)).expect("nothing is stuck");
+    let result = block_on(&driver, Op::new(Rc::clone(&driver), Nop));
+    assert!(result.expect_err("gone").to_string().contains("shut down"));
+}
