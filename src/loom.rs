@@ -6,3 +6,16 @@
 pub(crate) use loom::sync::atomic;
 #[cfg(not(loom))]
 pub(crate) use std::sync::atomic;
+
+#[cfg(not(loom))]
+pub(crate) use std::thread_local;
+
+/// Loom's macro with std's `const`, which it does not know.
+#[cfg(loom)]
+macro_rules! thread_local_of_loom {
+    (static $name:ident: $type:ty = const $init:block;) => {
+        ::loom::thread_local! { static $name: $type = $init; }
+    };
+}
+#[cfg(loom)]
+pub(crate) use thread_local_of_loom as thread_local;

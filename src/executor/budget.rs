@@ -1,31 +1,38 @@
-//! The budget that makes every task give way, also if all its futures are always ready.
+//! How much a task may do in one poll before it has to let others run.
 //!
-//! A task has 128 units a poll. Leaf futures take one each; without any left they wake their task and say
-//! "pending". Outside a task there is no limit. The idea and the number are tokio's.
+//! A future that finds its resource always ready (a channel never empty, a socket never dry) would hold the core.
+//! So each such resource calls [`proceed`] first, and after [`PER_POLL`] times in one poll it says `Pending`, with
+//! the task already woken.
 
 use std::cell::Cell;
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::task::{Context, Poll};
 
-const UNITS: u32 = 128;
+use pin_project_lite::pin_project;
+
+/// What one poll may use up.
+pub(crate) const PER_POLL: u32 = 128;
+/// Not inside a task.
 const UNLIMITED: u32 = u32::MAX;
 
 thread_local! {
     static LEFT: Cell<u32> = const { Cell::new(UNLIMITED) };
 }
 
-/// Gives the task that is polled next its units.
+/// Begins a poll.
 #[inline]
 pub(crate) fn reset() {
-    LEFT.set(UNITS);
+    LEFT.set(PER_POLL);
 }
 
-/// No task is being polled any more.
+/// Ends the last poll: what runs now is no task.
 #[inline]
 pub(crate) fn lift() {
     LEFT.set(UNLIMITED);
 }
 
-/// Takes a unit. If none is left the task is woken, to go on after the others.
+/// Uses up one unit. `Pending`: none was left, and `cx` has been woken; return `Pending` too.
 #[inline]
 pub(crate) fn proceed(cx: &mut Context<'_>) -> Poll<()> {
     match LEFT.get() {
@@ -41,14 +48,68 @@ pub(crate) fn proceed(cx: &mut Context<'_>) -> Poll<()> {
     }
 }
 
-/// Runs `f` without a limit, and restores what was left.
-pub(crate) fn without<R>(f: impl FnOnce() -> R) -> R {
-    struct Restore(u32);
-    impl Drop for Restore {
-        fn drop(&mut self) {
-            LEFT.set(self.0);
-        }
+/// Sets what is left, and puts the former amount back when dropped.
+#[derive(Debug)]
+pub(super) struct Restore(u32);
+
+impl Restore {
+    /// No limit until dropped.
+    pub(super) fn unlimited() -> Self {
+        Self(LEFT.replace(UNLIMITED))
     }
-    let _restore = Restore(LEFT.replace(UNLIMITED));
-    f()
+}
+
+impl Drop for Restore {
+    fn drop(&mut self) {
+        LEFT.set(self.0);
+    }
+}
+
+pin_project! {
+    /// The future of [`unconstrained`].
+    #[derive(Debug)]
+    #[must_use = "futures do nothing unless polled"]
+    pub struct Unconstrained<F> {
+        #[pin]
+        future: F,
+    }
+}
+
+/// Lets `future` do as much in one poll as it likes.
+///
+/// Without it, what is always ready yields to other tasks after 128 steps. A future that never waits then
+/// holds the core. Dropping the returned future drops `future`.
+pub fn unconstrained<F>(future: F) -> Unconstrained<F> {
+    Unconstrained { future }
+}
+
+impl<F: Future> Future for Unconstrained<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let _restore = Restore::unlimited();
+        self.project().future.poll(cx)
+    }
+}
+
+/// Uses up one of the 128 steps that a task may do in one poll, and yields if none is left.
+///
+/// For loops of pure computation inside a task. Outside one it does nothing. Dropping the future has no effect.
+pub async fn consume_budget() {
+    poll_fn(proceed).await;
+}
+
+/// Lets every other task that is ready run before this one goes on.
+///
+/// Dropping the future has no effect.
+pub async fn yield_now() {
+    let mut yielded = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }

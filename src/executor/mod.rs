@@ -1,274 +1,163 @@
-//! Who runs next: the ready queue, the tasks that exist, and what other threads send.
+//! The executor: what its worker calls to run tasks, once around the loop.
 //!
-//! `inbox` takes wakes from other threads, `shared` is the part they see, `memory` recycles cells, `budget` makes
-//! tasks give way. The safety rules are those of `task`.
-#![allow(unsafe_code, reason = "room 4: tasks")]
+//! It decides how many tasks run in a turn and with what budget, what happens to wakes from other threads, and
+//! the end of all tasks. The tasks themselves, and the lists they are in, are `task`'s.
 
 pub(crate) mod budget;
-mod inbox;
-mod memory;
-mod owned;
-mod ready;
-mod shared;
+#[cfg(test)]
+mod tests;
 
-use std::alloc::Layout;
-use std::cell::Cell;
-use std::ptr::NonNull;
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::task::Waker;
 
-pub(crate) use inbox::Node;
-use memory::Memory;
-pub(crate) use memory::free as free_memory;
-use owned::Owned;
-use ready::Ready;
-pub(crate) use shared::Shared;
+use self::budget::Restore;
+pub use self::budget::{Unconstrained, consume_budget, unconstrained, yield_now};
+use crate::task::{Entered, HomeRef, JoinHandle, Root};
 
-use crate::task::{Id, Ids, JoinHandle, Root, TaskRef, allocate};
+crate::loom::thread_local! {
+    static CURRENT: RefCell<Option<Rc<Executor>>> = const { RefCell::new(None) };
+}
 
-/// A core's tasks.
+/// The executor this thread entered last, or `None` outside all.
+pub(crate) fn current() -> Option<Rc<Executor>> {
+    CURRENT.try_with(|current| current.borrow().clone()).ok().flatten()
+}
+
+/// Runs the tasks of one thread.
+///
+/// Dropping it shuts it down. Its tasks' wakers and handles stay valid and have no effect any more.
 #[derive(Debug)]
 pub(crate) struct Executor {
-    ready: Ready,
-    owned: Owned,
-    shared: NonNull<Shared>,
-    /// Counts of `shared` that were taken in advance, so that a spawn touches no atomic.
-    credits: Cell<usize>,
-    memory: Memory,
-    ids: Ids,
+    home: Rc<HomeRef>,
     tick_budget: u32,
-    /// The root's turn came, and its future was not polled since.
-    root_is_up: Cell<bool>,
-    running: Cell<Option<Id>>,
-    closed: Cell<bool>,
-    caught_panics: Cell<u64>,
 }
-
-thread_local! {
-    static ENTERED: Cell<*const Executor> = const { Cell::new(std::ptr::null()) };
-}
-
-/// Restores the executor that was entered before.
-#[derive(Debug)]
-pub(crate) struct EnterGuard {
-    _executor: Rc<Executor>,
-    previous: *const Executor,
-}
-
-impl Drop for EnterGuard {
-    fn drop(&mut self) {
-        ENTERED.set(self.previous);
-        budget::lift();
-    }
-}
-
-/// Hands the executor that this thread has entered to `f`.
-#[inline]
-pub(crate) fn with_entered<R>(f: impl FnOnce(Option<&Executor>) -> R) -> R {
-    // SAFETY: rule 5 of `task`.
-    f(unsafe { ENTERED.get().as_ref() })
-}
-
-/// The executor that this thread has entered.
-pub(crate) fn current() -> Option<Rc<Executor>> {
-    let executor = ENTERED.get();
-    if executor.is_null() {
-        return None;
-    }
-    // SAFETY: rule 5 of `task`: it is the inside of an `Rc` that the guard holds.
-    unsafe { Rc::increment_strong_count(executor) };
-    // SAFETY: the count was just raised for this handle.
-    Some(unsafe { Rc::from_raw(executor) })
-}
-
-/// The task that is being polled on this thread.
-pub(crate) fn running_task() -> Option<Id> {
-    with_entered(|entered| entered.and_then(|executor| executor.running.get()))
-}
-
-/// How many counts of `Shared` are taken at once.
-const CREDITS: usize = 1024;
 
 impl Executor {
-    /// An executor that other threads wake through `unpark`; a tick polls at most `tick_budget` tasks.
+    /// An executor of this thread. Others wake it through `unpark`, when it said that it sleeps; a batch polls at
+    /// most `tick_budget` tasks.
     pub(crate) fn new(unpark: Waker, tick_budget: u32) -> Rc<Self> {
-        Rc::new(Self {
-            ready: Ready::default(),
-            owned: Owned::default(),
-            shared: Shared::new(unpark),
-            credits: Cell::new(0),
-            memory: Memory::default(),
-            ids: Ids::default(),
-            tick_budget,
-            root_is_up: Cell::new(false),
-            running: Cell::new(None),
-            closed: Cell::new(false),
-            caught_panics: Cell::new(0),
-        })
+        assert!(tick_budget > 0, "a tick budget of 0 runs nothing");
+        Rc::new(Self { home: Rc::new(HomeRef::new(unpark)), tick_budget })
     }
 
-    /// Makes this the executor that wakers on this thread find themselves at home with. Guards nest.
-    pub(crate) fn enter(self: &Rc<Self>) -> EnterGuard {
-        let previous = ENTERED.replace(Rc::as_ptr(self));
-        EnterGuard { _executor: Rc::clone(self), previous }
-    }
-
-    /// Makes a task of a future. After shutdown the future is dropped at once and the handle says "cancelled".
-    pub(crate) fn spawn<F: Future + 'static>(&self, future: F) -> JoinHandle<F::Output> {
-        let task = allocate(self, self.ids.next(), future);
-        // SAFETY: a task of this future, which was given no handle yet.
-        let handle = unsafe { JoinHandle::new(task) };
-        self.owned.push(task);
-        if self.closed.get() {
-            task.cancel_at_home();
-            self.run(task);
-        } else {
-            self.schedule_new(task);
-        }
-        handle
-    }
-
-    fn schedule_new(&self, task: TaskRef) {
-        task.mark_scheduled();
-        self.ready.push(task);
-    }
-
-    #[inline]
-    pub(crate) fn push_ready(&self, task: TaskRef) {
-        self.ready.push(task);
-    }
-
-    /// Polls what is ready, in order, at most a tick's budget; returns how many were polled.
+    /// Makes this the thread's current executor until the guard is dropped; then it is again what was before.
     ///
-    /// What is woken meanwhile goes to the end of the queue and runs in the same tick if the budget allows: the loop
-    /// looks at the kernel after so many polls, however few tasks there are.
+    /// Guards are dropped in the reverse order of their making.
+    pub(crate) fn enter(self: &Rc<Self>) -> EnterGuard {
+        let entered = self.home.enter();
+        let previous = CURRENT.with(|current| current.replace(Some(Rc::clone(self))));
+        EnterGuard { previous, _budget: Restore::unlimited(), _entered: entered }
+    }
+
+    /// Makes a task of `future` and queues it. After [`shutdown`](Self::shutdown) the future is dropped at once
+    /// and the handle says that the task was cancelled.
+    #[inline]
+    pub(crate) fn spawn<F: Future + 'static>(&self, future: F) -> JoinHandle<F::Output> {
+        self.home.spawn(future)
+    }
+
+    /// Runs the tasks that are ready, in order, at most as many as the tick budget; returns how many.
+    ///
+    /// What becomes ready meanwhile goes to the end of the queue and runs in the same batch if the budget allows: the
+    /// loop looks at the kernel after so many polls, however few tasks there are. Call it entered: it works otherwise
+    /// too, but every wake takes the way of a foreign one.
+    ///
+    /// # Panics
+    ///
+    /// From inside a task of this executor.
     pub(crate) fn run_batch(&self) -> u32 {
+        assert!(!self.home.is_running(), "an executor cannot be run from inside one of its tasks");
         let mut polled = 0;
-        while polled < self.tick_budget
-            && let Some(task) = self.ready.pop()
-        {
-            self.run(task);
+        while polled < self.tick_budget && self.has_ready() {
+            budget::reset();
+            self.home.run_next();
             polled += 1;
         }
         budget::lift();
         polled
     }
 
-    fn run(&self, task: TaskRef) {
-        let outer = self.running.replace(Some(task.id()));
-        budget::reset();
-        let caught = task.run(|task| self.owned.remove(task));
-        self.caught_panics.set(self.caught_panics.get() + caught);
-        self.running.set(outer);
-    }
-
+    /// Whether there is anything for [`run_batch`](Self::run_batch) to do.
+    #[inline]
     pub(crate) fn has_ready(&self) -> bool {
-        self.ready.len() > 0 || self.root_is_up.get()
+        self.home.ready_count() > 0
     }
 
-    /// Moves what other threads woke to the ready queue. One load if there is nothing.
+    /// Moves wakes and aborts from other threads to the ready queue; whether there were any.
+    #[inline]
     pub(crate) fn take_inbox(&self) -> bool {
-        let mut any = false;
-        for node in self.shared_ref().take() {
-            any = true;
-            TaskRef::arrive(node, self);
-        }
-        any
+        self.home.take_inbox()
     }
 
-    /// Announces a sleep. False if something arrived meanwhile: then there is no sleep.
+    /// Announces that this thread is about to sleep. `false`: something arrived from elsewhere, do not sleep.
+    ///
+    /// From here to [`end_sleep`](Self::end_sleep) the first wake from another thread rings `unpark`, once.
     pub(crate) fn begin_sleep(&self) -> bool {
-        self.shared_ref().begin_sleep()
+        self.home.begin_sleep()
     }
 
-    /// The sleep is over: nobody needs to ring any more.
+    /// Takes the announcement back; harmless without one.
     pub(crate) fn end_sleep(&self) {
-        self.shared_ref().end_sleep();
+        self.home.end_sleep();
     }
 
-    /// Drops every task, and what those spawn while they are dropped. The executor is entered.
+    /// Drops every task's future, the newest first, and refuses new ones. Handles that wait say that their task was
+    /// cancelled.
+    ///
+    /// Enters the executor meanwhile. The second call does nothing.
+    ///
+    /// # Panics
+    ///
+    /// From inside a task of this executor.
     pub(crate) fn shutdown(&self) {
-        self.closed.set(true);
-        for node in self.shared_ref().close() {
-            TaskRef::discard(node);
-        }
-        loop {
-            while let Some(task) = self.ready.pop() {
-                task.cancel_at_home();
-                self.run(task);
-            }
-            let Some(task) = self.owned.first() else { break };
-            task.cancel_at_home();
-            self.run(task);
-        }
+        let _entered = self.home.enter();
+        let _budget = Restore::unlimited();
+        self.home.shutdown();
     }
 
-    /// Tasks that were spawned and are not over.
+    /// How many tasks have not ended.
     pub(crate) fn live_tasks(&self) -> usize {
-        self.owned.len()
+        self.home.live_count()
     }
 
-    pub(crate) fn caught_panics(&self) -> u64 {
-        self.caught_panics.get()
+    /// The part that tasks know, whose counters tests look at.
+    #[cfg(test)]
+    fn home(&self) -> &HomeRef {
+        &self.home
     }
 
-    /// The place in the queue of a `block_on`. The executor is entered.
+    /// A place in the ready queue for a future that the worker polls itself.
     pub(crate) fn root(&self) -> Root {
-        Root::new(self)
+        Root::new(&self.home)
     }
 
-    pub(crate) fn root_came_up(&self, up: bool) {
-        self.root_is_up.set(up);
-    }
-
-    pub(crate) fn next_id(&self) -> Id {
-        self.ids.next()
-    }
-
-    #[inline]
-    pub(crate) fn shared(&self) -> NonNull<Shared> {
-        self.shared
-    }
-
-    fn shared_ref(&self) -> &Shared {
-        // SAFETY: rule 6 of `task`: the executor holds a count.
-        unsafe { self.shared.as_ref() }
-    }
-
-    /// A count of `shared` for a new task.
-    #[inline]
-    pub(crate) fn count_shared(&self) -> NonNull<Shared> {
-        if self.credits.get() == 0 {
-            self.shared_ref().retain(CREDITS);
-            self.credits.set(CREDITS);
-        }
-        self.credits.set(self.credits.get() - 1);
-        self.shared
-    }
-
-    /// Memory for a task.
-    #[inline]
-    pub(crate) fn allocate(&self, layout: Layout) -> NonNull<u8> {
-        self.memory.allocate(layout)
-    }
-
-    /// Takes back a task's memory and its count of `shared`.
-    #[inline]
-    pub(crate) fn recycle(&self, memory: NonNull<u8>, layout: Layout) {
-        self.credits.set(self.credits.get() + 1);
-        self.memory.recycle(memory, layout);
+    /// How many panics of the user's code were caught: in polls, in drops and in wakers.
+    pub(crate) fn caught_panics(&self) -> u64 {
+        self.home.caught_panics()
     }
 }
 
 impl Drop for Executor {
     fn drop(&mut self) {
-        if !self.closed.get() {
-            let previous = ENTERED.replace(&raw const *self);
-            self.shutdown();
-            ENTERED.set(previous);
-        }
-        let shared = self.shared;
-        // SAFETY: rule 6 of `task`: the counts that were taken in advance, and our own.
-        unsafe { Shared::release_many(shared, self.credits.get() + 1) };
+        self.shutdown();
+    }
+}
+
+/// The thread is inside an executor while this exists, and the executor is alive.
+#[must_use = "dropping the guard leaves the executor"]
+#[derive(Debug)]
+pub(crate) struct EnterGuard {
+    previous: Option<Rc<Executor>>,
+    _budget: Restore,
+    _entered: Entered,
+}
+
+impl Drop for EnterGuard {
+    fn drop(&mut self) {
+        let previous = self.previous.take();
+        // What is taken out may be the last handle: it is dropped after the cell is free again.
+        let left = CURRENT.try_with(|current| current.replace(previous));
+        drop(left);
     }
 }

@@ -132,14 +132,14 @@ impl Worker {
         let waker = root.waker().clone();
         let mut future = pin!(future);
         loop {
-            if root.take_woken(self.executor()) {
+            if root.take_woken() {
                 executor::budget::reset();
                 if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker))
                 {
                     return Ok(output);
                 }
             }
-            self.turn()?;
+            self.turn(&root)?;
         }
     }
 }

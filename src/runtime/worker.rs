@@ -14,6 +14,7 @@ use crate::executor::Executor;
 use crate::op::bell::Listen;
 use crate::op::timeout::{Rearm, Timeout};
 use crate::sys::eventfd::Bell;
+use crate::task::Root;
 use crate::time::timers::Timers;
 
 /// A core: what runs, what is in the kernel, what is due.
@@ -82,23 +83,23 @@ impl Worker {
     }
 
     /// One turn of the loop. At most one system call, none if there is nothing to ask the kernel.
-    pub(super) fn turn(&self) -> io::Result<()> {
-        // Run what was ready at the start of the batch; what it wakes runs in the next one.
+    pub(super) fn turn(&self, root: &Root) -> io::Result<()> {
+        // Poll what is ready, at most a tick's budget of it.
         self.executor.run_batch();
         // Take wakes that other threads sent.
         self.executor.take_inbox();
         // Wake what is due.
         self.fire_timers();
         // Submit everything that was pushed; sleep in the same call if nothing is ready.
-        self.flush_or_sleep()?;
+        self.flush_or_sleep(root)?;
         // Take what the kernel finished, and only then, with nothing borrowed, wake.
         self.driver.reap();
         self.driver.act();
         Ok(())
     }
 
-    fn flush_or_sleep(&self) -> io::Result<()> {
-        if self.executor.has_ready() || self.driver.has_completions() {
+    fn flush_or_sleep(&self, root: &Root) -> io::Result<()> {
+        if root.is_woken() || self.executor.has_ready() || self.driver.has_completions() {
             return if self.driver.needs_enter() { self.driver.enter(0, None) } else { Ok(()) };
         }
         if self.timers.is_paused() && self.timers.auto_advance() {

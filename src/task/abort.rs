@@ -1,62 +1,66 @@
-//! The handle that can only end a task.
+//! A handle that aborts a task from any thread.
 //!
-//! The safety rules are those of `task`.
-#![allow(unsafe_code, reason = "room 4: tasks")]
+//! # Safety rules
+//!
+//! By number, those of `task`. The handle owns a counted reference in the form of a waker (rule 1).
+#![allow(unsafe_code, reason = "room 4: reads the header behind a waker")]
 
 use std::fmt;
+use std::task::Waker;
 
-use super::header::TaskRef;
+use super::header::{Header, TaskPtr};
 use super::id::Id;
+use super::waker;
+use crate::loom::atomic::Ordering;
 
-/// Ends a task from anywhere. Dropping it has no effect on the task.
+/// Aborts one task, from any thread.
 ///
 /// ```
-/// fn send<T: Send + Sync>() {}
-/// send::<annulus::task::AbortHandle>();
+/// fn is_send_and_sync<T: Send + Sync>() {}
+/// is_send_and_sync::<annulus::task::AbortHandle>();
+/// is_send_and_sync::<annulus::task::JoinError>();
 /// ```
+///
+/// It keeps neither the future nor the output alive, only a little memory. Dropping it does nothing.
+#[derive(Clone)]
 pub struct AbortHandle {
-    /// Counted.
-    task: TaskRef,
+    /// Counts the reference, and makes the handle `Send` and `Sync` for the reasons that wakers are.
+    waker: Waker,
 }
-
-// SAFETY: rules 1 and 2: the handle counts, and uses only what other threads may use unless it is at home.
-unsafe impl Send for AbortHandle {}
-// SAFETY: as above; every method takes the task by a shared reference.
-unsafe impl Sync for AbortHandle {}
 
 impl AbortHandle {
-    /// On the home thread of the task.
-    pub(super) fn new(task: TaskRef) -> Self {
-        task.retain();
-        Self { task }
+    /// `waker` is one of `waker::counted`.
+    pub(super) fn new(waker: Waker) -> Self {
+        Self { waker }
     }
 
-    /// Asks for the task's end. From another thread the wish travels to the task's own; the future is dropped
-    /// there. No effect on a task that is over, or whose runtime is.
+    fn task(&self) -> TaskPtr {
+        // SAFETY: the waker is one of ours.
+        unsafe { waker::task_of(&self.waker) }
+    }
+
+    fn header(&self) -> &Header {
+        // SAFETY: rule 1; the waker keeps the task.
+        unsafe { self.task().header() }
+    }
+
+    /// Asks the runtime to drop the task's future instead of polling it again.
+    ///
+    /// Returns at once: the future is dropped on the thread of its runtime, when the task comes up next there.
+    /// After the task has finished there is no effect.
     pub fn abort(&self) {
-        self.task.cancel();
+        // SAFETY: rule 1; the waker keeps the task.
+        unsafe { self.task().abort() };
     }
 
-    /// True if the task is over: it returned, panicked or was cancelled.
+    /// Whether the task has finished, be it with an output, a panic or a cancellation.
     pub fn is_finished(&self) -> bool {
-        self.task.is_finished()
+        self.header().finished.load(Ordering::Acquire)
     }
 
-    /// The task's id.
+    /// The id of the task.
     pub fn id(&self) -> Id {
-        self.task.id
-    }
-}
-
-impl Clone for AbortHandle {
-    fn clone(&self) -> Self {
-        Self::new(self.task)
-    }
-}
-
-impl Drop for AbortHandle {
-    fn drop(&mut self) {
-        self.task.release();
+        self.header().id
     }
 }
 

@@ -1,248 +1,221 @@
-//! What every task has in common, at the start of its allocation.
+//! What every task has, whatever its future: the type-erased head of its allocation.
 //!
-//! The safety rules are those of `task`.
-#![allow(unsafe_code, reason = "room 4: tasks")]
+//! # Safety rules
+//!
+//! By number, those of `task`.
+#![allow(unsafe_code, reason = "room 4: tasks are type-erased and freed by count")]
 
+use std::alloc::Layout;
 use std::cell::Cell;
 use std::ptr::NonNull;
-use std::task::Waker;
+use std::task::{Context, Poll, Waker};
 
-use super::cell::Table;
+use super::home::{self, Home};
 use super::id::Id;
+use super::inbox::{Delivery, InboxLink};
+use super::list::Links;
 use super::refs::{Last, Refs};
-use super::state::{CANCELLED, COMPLETE, Schedule, State};
-use crate::executor::{self, Executor, Node, Shared};
-use crate::loom::atomic::{AtomicBool, AtomicPtr, Ordering};
+use super::state::{CANCELLED, Schedule, State};
+use crate::loom::atomic::{AtomicBool, Ordering};
 
-/// See the table of threads in `task`.
+/// What differs from one future type to the next.
+#[derive(Debug)]
+pub(super) struct Vtable {
+    /// Polls the future. When it is done, drops it, stores the result and says `Ready`.
+    ///
+    /// At home, `RUNNING`, future present (rules 2 and 3).
+    pub(super) poll: unsafe fn(TaskPtr, &mut Context<'_>) -> Poll<()>,
+    /// Drops the future unfinished and stores a `JoinError`. Same conditions.
+    pub(super) cancel: unsafe fn(TaskPtr),
+    /// Drops the result in place. Home thread, `OUTPUT` (rule 3).
+    pub(super) drop_output: unsafe fn(TaskPtr),
+    /// Where in the allocation the stage lies.
+    pub(super) stage_offset: usize,
+    /// The whole allocation.
+    pub(super) layout: Layout,
+}
+
+/// The head of a task's allocation.
 #[repr(C)]
 pub(crate) struct Header {
-    pub(super) table: &'static Table,
-    shared: NonNull<Shared>,
+    pub(super) vtable: &'static Vtable,
+    /// The executor that owns the task. The task holds one reference to it.
+    pub(super) home: NonNull<Home>,
+    pub(super) state: State,
+    /// In the inbox, or on the way into it: at most once at a time.
+    pub(super) queued: AtomicBool,
+    /// Somebody abroad wants the task aborted; the inbox turns this into `CANCELLED`.
+    pub(super) cancel: AtomicBool,
+    /// What `COMPLETE` says, for other threads.
+    pub(super) finished: AtomicBool,
     pub(super) refs: Refs,
-    /// The next in the ready queue.
-    pub(crate) next: Cell<Option<TaskRef>>,
-    /// The next in the inbox; belongs to whoever set `queued`.
-    next_in_inbox: AtomicPtr<Self>,
-    /// The neighbours in the executor's list of all tasks.
-    pub(crate) owned_previous: Cell<Option<TaskRef>>,
-    pub(crate) owned_next: Cell<Option<TaskRef>>,
+    /// The next task in the ready queue.
+    pub(super) next: Cell<Option<TaskPtr>>,
+    pub(super) owned: Links,
+    pub(super) inbox_link: InboxLink,
+    /// Who waits for the result.
     pub(super) join_waker: Cell<Option<Waker>>,
     pub(super) id: Id,
-    pub(super) state: State,
-    /// The task is in the inbox, or about to be put there.
-    queued: AtomicBool,
-    /// Somebody abroad wants the task to end.
-    abort: AtomicBool,
-    /// The task is over; for handles abroad.
-    finished: AtomicBool,
 }
 
-const _: () = assert!(size_of::<Header>() <= 96, "a task costs this much beyond its future");
+#[cfg(not(loom))]
+const _: () = assert!(size_of::<Header>() <= 96, "a header grew: spawn pays for each cache line");
 
-/// A pointer to a task's header that the holder has a reason to trust (rule 1 of `task`).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct TaskRef(pub(super) NonNull<Header>);
+/// The address of a task.
+///
+/// Copying it counts nothing; who may follow it is rule 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TaskPtr(NonNull<Header>);
 
-impl Header {
-    pub(super) fn new(table: &'static Table, shared: NonNull<Shared>, id: Id, flags: u8) -> Self {
-        Self {
-            table,
-            shared,
-            refs: Refs::new(),
-            next: Cell::new(None),
-            next_in_inbox: AtomicPtr::new(std::ptr::null_mut()),
-            owned_previous: Cell::new(None),
-            owned_next: Cell::new(None),
-            join_waker: Cell::new(None),
-            id,
-            state: State::new(flags),
-            queued: AtomicBool::new(false),
-            abort: AtomicBool::new(false),
-            finished: AtomicBool::new(false),
-        }
+impl TaskPtr {
+    pub(super) fn new(header: NonNull<Header>) -> Self {
+        Self(header)
     }
 
-    pub(super) fn mark_finished(&self) {
-        self.finished.store(true, Ordering::Release);
+    /// # Safety
+    ///
+    /// `data` came from [`as_data`](Self::as_data).
+    #[inline]
+    pub(super) unsafe fn from_data(data: *const ()) -> Self {
+        // SAFETY: the caller's promise; a `TaskPtr` is never null.
+        Self(unsafe { NonNull::new_unchecked(data.cast_mut().cast()) })
     }
-
-    pub(super) fn is_finished(&self) -> bool {
-        self.finished.load(Ordering::Acquire)
-    }
-}
-
-// SAFETY: the link is the header's own, and `queued` lets one pusher at a time use it.
-unsafe impl Node for Header {
-    fn next(&self) -> &AtomicPtr<Self> {
-        &self.next_in_inbox
-    }
-}
-
-impl std::fmt::Debug for Header {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Header").field("id", &self.id).finish_non_exhaustive()
-    }
-}
-
-impl std::ops::Deref for TaskRef {
-    type Target = Header;
 
     #[inline]
-    fn deref(&self) -> &Header {
-        // SAFETY: rule 1: whoever holds a `TaskRef` keeps the task allocated meanwhile.
+    pub(super) fn as_data(self) -> *const () {
+        self.0.as_ptr().cast_const().cast()
+    }
+
+    #[inline]
+    pub(super) fn as_ptr(self) -> *mut Header {
+        self.0.as_ptr()
+    }
+
+    /// # Safety
+    ///
+    /// Something keeps the task alive for `'a` (rule 1).
+    #[inline]
+    pub(super) unsafe fn header<'a>(self) -> &'a Header {
+        // SAFETY: rule 1, by the caller's promise. A header is only ever borrowed shared.
         unsafe { self.0.as_ref() }
     }
-}
 
-impl TaskRef {
-    /// The executor that this thread has entered, if the task is at home there.
+    /// Whether this thread is inside the task's executor.
+    ///
+    /// # Safety
+    ///
+    /// The task is alive (rule 1).
     #[inline]
-    pub(super) fn home<R>(self, at_home: impl FnOnce(Option<&Executor>) -> R) -> R {
-        executor::with_entered(|entered| {
-            at_home(entered.filter(|executor| executor.shared() == self.shared))
-        })
+    pub(super) unsafe fn is_home(self) -> bool {
+        // SAFETY: rule 1.
+        home::is_current(unsafe { self.header() }.home)
     }
 
-    /// Makes sure that the task is polled again.
+    /// Counts one more reference.
+    ///
+    /// # Safety
+    ///
+    /// The task is alive (rule 1).
     #[inline]
-    pub(super) fn wake(self) {
-        let abroad = self.home(|executor| match executor {
-            Some(executor) => {
-                self.schedule(executor);
-                false
-            }
-            None => true,
-        });
-        if abroad {
-            self.post();
+    pub(super) unsafe fn retain(self) {
+        // SAFETY: rule 1.
+        let header = unsafe { self.header() };
+        if home::is_current(header.home) {
+            header.refs.retain_home();
+        } else {
+            header.refs.retain_abroad();
         }
     }
 
-    /// Puts the task into the ready queue, unless it is there or over; at home.
+    /// Gives one counted reference back, and the memory if it was the last.
+    ///
+    /// # Safety
+    ///
+    /// The caller owns a counted reference (rule 1) and does not follow the pointer afterwards.
     #[inline]
-    pub(super) fn schedule(self, executor: &Executor) {
-        match self.state.schedule() {
-            Schedule::Push => executor.push_ready(self),
-            Schedule::Nothing => {}
+    pub(super) unsafe fn release(self) {
+        // SAFETY: rule 1.
+        let header = unsafe { self.header() };
+        let last = if home::is_current(header.home) {
+            header.refs.release_home()
+        } else {
+            header.refs.release_abroad()
+        };
+        if last == Last::Yes {
+            // SAFETY: rule 4; we were the last.
+            unsafe { home::free(self) };
         }
     }
 
-    /// Sends the task to its home; from anywhere.
-    #[cold]
-    fn post(self) {
-        if self.queued.swap(true, Ordering::AcqRel) {
+    /// Makes the task ready, from whatever thread. Runs no code of the user's.
+    ///
+    /// # Safety
+    ///
+    /// The task is alive during the call (rule 1).
+    #[inline]
+    pub(super) unsafe fn wake(self) {
+        // SAFETY: rule 1, and rule 2 where the thread is home.
+        unsafe { if self.is_home() { self.schedule() } else { self.post() } }
+    }
+
+    /// Has the future dropped when the task comes up next, from whatever thread.
+    ///
+    /// # Safety
+    ///
+    /// The task is alive during the call (rule 1).
+    pub(super) unsafe fn abort(self) {
+        // SAFETY: rule 1.
+        let header = unsafe { self.header() };
+        if home::is_current(header.home) {
+            header.state.insert(CANCELLED);
+            // SAFETY: rules 1 and 2.
+            unsafe { self.schedule() };
+        } else {
+            // Relaxed: `post` publishes it through `queued`.
+            header.cancel.store(true, Ordering::Relaxed);
+            // SAFETY: rule 1.
+            unsafe { self.post() };
+        }
+    }
+
+    /// Appends the task to its ready queue, unless it is there or complete.
+    ///
+    /// # Safety
+    ///
+    /// The task is alive (rule 1) and this is its home thread (rule 2).
+    #[inline]
+    pub(super) unsafe fn schedule(self) {
+        // SAFETY: rule 1.
+        let header = unsafe { self.header() };
+        if header.state.schedule() == Schedule::Push {
+            // SAFETY: rules 1 and 2; `SCHEDULED` now keeps the task until it is popped.
+            unsafe { header.home.as_ref().ready.push(self) };
+        }
+    }
+
+    /// Puts the task into its home's inbox and rings, if home is asleep.
+    ///
+    /// # Safety
+    ///
+    /// The task is alive during the call (rule 1).
+    pub(super) unsafe fn post(self) {
+        // SAFETY: rule 1; a task keeps its home alive.
+        let (header, home) = unsafe { (self.header(), self.header().home.as_ref()) };
+        // AcqRel: pairs with `Inbox::arrived`. If somebody else's post is still waiting, home will see what
+        // we did before this; if not, home is done with the link.
+        if header.queued.swap(true, Ordering::AcqRel) {
             return;
         }
-        self.refs.retain_abroad();
-        // SAFETY: rule 6.
-        let shared = unsafe { self.shared.as_ref() };
-        // SAFETY: rule 1: the inbox's reference was just counted; only the one who set `queued` pushes.
-        let posted = unsafe { shared.post(self.0) };
-        if !posted {
-            // The home is gone, and with it the future.
-            self.release_abroad();
-        }
-    }
-
-    /// Takes a task out of the inbox: what was wanted abroad happens here; at home.
-    pub(crate) fn arrive(node: NonNull<Header>, executor: &Executor) {
-        let task = Self(node);
-        // Cleared before the task is scheduled: a wake from here on sends it again. A swap, because it has to see
-        // what the wakers wrote that found the flag set.
-        task.queued.swap(false, Ordering::AcqRel);
-        if task.abort.load(Ordering::Acquire) {
-            task.state.insert(CANCELLED);
-        }
-        task.schedule(executor);
-        task.release_home();
-    }
-
-    /// As [`arrive`](Self::arrive), for an inbox that is being closed.
-    pub(crate) fn discard(node: NonNull<Header>) {
-        let task = Self(node);
-        task.queued.swap(false, Ordering::AcqRel);
-        task.release_home();
-    }
-
-    /// Asks for the task's end; from anywhere. Its future is dropped by the loop.
-    pub(super) fn cancel(self) {
-        let abroad = self.home(|executor| match executor {
-            Some(executor) => {
-                if !self.state.has(COMPLETE) {
-                    self.state.insert(CANCELLED);
-                    self.schedule(executor);
-                }
-                false
-            }
-            None => true,
-        });
-        if abroad {
-            self.abort.store(true, Ordering::Release);
-            self.post();
-        }
-    }
-
-    /// Counts a handle.
-    #[inline]
-    pub(super) fn retain(self) {
-        self.home(|executor| match executor {
-            Some(_) => self.refs.retain_home(),
-            None => self.refs.retain_abroad(),
-        });
-    }
-
-    /// Gives a counted handle up. The last one frees the task.
-    #[inline]
-    pub(super) fn release(self) {
-        let last = self.home(|executor| match executor {
-            Some(_) => self.refs.release_home(),
-            None => self.refs.release_abroad(),
-        });
-        if last == Last::Yes {
-            self.free();
-        }
-    }
-
-    /// As [`release`](Self::release), on the home thread.
-    fn release_home(self) {
-        if self.refs.release_home() == Last::Yes {
-            self.free();
-        }
-    }
-
-    fn release_abroad(self) {
-        if self.refs.release_abroad() == Last::Yes {
-            self.free();
-        }
-    }
-
-    /// Frees the task if nothing at home needs it and no handle is left; on the home thread.
-    pub(crate) fn settle(self) {
-        if self.state.is_settled() && !self.refs.is_merged() && self.refs.merge() == Last::Yes {
-            self.free();
-        }
-    }
-
-    #[cold]
-    fn discard_memory(self) {
-        let (shared, layout) = (self.shared, self.table.layout);
-        // SAFETY: rule 1: we are the last to know the task; rule 3: it holds no value any more.
-        unsafe { executor::free_memory(self.0.cast(), layout) };
-        // SAFETY: rule 6: the count that the task held.
-        unsafe { Shared::release(shared) };
-    }
-
-    fn free(self) {
-        let recycled = self.home(|executor| match executor {
-            Some(executor) => {
-                executor.recycle(self.0.cast(), self.table.layout);
-                true
-            }
-            None => false,
-        });
-        if !recycled {
-            self.discard_memory();
+        // The reference that belongs to being in the inbox.
+        header.refs.retain_abroad();
+        // SAFETY: rule 5; we turned `queued` on.
+        match unsafe { home.inbox.push(self) } {
+            Delivery::Queued => {}
+            Delivery::QueuedAsleep => home.ring(),
+            // The caller's reference or anchor is still there, so this was not the last; were it, `release`
+            // would free.
+            // SAFETY: rule 1; we own the reference counted above.
+            Delivery::Closed => unsafe { self.release() },
         }
     }
 }

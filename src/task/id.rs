@@ -33,7 +33,7 @@ impl fmt::Display for Id {
 
 /// One executor's block of ids.
 #[derive(Debug, Default)]
-pub(crate) struct Ids {
+pub(super) struct Ids {
     next: Cell<u64>,
     end: Cell<u64>,
 }
@@ -41,7 +41,7 @@ pub(crate) struct Ids {
 impl Ids {
     /// The next id, from a fresh block when this one is used up.
     #[inline]
-    pub(crate) fn next(&self) -> Id {
+    pub(super) fn next(&self) -> Id {
         if self.next.get() == self.end.get() {
             self.refill();
         }

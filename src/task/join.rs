@@ -1,115 +1,144 @@
-//! The handle that waits for a task's output.
+//! The owner's end of a task: await it, abort it, or let go of it.
 //!
-//! The safety rules are those of `task`.
-#![allow(unsafe_code, reason = "room 4: tasks")]
+//! # Safety rules
+//!
+//! By number, those of `task`. A `JoinHandle` is the anchor `JOIN_INTEREST` (rule 1), and being `!Send` it
+//! proves that this is the home thread (rule 2), also where the executor is not entered or gone.
+#![allow(unsafe_code, reason = "room 4: takes the output out of the task")]
 
 use std::fmt;
-use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use super::abort::AbortHandle;
+use super::cell;
 use super::error::JoinError;
-use super::header::TaskRef;
+use super::header::{Header, TaskPtr};
 use super::id::Id;
+use super::run;
 use super::state::{COMPLETE, JOIN_INTEREST, OUTPUT};
-use crate::executor::budget;
+use super::waker;
 
-/// Waits for a task. Dropping it detaches the task, which runs on.
+/// A spawned task, to be awaited for its output.
 ///
-/// ```
-/// annulus::run(async {
-///     let task = annulus::spawn(std::future::pending::<()>());
-///     task.abort();
-///     assert!(task.await.unwrap_err().is_cancelled());
-///     Ok::<_, std::io::Error>(())
-/// })
-/// # .unwrap();
+/// Awaiting it gives the task's output, or a [`JoinError`] if the task was aborted, dropped by the end of its
+/// runtime, or panicked. Dropping the handle does not stop the task: it runs on *detached*, and its output is
+/// dropped when it comes. Dropping a handle whose task has finished drops the output; a panic of that drop is
+/// caught.
+///
+/// The handle stays on the thread of its runtime:
+///
+/// ```compile_fail,E0277
+/// fn is_send<T: Send>() {}
+/// is_send::<annulus::task::JoinHandle<()>>();
 /// ```
 ///
-/// It stays on its thread; an [`AbortHandle`] may leave it.
-///
-/// ```compile_fail
-/// fn send<T: Send>() {}
-/// send::<annulus::task::JoinHandle<()>>();
+/// ```compile_fail,E0277
+/// let handle = annulus::task::spawn(async {});
+/// std::thread::spawn(move || drop(handle));
 /// ```
+///
+/// It may outlive the runtime there: the end of the runtime cancels the task, and the handle says so.
+///
+/// # Panics
+///
+/// When polled again after it gave its result.
 pub struct JoinHandle<T> {
-    task: TaskRef,
-    /// Not `Send`, not `Sync`; drops a `T`.
-    output: PhantomData<(T, *const ())>,
+    task: TaskPtr,
+    output: PhantomData<T>,
 }
 
 impl<T> Unpin for JoinHandle<T> {}
 
 impl<T> JoinHandle<T> {
-    /// Takes over the interest that the task was allocated with.
-    ///
     /// # Safety
     ///
-    /// The task's future has the output `T`, and no other handle of this kind exists.
-    pub(crate) unsafe fn new(task: TaskRef) -> Self {
+    /// Home thread (rule 2). The task is alive, yields `T`, and its `JOIN_INTEREST` is set for this handle
+    /// (rules 1 and 3).
+    pub(super) unsafe fn new(task: TaskPtr) -> Self {
         Self { task, output: PhantomData }
     }
 
-    /// Asks for the task's end: its future is dropped by the loop, and the handle gives
-    /// [`JoinError::is_cancelled`]. No effect on a task that is over.
+    fn header(&self) -> &Header {
+        // SAFETY: rule 1; we are an anchor.
+        unsafe { self.task.header() }
+    }
+
+    /// Asks the runtime to drop the task's future instead of polling it again.
+    ///
+    /// Returns at once; the future is dropped when the task comes up next, and never inside this call. A task
+    /// that aborts itself is dropped after the poll that did it returns. Awaiting the handle then gives a
+    /// cancelled [`JoinError`], unless the task had finished: then there is no effect.
     pub fn abort(&self) {
-        self.task.cancel();
+        // SAFETY: rule 1; we are an anchor.
+        unsafe { self.task.abort() };
     }
 
-    /// A handle for [`abort`](Self::abort) that can go to other tasks and threads.
-    pub fn abort_handle(&self) -> AbortHandle {
-        AbortHandle::new(self.task)
-    }
-
-    /// True if the task is over: it returned, panicked or was cancelled.
+    /// Whether the task has finished, be it with an output, a panic or a cancellation.
     pub fn is_finished(&self) -> bool {
-        self.task.state.has(COMPLETE)
+        self.header().state.has(COMPLETE)
     }
 
-    /// The task's id.
+    /// A handle that can abort the task from any thread, and keeps neither the task nor its output alive.
+    pub fn abort_handle(&self) -> AbortHandle {
+        // SAFETY: rule 1; we are an anchor.
+        AbortHandle::new(unsafe { waker::counted(self.task) })
+    }
+
+    /// The id of the task.
     pub fn id(&self) -> Id {
-        self.task.id
+        self.header().id
+    }
+
+    /// How many wakers and abort handles exist.
+    #[cfg(test)]
+    pub(crate) fn references(&self) -> isize {
+        self.header().refs.count()
+    }
+
+    /// Has the task wake `cx` when it completes.
+    fn register(&self, cx: &Context<'_>) {
+        let slot = &self.header().join_waker;
+        // Out of the cell while the waker's own code may run (rule 6).
+        let registered = slot.take();
+        let waker = match registered {
+            Some(waker) if waker.will_wake(cx.waker()) => waker,
+            _ => cx.waker().clone(),
+        };
+        drop(slot.replace(Some(waker)));
     }
 }
 
 impl<T> Future for JoinHandle<T> {
     type Output = Result<T, JoinError>;
 
-    /// # Panics
-    ///
-    /// If it is polled again after it gave the output.
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if budget::proceed(cx).is_pending() {
+        let state = &self.header().state;
+        if !state.has(COMPLETE) {
+            self.register(cx);
             return Poll::Pending;
         }
-        let task = self.task;
-        if !task.state.has(COMPLETE) {
-            let unchanged = match task.join_waker.take() {
-                Some(waker) if waker.will_wake(cx.waker()) => Some(waker),
-                stale => {
-                    drop(stale);
-                    None
-                }
-            };
-            task.join_waker.set(Some(unchanged.unwrap_or_else(|| cx.waker().clone())));
-            return Poll::Pending;
-        }
-        assert!(task.state.has(OUTPUT), "a JoinHandle was polled after it gave its output");
-        let mut output = Poll::Pending;
-        // SAFETY: `new`'s promise about `T`; rule 2: this handle is `!Send`.
-        unsafe { task.take_output(&mut output) };
-        output
+        assert!(state.has(OUTPUT), "a JoinHandle was polled after it gave its result");
+        state.remove(OUTPUT);
+        // SAFETY: rules 2 and 3; the flag said that the outcome is there, and now says it is not.
+        Poll::Ready(unsafe { cell::take_outcome(self.task) })
     }
 }
 
 impl<T> Drop for JoinHandle<T> {
     fn drop(&mut self) {
-        drop(self.task.join_waker.take());
-        self.task.drop_output();
-        self.task.state.remove(JOIN_INTEREST);
-        self.task.settle();
+        let header = self.header();
+        if header.state.has(COMPLETE) {
+            // SAFETY: rules 1 and 2; `JOIN_INTEREST` keeps the task while the output is dropped.
+            unsafe { run::discard_output(self.task) };
+        } else if let Some(waker) = header.join_waker.take() {
+            // SAFETY: rule 1; we are an anchor.
+            unsafe { header.home.as_ref() }.shield(|| drop(waker));
+        }
+        header.state.remove(JOIN_INTEREST);
+        // SAFETY: rules 1 and 2; we do not look at it again.
+        unsafe { run::settle(self.task) };
     }
 }
 

@@ -106,9 +106,9 @@ impl Refs {
         if before.wrapping_add(local) == 0 { Last::Yes } else { Last::No }
     }
 
-    /// True once the home thread has merged its count; home thread only.
-    #[inline]
-    pub(super) fn is_merged(&self) -> bool {
-        self.local.get() == LOCAL_MERGED
+    /// The number of references, as far as this thread can see; home thread only, before the merge.
+    #[cfg(test)]
+    pub(super) fn count(&self) -> isize {
+        self.local.get() + (self.shared.load(Ordering::Acquire) as isize >> 1)
     }
 }

@@ -1,44 +1,82 @@
-//! Wakers of tasks: right on any thread, at any time, also after the runtime died.
+//! The waker of a task: a counted reference that is right on any thread, also after the executor is gone.
 //!
-//! The safety rules are those of `task`.
-#![allow(unsafe_code, reason = "room 4: tasks")]
+//! Waking only queues. It never polls and never drops anything of the user's.
+//!
+//! # Safety rules
+//!
+//! By number, those of `task`. A waker owns one counted reference (rule 1), except the one that
+//! [`borrowed`] makes.
+#![allow(unsafe_code, reason = "room 4: a RawWaker vtable")]
 
-use std::ptr::NonNull;
 use std::task::{RawWaker, RawWakerVTable, Waker};
 
-use super::header::{Header, TaskRef};
+use super::header::TaskPtr;
 
-static TABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake_by_ref, release);
+static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake_by_ref, drop);
 
-/// A waker that stands for a counted reference which the caller hands over.
+/// A waker that owns a reference of its own.
 ///
 /// # Safety
 ///
-/// The task is allocated as long as the waker lives; a reference is counted, or the waker is never dropped.
-pub(super) unsafe fn waker(task: TaskRef) -> Waker {
-    let data = task.0.as_ptr().cast_const().cast();
-    // SAFETY: the functions of the table keep the contract of `RawWaker`: rule 1.
-    unsafe { Waker::new(data, &TABLE) }
+/// The task is alive (rule 1).
+pub(super) unsafe fn counted(task: TaskPtr) -> Waker {
+    // SAFETY: rule 1; the waker owns what is counted here.
+    unsafe {
+        task.retain();
+        borrowed(task)
+    }
 }
 
-fn task(data: *const ()) -> TaskRef {
-    TaskRef(NonNull::new(data.cast_mut().cast::<Header>()).expect("a waker points to its task"))
+/// A waker for the duration of a poll, which counts nothing.
+///
+/// # Safety
+///
+/// The caller never drops it, and keeps the task alive while it exists (rule 1).
+#[inline]
+pub(super) unsafe fn borrowed(task: TaskPtr) -> Waker {
+    // SAFETY: the functions of the vtable keep `RawWaker`'s contract; the data is a live task's.
+    unsafe { Waker::from_raw(raw(task)) }
+}
+
+/// The task of a waker made here.
+///
+/// # Safety
+///
+/// `waker` came from [`counted`], or is a clone of such a one.
+pub(super) unsafe fn task_of(waker: &Waker) -> TaskPtr {
+    // SAFETY: the caller's promise.
+    unsafe { TaskPtr::from_data(waker.data()) }
+}
+
+#[inline]
+fn raw(task: TaskPtr) -> RawWaker {
+    RawWaker::new(task.as_data(), &VTABLE)
 }
 
 unsafe fn clone(data: *const ()) -> RawWaker {
-    task(data).retain();
-    RawWaker::new(data, &TABLE)
+    // SAFETY: rule 1; the waker that is cloned keeps the task.
+    unsafe {
+        let task = TaskPtr::from_data(data);
+        task.retain();
+        raw(task)
+    }
 }
 
 unsafe fn wake(data: *const ()) {
-    task(data).wake();
-    task(data).release();
+    // SAFETY: rule 1; the reference is ours until released, also while home is rung.
+    unsafe {
+        let task = TaskPtr::from_data(data);
+        task.wake();
+        task.release();
+    }
 }
 
 unsafe fn wake_by_ref(data: *const ()) {
-    task(data).wake();
+    // SAFETY: rule 1; the waker keeps the task.
+    unsafe { TaskPtr::from_data(data).wake() };
 }
 
-unsafe fn release(data: *const ()) {
-    task(data).release();
+unsafe fn drop(data: *const ()) {
+    // SAFETY: rule 1; the reference is ours.
+    unsafe { TaskPtr::from_data(data).release() };
 }

@@ -1,0 +1,187 @@
+//! The life of a task at home: spawned, run when it comes up, completed, settled.
+//!
+//! # Safety rules
+//!
+//! By number, those of `task`.
+#![allow(unsafe_code, reason = "room 4: the algorithm over type-erased tasks")]
+
+use std::mem::ManuallyDrop;
+use std::ptr::NonNull;
+use std::task::Context;
+
+use super::cell;
+use super::header::TaskPtr;
+use super::home::{self, Home, HomeRef};
+use super::join::JoinHandle;
+use super::refs::Last;
+use super::state::{CANCELLED, COMPLETE, JOIN_INTEREST, OUTPUT, RUNNING};
+use super::waker;
+use crate::loom::atomic::Ordering;
+
+/// Makes a task of `future` and appends it to the ready queue; after the close, one that is cancelled at once.
+///
+/// # Safety
+///
+/// `home` is alive, and this its thread (rule 2).
+#[inline]
+pub(super) unsafe fn spawn<F: Future + 'static>(
+    home: NonNull<Home>,
+    future: F,
+) -> JoinHandle<F::Output> {
+    // SAFETY: rules 1 and 2; `JOIN_INTEREST` keeps the task, for the handle made here.
+    unsafe {
+        let task = cell::allocate(home, future, JOIN_INTEREST);
+        home.as_ref().owned.insert(task);
+        if home.as_ref().closed.get() {
+            task.header().state.insert(CANCELLED);
+            turn(task);
+        } else {
+            task.schedule();
+        }
+        JoinHandle::new(task)
+    }
+}
+
+/// See [`spawn`]; `None` where the thread is inside no home.
+#[inline]
+pub(super) fn spawn_current<F: Future + 'static>(future: F) -> Option<JoinHandle<F::Output>> {
+    let home = home::current()?;
+    // SAFETY: rule 2; the current home is alive, and this its thread.
+    Some(unsafe { spawn(home, future) })
+}
+
+impl HomeRef {
+    /// See [`spawn`].
+    #[inline]
+    pub(crate) fn spawn<F: Future + 'static>(&self, future: F) -> JoinHandle<F::Output> {
+        // SAFETY: rule 2; we hold a reference, and are not `Send`.
+        unsafe { spawn(self.as_ptr(), future) }
+    }
+
+    /// Runs the task that was woken first; `false` if none is ready.
+    ///
+    /// The caller is not inside a task of this home: it has asked [`is_running`](Self::is_running).
+    #[inline]
+    pub(crate) fn run_next(&self) -> bool {
+        debug_assert!(!self.is_running());
+        let Some(task) = self.home().ready.pop() else { return false };
+        // SAFETY: rules 1 and 2; it was kept by `SCHEDULED` until now, and nothing ran since.
+        unsafe {
+            if !task.header().state.has(COMPLETE) {
+                turn(task);
+            } else {
+                settle(task);
+            }
+        }
+        true
+    }
+
+    /// Closes the home and drops every future.
+    ///
+    /// Futures that are spawned meanwhile, by what these do when dropped, are dropped too. Entered by the caller.
+    pub(crate) fn shutdown(&self) {
+        assert!(!self.is_running(), "a runtime cannot be shut down from inside one of its tasks");
+        self.close();
+        loop {
+            self.forget_ready();
+            let Some(task) = self.home().owned.first() else { break };
+            // SAFETY: rules 1 and 2; what is owned is not complete.
+            unsafe {
+                task.header().state.insert(CANCELLED);
+                turn(task);
+            }
+        }
+    }
+
+    /// Empties the ready queue without running anything.
+    fn forget_ready(&self) {
+        while let Some(task) = self.home().ready.pop() {
+            // SAFETY: rules 1 and 2; it was kept by `SCHEDULED` until now.
+            unsafe { settle(task) };
+        }
+    }
+}
+
+/// Polls the task, or drops its future if it was cancelled; completes it if that was the end of it.
+///
+/// # Safety
+///
+/// Home thread (rule 2); the task is alive, neither complete nor `RUNNING`. It may be gone afterwards.
+#[inline]
+unsafe fn turn(task: TaskPtr) {
+    // SAFETY: rule 1.
+    let (header, home) = unsafe { (task.header(), task.header().home.as_ref()) };
+    header.state.insert(RUNNING);
+    let outer = home.running.replace(Some(task));
+    let done = if header.state.has(CANCELLED) {
+        // SAFETY: rules 2 and 3; not complete, and `RUNNING` is ours.
+        unsafe { (header.vtable.cancel)(task) };
+        true
+    } else {
+        // SAFETY: rule 1; the waker is borrowed from us, counted nowhere and not dropped.
+        let waker = ManuallyDrop::new(unsafe { waker::borrowed(task) });
+        let mut cx = Context::from_waker(&waker);
+        // SAFETY: rules 2 and 3; not complete, and `RUNNING` is ours.
+        unsafe { (header.vtable.poll)(task, &mut cx) }.is_ready()
+    };
+    if done {
+        // SAFETY: as above; the future is gone and the outcome stored.
+        unsafe { complete(task) };
+    }
+    home.running.set(outer);
+    header.state.remove(RUNNING);
+    if done {
+        // SAFETY: rules 1 and 2.
+        unsafe { settle(task) };
+    }
+}
+
+/// Tells whoever waits that the outcome is there, or drops it if nobody does.
+///
+/// # Safety
+///
+/// Home thread (rule 2); the task is `RUNNING`, its future gone, its outcome stored, and this is the first time.
+unsafe fn complete(task: TaskPtr) {
+    // SAFETY: rule 1.
+    let (header, home) = unsafe { (task.header(), task.header().home.as_ref()) };
+    header.state.insert(COMPLETE);
+    header.finished.store(true, Ordering::Release);
+    // SAFETY: rules 1 and 2; it was inserted when it was made.
+    unsafe { home.owned.remove(task) };
+    if !header.state.has(JOIN_INTEREST) {
+        // SAFETY: rules 1 and 2.
+        unsafe { discard_output(task) };
+    } else if let Some(waker) = header.join_waker.take() {
+        home.shield(|| waker.wake());
+    }
+}
+
+/// Drops the outcome, if there is one.
+///
+/// # Safety
+///
+/// Home thread (rule 2); something keeps the task meanwhile (rule 1).
+pub(super) unsafe fn discard_output(task: TaskPtr) {
+    // SAFETY: rule 1.
+    let (header, home) = unsafe { (task.header(), task.header().home.as_ref()) };
+    if header.state.has(OUTPUT) {
+        header.state.remove(OUTPUT);
+        // SAFETY: rules 2 and 3; the flag said it is there, and now says it is not.
+        home.shield(|| unsafe { (header.vtable.drop_output)(task) });
+    }
+}
+
+/// Stops keeping the task if nothing at home needs it, and frees it if nobody else does either.
+///
+/// # Safety
+///
+/// Home thread (rule 2); the task is alive, and the caller does not follow the pointer afterwards.
+#[inline]
+pub(super) unsafe fn settle(task: TaskPtr) {
+    // SAFETY: rule 1.
+    let header = unsafe { task.header() };
+    if header.state.is_settled() && header.refs.merge() == Last::Yes {
+        // SAFETY: rule 4.
+        unsafe { home::free(task) };
+    }
+}

@@ -1,0 +1,52 @@
+//! The free functions: spawn a task, and ask which one is running.
+
+use super::home;
+use super::id::Id;
+use super::join::JoinHandle;
+use super::run;
+
+/// Spawns a task on the runtime of this thread.
+///
+/// It is polled for the first time after the running task has yielded, and goes on whether or not the handle is
+/// awaited or dropped. In a runtime that is shutting down the future is dropped at once, and the handle gives
+/// a cancelled [`JoinError`](super::JoinError).
+///
+/// ```no_run
+/// // The future need not be `Send`, and neither need its output.
+/// let shared = std::rc::Rc::new(5);
+/// let handle = annulus::task::spawn(async move { shared });
+/// ```
+///
+/// # Panics
+///
+/// Outside a runtime.
+#[track_caller]
+#[inline]
+pub fn spawn<F: Future + 'static>(future: F) -> JoinHandle<F::Output> {
+    let Some(handle) = run::spawn_current(future) else { no_runtime() };
+    handle
+}
+
+#[cold]
+#[track_caller]
+fn no_runtime() -> ! {
+    panic!(
+        "annulus::task::spawn was called outside a runtime: call it inside `annulus::run`, \
+         `Runtime::block_on`, or a task spawned there"
+    )
+}
+
+/// The id of the running task.
+///
+/// # Panics
+///
+/// Outside a task; the future given to `block_on` is not one. See [`try_id`].
+#[track_caller]
+pub fn id() -> Id {
+    try_id().expect("annulus::task::id was called outside a task: `try_id` asks without panicking")
+}
+
+/// The id of the running task, or `None` outside one; the future given to `block_on` is not one.
+pub fn try_id() -> Option<Id> {
+    home::running_id()
+}
