@@ -7,11 +7,11 @@ use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use super::Driver;
 use super::operation::{Operation, Outcome};
-use super::slots::{Key, Polled};
+use super::slots::Key;
 
 /// An operation that was submitted.
 pub(crate) struct InFlight<T: Operation> {
@@ -45,17 +45,9 @@ impl<T: Operation> InFlight<T> {
     #[inline]
     pub(crate) fn poll_result(&mut self, cx: &Context<'_>) -> Poll<T::Output> {
         let key = self.key.expect("an operation was polled after it gave its result");
-        match self.driver.poll::<T>(key, cx.waker()) {
-            Polled::Done(operation, cqe) => {
-                self.key = None;
-                Poll::Ready(operation.complete(cqe.into()))
-            }
-            Polled::Pending(stale) => {
-                drop(stale);
-                Poll::Pending
-            }
-            Polled::Lost => unreachable!("a future's slot stays until the future takes its result"),
-        }
+        let (operation, outcome) = ready!(self.driver.poll_operation::<T>(key, cx));
+        self.key = None;
+        Poll::Ready(operation.complete(outcome))
     }
 }
 

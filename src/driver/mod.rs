@@ -18,7 +18,7 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::task::Waker;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use actions::Action;
@@ -122,7 +122,7 @@ impl Driver {
     }
 
     /// Stages a one-shot operation; `waker` is called when it is over. Gives it back if the runtime is gone.
-    fn submit<T: Operation>(&self, operation: T, waker: Waker) -> Result<Key, T> {
+    pub(crate) fn submit<T: Operation>(&self, operation: T, waker: Waker) -> Result<Key, T> {
         if !self.is_open() {
             return Err(operation);
         }
@@ -258,8 +258,24 @@ impl Driver {
         }
     }
 
-    fn poll<T: Operation>(&self, key: Key, waker: &Waker) -> Polled<T> {
-        self.slots.borrow_mut().poll(key, waker)
+    /// The operation under `key` and how it ended, once it did; until then the task of `cx` is woken for it.
+    ///
+    /// The key is the caller's own, of a `T`, and it has not taken the result before.
+    #[inline]
+    pub(crate) fn poll_operation<T: Operation>(
+        &self,
+        key: Key,
+        cx: &Context<'_>,
+    ) -> Poll<(T, Outcome)> {
+        let polled = self.slots.borrow_mut().poll::<T>(key, cx.waker());
+        match polled {
+            Polled::Done(operation, cqe) => Poll::Ready((operation, cqe.into())),
+            Polled::Pending(stale) => {
+                drop(stale);
+                Poll::Pending
+            }
+            Polled::Lost => unreachable!("a slot stays until its owner takes the result"),
+        }
     }
 
     /// `waker` is called when a descriptor of this core was closed.

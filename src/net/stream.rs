@@ -224,8 +224,8 @@ impl TcpStream {
     /// # Errors
     ///
     /// As for [`write`](Self::write), with the buffer. How much was sent then is not known.
-    pub async fn send_all<B: IoBuf>(&self, buf: B) -> Result<B, BufError<B>> {
-        self.connection.send_all(buf).await
+    pub fn send_all<B: IoBuf>(&self, buf: B) -> impl Future<Output = Result<B, BufError<B>>> {
+        self.connection.send_all(buf)
     }
 
     /// Sends all of several buffers, in one operation if the socket takes them, and gives them back.

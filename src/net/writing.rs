@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use super::connection::Connection;
 use crate::buf::{BufError, BufResult, IoBuf};
-use crate::driver::InFlight;
+use crate::driver::{InFlight, Key, Operation, Outcome};
 use crate::executor::budget;
 use crate::op::line::Line;
 use crate::op::send::{Send, Turn};
@@ -32,9 +32,9 @@ struct Sending<'a, B: IoBuf> {
     whole: bool,
 }
 
-enum Stage<B: IoBuf> {
+enum Stage<B> {
     Waiting(B),
-    InFlight(InFlight<Send<B>>),
+    InFlight(Key),
     Over,
 }
 
@@ -42,9 +42,9 @@ enum Stage<B: IoBuf> {
 impl<B: IoBuf> Unpin for Sending<'_, B> {}
 
 impl<B: IoBuf> Sending<'_, B> {
-    /// Submits what is left of the buffer, when it is our turn. Ready with an early end.
+    /// Submits what is left of the buffer, when it is our turn.
     #[inline]
-    fn poll_submit(&mut self, cx: &mut Context<'_>) -> Poll<Option<BufResult<usize, B>>> {
+    fn poll_submit(&mut self, cx: &mut Context<'_>) -> Poll<BufResult<usize, B>> {
         ready!(budget::proceed(cx));
         let turn = ready!(Turn::poll(self.line, cx));
         let Stage::Waiting(buf) = std::mem::replace(&mut self.stage, Stage::Over) else {
@@ -52,16 +52,23 @@ impl<B: IoBuf> Sending<'_, B> {
         };
         let turn = match turn {
             Ok(turn) => turn,
-            Err(error) => return Poll::Ready(Some(Err(BufError { error, buf }))),
+            Err(error) => return Poll::Ready(Err(BufError { error, buf })),
         };
         let send = Send { turn, buf, offset: self.sent, whole: self.whole };
-        match InFlight::submit(self.line.fd.driver(), send, cx) {
-            Ok(in_flight) => {
-                self.stage = Stage::InFlight(in_flight);
-                Poll::Ready(None)
+        match self.line.fd.driver().submit(send, cx.waker().clone()) {
+            Ok(key) => {
+                self.stage = Stage::InFlight(key);
+                Poll::Pending
             }
-            Err(output) => Poll::Ready(Some(output)),
+            Err(send) => Poll::Ready(send.complete(Outcome::gone())),
         }
+    }
+
+    /// The kernel stopped half-way, as for a signal: the rest is a send of its own.
+    #[cold]
+    fn go_on(&mut self, buf: B, cx: &mut Context<'_>) -> Poll<BufResult<usize, B>> {
+        self.stage = Stage::Waiting(buf);
+        self.poll_submit(cx)
     }
 }
 
@@ -71,33 +78,50 @@ impl<B: IoBuf> Future for Sending<'_, B> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        if let Stage::InFlight(in_flight) = &mut this.stage {
-            let result = ready!(in_flight.poll_result(cx));
+        if let Stage::InFlight(key) = this.stage {
+            let driver = this.line.fd.driver();
+            let (send, outcome) = ready!(driver.poll_operation::<Send<B>>(key, cx));
             this.stage = Stage::Over;
-            let (count, buf) = result?;
+            let (count, buf) = send.complete(outcome)?;
             this.sent += count;
-            if !this.whole || this.sent >= this.len || count == 0 {
-                return Poll::Ready(Ok((this.sent, buf)));
+            if this.whole && this.sent < this.len && count > 0 {
+                return this.go_on(buf, cx);
             }
-            // The kernel stopped half-way, as for a signal: the rest is a send of its own.
-            this.stage = Stage::Waiting(buf);
-        } else if this.len == 0
+            return Poll::Ready(Ok((this.sent, buf)));
+        }
+        if this.len == 0
             && let Stage::Waiting(buf) = std::mem::replace(&mut this.stage, Stage::Over)
         {
             return Poll::Ready(Ok((0, buf)));
         }
-        match ready!(this.poll_submit(cx)) {
-            Some(ended) => Poll::Ready(ended),
-            None => Poll::Pending,
-        }
+        this.poll_submit(cx)
     }
 }
 
 impl<B: IoBuf> Drop for Sending<'_, B> {
+    #[inline]
     fn drop(&mut self) {
-        if let Stage::InFlight(_) = self.stage {
+        if let Stage::InFlight(key) = self.stage {
             self.line.outbox.orphan();
+            self.line.fd.driver().abandon(key);
         }
+    }
+}
+
+/// A send of all of a buffer, which it gives back.
+struct SendingAll<'a, B: IoBuf>(Sending<'a, B>);
+
+impl<B: IoBuf> Future for SendingAll<'_, B> {
+    type Output = Result<B, BufError<B>>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let (sent, buf) = ready!(Pin::new(&mut self.0).poll(cx))?;
+        if sent < self.0.len {
+            let error = io::ErrorKind::WriteZero.into();
+            return Poll::Ready(Err(BufError { error, buf }));
+        }
+        Poll::Ready(Ok(buf))
     }
 }
 
@@ -107,6 +131,11 @@ impl Connection {
         buf: B,
         whole: bool,
     ) -> impl Future<Output = BufResult<usize, B>> {
+        self.sending(buf, whole)
+    }
+
+    #[inline]
+    fn sending<B: IoBuf>(&self, buf: B, whole: bool) -> Sending<'_, B> {
         let len = buf.buf_len();
         Sending { line: &self.line, stage: Stage::Waiting(buf), sent: 0, len, whole }
     }
@@ -132,13 +161,11 @@ impl Connection {
         Ok(count)
     }
 
-    pub(super) async fn send_all<B: IoBuf>(&self, buf: B) -> Result<B, BufError<B>> {
-        let len = buf.buf_len();
-        let (sent, buf) = self.send(buf, true).await?;
-        if sent < len {
-            return Err(BufError { error: io::ErrorKind::WriteZero.into(), buf });
-        }
-        Ok(buf)
+    pub(super) fn send_all<B: IoBuf>(
+        &self,
+        buf: B,
+    ) -> impl Future<Output = Result<B, BufError<B>>> {
+        SendingAll(self.sending(buf, true))
     }
 
     pub(super) async fn send_all_vectored<B: IoBuf>(
