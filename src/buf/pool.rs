@@ -5,6 +5,9 @@
 //! mark, what arrived is copied to the heap at once and the buffer goes back: a task that hoards chunks cannot
 //! starve the others.
 //!
+//! Only as many buffers as a turn of the loop can use lie in the ring; the others wait on a stack, the one that was
+//! used last on top. So a quiet core goes round a few warm buffers, and memory is taken up as the load needs it.
+//!
 //! # Safety rules
 //!
 //! 1. A buffer is either in the ring (the kernel may write it at any time) or lent (one `Chunk` or nobody touches
@@ -15,7 +18,7 @@
 //!    frees the memory, after the ring was unregistered and its last operation was reaped.
 #![allow(unsafe_code, reason = "room 2: memory shared with the kernel")]
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::os::fd::RawFd;
 use std::ptr::NonNull;
@@ -30,13 +33,15 @@ use crate::sys::register;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PoolOptions {
     pub(crate) small_size: u32,
-    /// A power of two, at most 32768; so is `large_count`.
     pub(crate) small_count: u16,
     pub(crate) large_size: u32,
     pub(crate) large_count: u16,
     /// Buffers that one stream may hold before its data is copied to the heap.
     pub(crate) stream_share: u32,
 }
+
+/// The most buffers in the ring: more than the completions that one system call delivers.
+const DEPTH_MAX: u16 = 256;
 
 /// Which of the two sizes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,10 +74,15 @@ struct Group {
     memory: Mapping,
     size: u32,
     count: u16,
+    /// Entries of the ring: a power of two.
+    depth: u16,
     tail: Cell<u16>,
     /// Buffers in the ring.
-    offered: Cell<u32>,
+    offered: Cell<u16>,
+    /// Buffers that are neither in the ring nor lent, the last used on top.
+    spare: RefCell<Vec<u16>>,
     lent: Box<[Cell<bool>]>,
+    lent_count: Cell<u16>,
     /// The ring that the group is registered with.
     registered: Cell<Option<RawFd>>,
 }
@@ -104,7 +114,7 @@ impl Pool {
 
     /// Buffers that are with a chunk, of both classes.
     pub(crate) fn lent(&self) -> u32 {
-        self.classes.iter().map(|group| u32::from(group.count) - group.offered.get()).sum()
+        self.classes.iter().map(|group| u32::from(group.lent_count.get())).sum()
     }
 
     pub(crate) fn copied(&self) -> u64 {
@@ -129,29 +139,34 @@ impl Pool {
     pub(super) fn recycle(&self, class: Class, bid: u16) {
         let group = self.group(class);
         if group.lent[usize::from(bid)].replace(false) {
-            group.offer(bid);
+            group.lent_count.set(group.lent_count.get() - 1);
+            group.put(bid);
         }
     }
 }
 
 impl Group {
     fn new(ring_fd: RawFd, class: Class, size: u32, count: u16) -> io::Result<Self> {
-        assert!(count.is_power_of_two() && count <= 1 << 15, "buffers of a class: a power of two");
+        // The largest power of two that is no more than the count.
+        let depth = DEPTH_MAX.min(1 << (u16::BITS - 1 - count.leading_zeros()));
         let group = Self {
             class,
-            ring: Mapping::new(usize::from(count) * size_of::<Entry>())?,
+            ring: Mapping::new(usize::from(depth) * size_of::<Entry>())?,
             memory: Mapping::new(usize::from(count) * size as usize)?,
             size,
             count,
+            depth,
             tail: Cell::new(0),
             offered: Cell::new(0),
+            spare: RefCell::new((depth..count).rev().collect()),
             lent: (0..count).map(|_| Cell::new(false)).collect(),
+            lent_count: Cell::new(0),
             registered: Cell::new(None),
         };
         // SAFETY: rule 3: the mapping stays until after `unregister`.
-        unsafe { register::buffer_ring(ring_fd, group.ring.pointer(), count, class.group()) }?;
+        unsafe { register::buffer_ring(ring_fd, group.ring.pointer(), depth, class.group()) }?;
         group.registered.set(Some(ring_fd));
-        for bid in 0..count {
+        for bid in 0..depth {
             group.offer(bid);
         }
         Ok(group)
@@ -163,16 +178,26 @@ impl Group {
         unsafe { self.memory.pointer().add(usize::from(bid) * self.size as usize) }
     }
 
-    /// Appends the buffer to the ring. It must not be lent.
+    /// Takes back a buffer that is not lent: into the ring while there is room, else onto the stack.
+    #[inline]
+    fn put(&self, bid: u16) {
+        if self.offered.get() < self.depth {
+            self.offer(bid);
+        } else {
+            self.spare.borrow_mut().push(bid);
+        }
+    }
+
+    /// Appends the buffer to the ring, which has room for it. It must not be lent.
     fn offer(&self, bid: u16) {
         if self.registered.get().is_none() {
             return;
         }
         let tail = self.tail.get();
         let entries = self.ring.pointer().cast::<Entry>();
-        // SAFETY: rule 2; the index is below `count`, the size of the ring. The tail field is not written here.
+        // SAFETY: rule 2; the index is below `depth`, the size of the ring. The tail field is not written here.
         unsafe {
-            let entry = entries.add(usize::from(tail & (self.count - 1))).as_ptr();
+            let entry = entries.add(usize::from(tail & (self.depth - 1))).as_ptr();
             (&raw mut (*entry).address)
                 .write(self.address(bid).as_ptr().expose_provenance() as u64);
             (&raw mut (*entry).len).write(self.size);
@@ -191,13 +216,18 @@ impl Group {
         if bid >= self.count || self.lent[usize::from(bid)].replace(true) {
             return false;
         }
+        self.lent_count.set(self.lent_count.get() + 1);
         self.offered.set(self.offered.get() - 1);
+        let spare = self.spare.borrow_mut().pop();
+        if let Some(spare) = spare {
+            self.offer(spare);
+        }
         true
     }
 
     /// A quarter is kept for streams that hold nothing yet.
     fn is_low(&self) -> bool {
-        self.offered.get() < u32::from(self.count) / 4
+        self.count - self.lent_count.get() < self.count / 4
     }
 }
 
