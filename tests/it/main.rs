@@ -4,9 +4,11 @@
 //! that `.ci/kernels` boots. Each module says in its first sentence what it holds:
 //!
 //! - `support`: what the tests stand on, with its own tests: the allocator, the leak guard,
-//!   `skip!`.
+//!   `skip!`;
+//! - `tasks`: panics, handles, wakers, nesting and hogs, through the public door.
 
 mod support;
+mod tasks;
 
 #[global_allocator]
 static GUARD: support::guard::GuardAlloc = support::guard::GuardAlloc::new();
