@@ -129,7 +129,7 @@ impl Executor {
 
     /// The part that tasks know, whose counters tests look at.
     #[cfg(test)]
-    fn home(&self) -> &HomeRef {
+    pub(crate) fn home(&self) -> &HomeRef {
         &self.home
     }
 

@@ -53,6 +53,8 @@ mod root;
 mod run;
 mod spawn;
 mod state;
+#[cfg(all(test, not(loom)))]
+mod tests;
 mod waker;
 
 pub use self::abort::AbortHandle;
