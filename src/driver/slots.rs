@@ -388,20 +388,33 @@ impl Slots {
         self.live -= 1;
     }
 
-    /// Every operation that is still in the kernel, with its kind and whether a cancel may end it.
-    pub(super) fn pending(&mut self) -> Vec<(Key, &'static str, bool)> {
+    /// Every operation that is still in the kernel.
+    pub(super) fn pending(&mut self) -> Vec<Pending> {
         let count = (self.chunks.len() * CHUNK) as u32;
         let mut pending = Vec::new();
         for index in 0..count {
             let header = self.header(index);
             if header.state == State::Pending {
                 let table = header.table.expect("an occupied slot has a table");
-                let key = Key::new(header.generation, index);
-                pending.push((key, table.kind, table.when_dropped == WhenDropped::Cancel));
+                pending.push(Pending {
+                    key: Key::new(header.generation, index),
+                    kind: table.kind,
+                    when_dropped: table.when_dropped,
+                    always_happens: table.standing && table.when_dropped == WhenDropped::Finish,
+                });
             }
         }
         pending
     }
+}
+
+/// An operation that the kernel has not finished.
+pub(super) struct Pending {
+    pub(super) key: Key,
+    pub(super) kind: &'static str,
+    pub(super) when_dropped: WhenDropped,
+    /// It must not be cancelled, however long it takes: a close.
+    pub(super) always_happens: bool,
 }
 
 /// Closes always happen; everything else may be taken back before the kernel saw it.

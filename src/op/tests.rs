@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::close::Fd;
 use super::nop::Nop;
@@ -130,4 +130,25 @@ fn after_the_end_an_operation_says_that_the_runtime_is_gone() {
     driver.close(Duration::from_secs(1)).expect("nothing is stuck");
     let result = block_on(&driver, Op::new(Rc::clone(&driver), Nop));
     assert!(result.expect_err("gone").to_string().contains("shut down"));
+}
+
+/// A write that nobody reads: its future is gone, its policy is to finish, and it never will.
+#[test]
+fn the_end_cancels_in_time_what_would_never_finish() {
+    use std::io::Write;
+    let driver = driver();
+    let (reader, mut writer) = io::pipe().expect("a pipe");
+    writer.write_all(&[0; 65536]).expect("room for as much as a pipe holds");
+    let file = Rc::new(Fd::new(Rc::clone(&driver), OwnedFd::from(writer)));
+    let write = WriteAt { file, buf: vec![1; 10], offset: 0 };
+    let mut operation = Op::new(Rc::clone(&driver), write);
+    assert!(Pin::new(&mut operation).poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    driver.enter(0, None).expect("enter");
+    drop(operation);
+    assert_eq!(driver.live_operations(), 1);
+    let start = Instant::now();
+    driver.close(Duration::from_millis(600)).expect("cancelled, not leaked");
+    let took = start.elapsed();
+    assert!(took >= Duration::from_millis(300), "it had time to finish: {took:?}");
+    drop(reader);
 }
