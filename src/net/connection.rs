@@ -5,7 +5,6 @@ use std::io;
 use std::net::Shutdown;
 use std::os::fd::AsRawFd;
 use std::rc::Rc;
-use std::time::Duration;
 
 use socket2::SockRef;
 
@@ -226,15 +225,15 @@ impl Connection {
         }
     }
 
-    /// The next close sends a reset; a send under way ends with an error.
+    /// Ends the connection now; a send under way ends with an error.
     pub(super) fn reset(&self) {
         reset(&self.socket);
     }
 }
 
 fn reset(socket: &Fd) {
-    let _ = SockRef::from(socket).set_linger(Some(Duration::ZERO));
-    let _ = plain::shutdown(socket.as_raw_fd(), Shutdown::Both);
+    // An error means that the connection is gone already.
+    let _ = plain::reset(socket.as_raw_fd());
 }
 
 impl Drop for Connection {
