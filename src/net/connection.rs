@@ -210,17 +210,18 @@ impl Connection {
     }
 
     /// Ends the outgoing direction when the send under way is out, without waiting here.
-    pub(super) fn shutdown_in_background(self: &Rc<Self>) {
+    ///
+    /// The task holds the socket alone, so that the connection ends, and lingers, as if there was no such task.
+    pub(super) fn shutdown_in_background(&self) {
         if !self.outbox.is_busy() {
-            // An error means that the connection is gone already.
-            let _ = plain::shutdown(self.socket.as_raw_fd(), Shutdown::Write);
-            return;
+            return shutdown_write(&self.socket);
         }
         self.outbox.orphan();
         if let Some(executor) = executor::current() {
-            let connection = Rc::clone(self);
+            let (socket, outbox) = (Rc::clone(&self.socket), Rc::clone(&self.outbox));
             drop(executor.spawn(async move {
-                let _ = connection.shutdown().await;
+                let _ = outbox.idle().await;
+                shutdown_write(&socket);
             }));
         }
     }
@@ -229,6 +230,11 @@ impl Connection {
     pub(super) fn reset(&self) {
         reset(&self.socket);
     }
+}
+
+fn shutdown_write(socket: &Fd) {
+    // An error means that the connection is gone already.
+    let _ = plain::shutdown(socket.as_raw_fd(), Shutdown::Write);
 }
 
 fn reset(socket: &Fd) {
