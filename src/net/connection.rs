@@ -1,5 +1,6 @@
 //! What a stream and its halves do: reading from what arrived, writing in turns, and the end.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
 use std::net::Shutdown;
@@ -9,7 +10,7 @@ use std::rc::Rc;
 use socket2::SockRef;
 
 use crate::buf::{BufError, BufResult, Chunk, IoBuf, IoBufMut, Slice, fill};
-use crate::driver::{Driver, Op};
+use crate::driver::Op;
 use crate::executor::{self, budget};
 use crate::op::close::Fd;
 use crate::op::receive::{Arrival, Arrivals};
@@ -252,7 +253,7 @@ impl Drop for Connection {
     }
 }
 
-/// Lets the send under way finish, for the builder's time; then the socket is reset.
+/// Lets the send under way finish, for the builder's time; then, or when the runtime ends, the socket is reset.
 fn linger(socket: &Rc<Fd>, outbox: &Rc<Outbox>) {
     let driver = socket.driver();
     let limits = driver.limits();
@@ -262,28 +263,36 @@ fn linger(socket: &Rc<Fd>, outbox: &Rc<Outbox>) {
         return;
     };
     let time = limits.linger;
-    let (socket, outbox) = (Rc::clone(socket), Rc::clone(outbox));
-    let counted = Lingering::new(Rc::clone(driver));
+    let outbox = Rc::clone(outbox);
+    let lingering = Lingering::new(Rc::clone(socket));
     drop(executor.spawn(async move {
-        let _counted = counted;
-        if timeout(time, outbox.idle()).await.is_err() {
-            reset(&socket);
+        if timeout(time, outbox.idle()).await.is_ok() {
+            lingering.is_over.set(true);
         }
     }));
 }
 
-/// Counts a stream that was dropped with bytes still to send.
-struct Lingering(Rc<Driver>);
+/// A stream that was dropped with bytes still to send. It is counted, and reset if they are not out when this is
+/// dropped: the time has passed, or the runtime ends.
+struct Lingering {
+    socket: Rc<Fd>,
+    is_over: Cell<bool>,
+}
 
 impl Lingering {
-    fn new(driver: Rc<Driver>) -> Self {
-        driver.lingering().set(driver.lingering().get() + 1);
-        Self(driver)
+    fn new(socket: Rc<Fd>) -> Self {
+        let count = socket.driver().lingering();
+        count.set(count.get() + 1);
+        Self { socket, is_over: Cell::new(false) }
     }
 }
 
 impl Drop for Lingering {
     fn drop(&mut self) {
-        self.0.lingering().set(self.0.lingering().get() - 1);
+        let count = self.socket.driver().lingering();
+        count.set(count.get() - 1);
+        if !self.is_over.get() {
+            reset(&self.socket);
+        }
     }
 }
