@@ -34,8 +34,11 @@ pub(crate) struct Outbox {
 #[derive(Debug, Default)]
 struct State {
     busy: bool,
-    /// The future of the send in flight was dropped: its error is kept for the next write.
+    /// Counts the turns: a future that ends late must not speak for the send of another.
+    number: u64,
+    /// The future of the send in flight was dropped: the next write waits instead of being refused.
     orphaned: bool,
+    /// Of a send whose future was dropped, for the next write.
     error: Option<i32>,
     waiting: Vec<Waker>,
 }
@@ -51,7 +54,9 @@ impl Outbox {
                 }
                 state.busy = true;
                 state.orphaned = false;
-                return Poll::Ready(Ok(Turn { outbox: Rc::clone(self), held: true }));
+                state.number += 1;
+                let (outbox, number) = (Rc::clone(self), state.number);
+                return Poll::Ready(Ok(Turn { outbox, number, held: true }));
             }
             if !state.orphaned {
                 return Poll::Ready(Err(busy("another task is writing to this stream")));
@@ -84,24 +89,32 @@ impl Outbox {
 #[derive(Debug)]
 pub(crate) struct Turn {
     outbox: Rc<Outbox>,
+    number: u64,
     held: bool,
 }
 
 impl Turn {
     /// Marks the send as nobody's if the future that holds the guard is dropped before the turn is over.
     pub(crate) fn orphan_guard(&self) -> OrphanGuard {
-        OrphanGuard { outbox: Rc::clone(&self.outbox) }
+        OrphanGuard { outbox: Rc::clone(&self.outbox), number: self.number }
     }
 
     /// The kernel is done with the send of this turn.
-    pub(super) fn landed(&mut self, cqe: Cqe, actions: &mut Actions) {
+    pub(super) fn landed(&mut self, actions: &mut Actions) {
         let mut state = self.outbox.state.borrow_mut();
         self.held = false;
         state.busy = false;
-        if state.orphaned && cqe.result < 0 {
-            state.error = Some(-cqe.result);
-        }
         state.waiting.drain(..).for_each(|waker| actions.wake(waker));
+    }
+
+    /// Nobody is there to be told how the send of this turn ended: the next write is, also if it was cut short.
+    pub(super) fn orphaned(&self, outcome: Outcome, due: usize) {
+        let error = match outcome.result {
+            Ok(count) if count as usize >= due => return,
+            Ok(_) => Some(libc::EPIPE),
+            Err(error) => error.raw_os_error(),
+        };
+        self.outbox.state.borrow_mut().error = error;
     }
 }
 
@@ -122,11 +135,14 @@ impl Drop for Turn {
 #[derive(Debug)]
 pub(crate) struct OrphanGuard {
     outbox: Rc<Outbox>,
+    number: u64,
 }
 
 impl Drop for OrphanGuard {
     fn drop(&mut self) {
-        self.outbox.orphan();
+        if self.outbox.state.borrow().number == self.number {
+            self.outbox.orphan();
+        }
     }
 }
 
@@ -154,8 +170,13 @@ unsafe impl<B: IoBuf> Operation for Send<B> {
             .build()
     }
 
-    fn landed(&mut self, cqe: Cqe, actions: &mut Actions) {
-        self.turn.landed(cqe, actions);
+    fn landed(&mut self, _cqe: Cqe, actions: &mut Actions) {
+        self.turn.landed(actions);
+    }
+
+    fn orphaned(self, outcome: Outcome) {
+        let due = if self.whole { entry_len(self.buf.buf_len()) } else { 0 };
+        self.turn.orphaned(outcome, due as usize);
     }
 
     fn complete(self, outcome: Outcome) -> Self::Output {
