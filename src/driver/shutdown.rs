@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use super::Driver;
+use super::{Driver, WhenDropped};
 
 /// Operations that the kernel had not finished when the deadline of a shutdown passed.
 ///
@@ -49,8 +49,11 @@ impl Driver {
         if !self.open.replace(false) {
             return Ok(());
         }
-        let until = Instant::now() + deadline;
-        self.cancel_pending();
+        let start = Instant::now();
+        let until = start + deadline;
+        // What must not be torn apart may finish for half of the time; then it is cancelled like the rest.
+        let mut patience = Some(start + deadline / 2);
+        self.cancel_pending(false);
         loop {
             if self.enter(0, None).is_err() {
                 break;
@@ -58,6 +61,9 @@ impl Driver {
             self.reap();
             self.act();
             let left = until.saturating_duration_since(Instant::now());
+            if patience.take_if(|patience| *patience <= Instant::now()).is_some() {
+                self.cancel_pending(true);
+            }
             if self.in_kernel() == 0 || left.is_zero() {
                 break;
             }
@@ -79,11 +85,12 @@ impl Driver {
         leaked.map_or(Ok(()), Err)
     }
 
-    fn cancel_pending(&self) {
+    /// Cancels what would be when dropped, or `everything` but closes.
+    fn cancel_pending(&self, everything: bool) {
         let pending = self.slots.borrow_mut().pending();
-        for (key, _, cancellable) in pending {
-            if cancellable {
-                self.cancel(key);
+        for operation in pending.iter().filter(|operation| !operation.must_happen) {
+            if everything || operation.when_dropped == WhenDropped::Cancel {
+                self.cancel(operation.key);
             }
         }
     }
@@ -98,8 +105,8 @@ impl Driver {
             return None;
         }
         let mut kinds = BTreeMap::new();
-        for (_, kind, _) in &pending {
-            *kinds.entry(*kind).or_insert(0) += 1;
+        for operation in &pending {
+            *kinds.entry(operation.kind).or_insert(0) += 1;
         }
         Some(Leaked { count: pending.len(), kinds: kinds.into_iter().collect() })
     }

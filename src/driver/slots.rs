@@ -319,7 +319,7 @@ impl Slots {
                 header.state = State::Leaving;
                 Abandoned::Release
             }
-            State::Pending if header.batch == batch && cancellable_before_submit(table) => {
+            State::Pending if header.batch == batch && !must_happen(table) => {
                 header.state = State::Leaving;
                 header.unsubmitted = true;
                 Abandoned::Staged(header.staged_at)
@@ -358,25 +358,37 @@ impl Slots {
         self.live -= 1;
     }
 
-    /// Every operation that is still in the kernel, with its kind and whether a cancel may end it.
-    pub(super) fn pending(&mut self) -> Vec<(Key, &'static str, bool)> {
+    /// Every operation that is still in the kernel.
+    pub(super) fn pending(&mut self) -> Vec<Pending> {
         let count = (self.chunks.len() * CHUNK) as u32;
         let mut pending = Vec::new();
         for index in 0..count {
             let header = self.header(index);
             if header.state == State::Pending {
                 let table = header.table.expect("an occupied slot has a table");
-                let key = Key::new(header.generation, index);
-                pending.push((key, table.kind, table.when_dropped == WhenDropped::Cancel));
+                pending.push(Pending {
+                    key: Key::new(header.generation, index),
+                    kind: table.kind,
+                    when_dropped: table.when_dropped,
+                    must_happen: must_happen(table),
+                });
             }
         }
         pending
     }
 }
 
-/// Closes always happen; everything else may be taken back before the kernel saw it.
-fn cancellable_before_submit(table: &Table) -> bool {
-    table.when_dropped == WhenDropped::Cancel || !table.standing
+/// An operation in the kernel, to be ended or reported.
+pub(super) struct Pending {
+    pub(super) key: Key,
+    pub(super) kind: &'static str,
+    pub(super) when_dropped: WhenDropped,
+    pub(super) must_happen: bool,
+}
+
+/// Closes always happen; everything else may be taken back before the kernel saw it, and ended with the runtime.
+fn must_happen(table: &Table) -> bool {
+    table.when_dropped == WhenDropped::Finish && table.standing
 }
 
 /// What polling a one-shot operation found.

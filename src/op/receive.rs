@@ -106,8 +106,8 @@ impl Arrivals {
         state.chunks.push_front(chunk);
     }
 
-    /// Copies the first bytes without taking them.
-    pub(crate) fn peek(&self, buf: &mut [u8]) -> usize {
+    /// Copies the first bytes without taking them; after the last, the error that `try_take` will give.
+    pub(crate) fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
         let state = self.state.borrow();
         let mut copied = 0;
         for chunk in &state.chunks {
@@ -115,7 +115,10 @@ impl Arrivals {
             buf[copied..copied + count].copy_from_slice(&chunk[..count]);
             copied += count;
         }
-        copied
+        match state.end {
+            End::Error(code) if state.chunks.is_empty() => Err(io::Error::from_raw_os_error(code)),
+            _ => Ok(copied),
+        }
     }
 
     /// The future that waited is gone: nobody is woken for it.

@@ -3,9 +3,15 @@
 //! One binary links once, carries the allocator once, and is one file to copy into the old kernels
 //! that `.ci/kernels` boots. Each module says in its first sentence what it holds:
 //!
+//! - `cancel`: what a dropped future leaves behind, row by row of the table in `annulus::net`.
+//! - `linger`: streams that end with bytes still to send.
+//! - `product`: every operation dropped in every state, whoever wins the race and whatever drops it.
 //! - `support`: what the tests stand on, with its own tests: the allocator, the leak guard,
 //!   `skip!`.
 
+mod cancel;
+mod linger;
+mod product;
 mod support;
 
 #[global_allocator]
