@@ -25,7 +25,8 @@ use super::operation::{Operation, Standing, WhenDropped};
 use crate::sys::{Cqe, Sqe};
 
 const CHUNK: usize = 64;
-const PAYLOAD_WORDS: usize = 13;
+/// With the header, two cache lines a slot; a larger operation lies in a box of its own.
+const PAYLOAD_WORDS: usize = 10;
 const NONE: u32 = u32::MAX;
 const GENERATIONS: u32 = 1 << 28;
 /// The kind in the top bits of `user_data`. Zero belongs to entries whose completion nobody wants.
@@ -73,7 +74,7 @@ enum State {
     Leaving,
 }
 
-#[repr(C)]
+#[repr(C, align(64))]
 struct Slot {
     header: Header,
     payload: UnsafeCell<MaybeUninit<[u64; PAYLOAD_WORDS]>>,
@@ -85,10 +86,10 @@ struct Header {
     orphan: bool,
     /// Taken back before the kernel saw it.
     unsubmitted: bool,
-    /// The batch of entries it was staged in, and its place there.
+    /// The batch of entries it was staged in.
     batch: u32,
-    staged_at: u32,
-    next_free: u32,
+    /// Its place in the batch; of a free slot, the next free one.
+    place: u32,
     result: i32,
     flags: u32,
     table: Option<&'static Table>,
@@ -103,6 +104,8 @@ impl std::fmt::Debug for Slots {
             .finish_non_exhaustive()
     }
 }
+
+const _: () = assert!(size_of::<Slot>() == 128);
 
 /// All slots of a driver.
 pub(crate) struct Slots {
@@ -180,15 +183,14 @@ impl Slots {
         let header = self.header(index);
         debug_assert_eq!(header.state, State::Free);
         let generation = header.generation;
-        let next_free = header.next_free;
+        let next_free = header.place;
         *header = Header {
             generation,
             state: State::Pending,
             orphan: false,
             unsubmitted: false,
             batch,
-            staged_at,
-            next_free: NONE,
+            place: staged_at,
             result: 0,
             flags: 0,
             table: Some(table),
@@ -212,8 +214,7 @@ impl Slots {
                     orphan: false,
                     unsubmitted: false,
                     batch: 0,
-                    staged_at: 0,
-                    next_free: if offset + 1 == CHUNK as u32 { NONE } else { base + offset + 1 },
+                    place: if offset + 1 == CHUNK as u32 { NONE } else { base + offset + 1 },
                     result: 0,
                     flags: 0,
                     table: None,
@@ -322,7 +323,7 @@ impl Slots {
             State::Pending if header.batch == batch && !must_happen(table) => {
                 header.state = State::Leaving;
                 header.unsubmitted = true;
-                Abandoned::Staged(header.staged_at)
+                Abandoned::Staged(header.place)
             }
             State::Pending => {
                 header.orphan = true;
@@ -353,7 +354,7 @@ impl Slots {
         header.generation = (header.generation + 1) % GENERATIONS;
         header.state = State::Free;
         header.table = None;
-        header.next_free = next_free;
+        header.place = next_free;
         self.free = key.index();
         self.live -= 1;
     }
