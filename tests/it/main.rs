@@ -6,12 +6,14 @@
 //! - `cancel`: what a dropped future leaves behind, row by row of the table in `annulus::net`.
 //! - `linger`: streams that end with bytes still to send.
 //! - `product`: every operation dropped in every state, whoever wins the race and whatever drops it.
+//! - `races`: accepts and receives dropped again and again while the other side is busy.
 //! - `support`: what the tests stand on, with its own tests: the allocator, the leak guard,
 //!   `skip!`.
 
 mod cancel;
 mod linger;
 mod product;
+mod races;
 mod support;
 
 #[global_allocator]
