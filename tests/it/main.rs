@@ -4,6 +4,7 @@
 //! that `.ci/kernels` boots. Each module says in its first sentence what it holds:
 //!
 //! - `cancel`: what a dropped future leaves behind, row by row of the table in `annulus::net`.
+//! - `limits`: the bounds of a core, reached: untaken bytes and connections, small pools, small rings.
 //! - `linger`: streams that end with bytes still to send.
 //! - `product`: every operation dropped in every state, whoever wins the race and whatever drops it.
 //! - `races`: accepts and receives dropped again and again while the other side is busy.
@@ -11,6 +12,7 @@
 //!   `skip!`.
 
 mod cancel;
+mod limits;
 mod linger;
 mod product;
 mod races;
