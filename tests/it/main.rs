@@ -4,6 +4,7 @@
 //! that `.ci/kernels` boots. Each module says in its first sentence what it holds:
 //!
 //! - `cancel`: what a dropped future leaves behind, row by row of the table in `annulus::net`.
+//! - `features`: a representative set, once without each optional feature of the kernel.
 //! - `limits`: the bounds of a core, reached: untaken bytes and connections, small pools, small rings.
 //! - `linger`: streams that end with bytes still to send.
 //! - `product`: every operation dropped in every state, whoever wins the race and whatever drops it.
@@ -12,6 +13,7 @@
 //!   `skip!`.
 
 mod cancel;
+mod features;
 mod limits;
 mod linger;
 mod product;
