@@ -254,9 +254,10 @@ impl Group {
         true
     }
 
-    /// A quarter is kept for streams that hold nothing yet.
+    /// A quarter is kept for streams that hold nothing yet, and at least one: with none, every receive would fail at
+    /// once and be armed again.
     fn is_low(&self) -> bool {
-        self.count - self.lent_count.get() < self.count / 4
+        self.count - self.lent_count.get() < (self.count / 4).max(1)
     }
 }
 
