@@ -3,31 +3,35 @@
 //! Constructors of futures and resources read it once; what they make keeps its own handle.
 
 use std::cell::RefCell;
+use std::mem::ManuallyDrop;
 use std::rc::Rc;
 
 use super::Driver;
 
+/// What the thread is in. The guards own it, so the thread's end has nothing to drop: without a destructor the cell
+/// can be used by those of others, such as a runtime that lies in a thread local itself.
+type Current = Option<ManuallyDrop<Rc<Driver>>>;
+
 thread_local! {
-    static CURRENT: RefCell<Option<Rc<Driver>>> = const { RefCell::new(None) };
+    static CURRENT: RefCell<Current> = const { RefCell::new(None) };
 }
 
 /// Restores the driver that was current before.
 #[derive(Debug)]
 pub(crate) struct EnterGuard {
-    previous: Option<Rc<Driver>>,
+    previous: Current,
 }
 
 /// Makes `driver` the current one until the guard is dropped. Guards nest.
 pub(crate) fn enter(driver: &Rc<Driver>) -> EnterGuard {
-    let previous = CURRENT.with(|current| current.replace(Some(Rc::clone(driver))));
-    EnterGuard { previous }
+    let entered = ManuallyDrop::new(Rc::clone(driver));
+    EnterGuard { previous: CURRENT.replace(Some(entered)) }
 }
 
 impl Drop for EnterGuard {
     fn drop(&mut self) {
-        let previous = self.previous.take();
-        let left = CURRENT.try_with(|current| current.replace(previous));
-        drop(left);
+        let left = CURRENT.replace(self.previous.take());
+        drop(left.map(ManuallyDrop::into_inner));
     }
 }
 
@@ -48,5 +52,5 @@ pub(crate) fn expect(what: &str) -> Rc<Driver> {
 
 /// The current driver, if a runtime was entered.
 pub(crate) fn get() -> Option<Rc<Driver>> {
-    CURRENT.try_with(|current| current.borrow().clone()).ok().flatten()
+    CURRENT.with_borrow(|current| current.as_deref().cloned())
 }

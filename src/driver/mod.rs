@@ -16,6 +16,7 @@ mod tests;
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::io;
+use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -126,9 +127,18 @@ impl Driver {
         if !self.is_open() {
             return Err(operation);
         }
+        let (batch, at) = self.staged.borrow().next();
+        let mut unprepared = self.slots.borrow_mut().insert(operation, Some(waker), batch, at);
+        let key = unprepared.key;
+        // With nothing borrowed: the address of a buffer is the user's to say, or to panic instead.
+        let unwinding = GiveUp { driver: self, key };
+        let entry = unprepared.prepare();
+        let _prepared = ManuallyDrop::new(unwinding);
         let mut staged = self.staged.borrow_mut();
-        let (batch, at) = staged.next();
-        let (key, entry) = self.slots.borrow_mut().insert(operation, Some(waker), batch, at);
+        let (batch_now, at_now) = staged.next();
+        if (batch_now, at_now) != (batch, at) {
+            self.slots.borrow_mut().move_entry(key, batch_now, at_now);
+        }
         staged.push(entry);
         Ok(key)
     }
@@ -176,9 +186,13 @@ impl Driver {
         }
     }
 
-    fn catching(&self, run: impl FnOnce()) {
-        if catch_unwind(AssertUnwindSafe(run)).is_err() {
+    /// Runs code of the user's that must not unwind into ours. A panic is counted and dropped.
+    pub(crate) fn catching(&self, run: impl FnOnce()) {
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(run)) {
             self.caught_panics.set(self.caught_panics.get() + 1);
+            // The payload's own drop may panic; what that throws is leaked.
+            let dropped = catch_unwind(AssertUnwindSafe(|| drop(payload)));
+            let _leaked = ManuallyDrop::new(dropped.err());
         }
     }
 
@@ -270,7 +284,10 @@ impl Driver {
         let polled = self.slots.borrow_mut().poll::<T>(key, cx.waker());
         match polled {
             Polled::Done(operation, cqe) => Poll::Ready((operation, cqe.into())),
-            Polled::Pending(stale) => {
+            Polled::Pending => Poll::Pending,
+            Polled::OtherWaker => {
+                let waker = cx.waker().clone();
+                let stale = self.slots.borrow_mut().set_waker(key, waker);
                 drop(stale);
                 Poll::Pending
             }
@@ -281,8 +298,13 @@ impl Driver {
     /// `waker` is called when a descriptor of this core was closed.
     pub(crate) fn wait_for_descriptor(&self, waker: Waker) {
         let mut waiters = self.descriptor_waiters.borrow_mut();
-        waiters.retain(|waiting| !waiting.will_wake(&waker));
-        waiters.push(waker);
+        match waiters.iter().any(|waiting| waiting.will_wake(&waker)) {
+            false => waiters.push(waker),
+            true => {
+                drop(waiters);
+                drop(waker);
+            }
+        }
     }
 
     /// A descriptor of this core was closed: whoever found none left may try again.
@@ -323,6 +345,20 @@ impl Driver {
     /// Messages that were copied to the heap for want of a buffer to spare.
     pub(crate) fn copied_messages(&self) -> u64 {
         self.pool.get().map_or(0, |pool| pool.copied())
+    }
+}
+
+/// Takes an operation back whose preparation panics.
+struct GiveUp<'a> {
+    driver: &'a Driver,
+    key: Key,
+}
+
+impl Drop for GiveUp<'_> {
+    fn drop(&mut self) {
+        let waker = self.driver.slots.borrow_mut().give_up(self.key);
+        self.driver.release(self.key);
+        self.driver.catching(|| drop(waker));
     }
 }
 

@@ -63,7 +63,8 @@ pub(crate) unsafe trait Operation: 'static {
 
     const WHEN_DROPPED: WhenDropped;
 
-    /// The entry for the kernel. Called once, when the value has reached its place.
+    /// The entry for the kernel. Called once, when the value has reached its place, with nothing borrowed: it may
+    /// ask a buffer of the user's where it lies.
     fn prepare(&mut self) -> Sqe;
 
     /// The kernel is done. For bookkeeping that must not wait until somebody polls; runs while the driver is
@@ -87,7 +88,7 @@ pub(crate) unsafe trait Operation: 'static {
 /// # Safety
 ///
 /// As for [`Operation`], until the value is dropped, which happens after the completion without `F_MORE`;
-/// `deliver` calls no code of the user's and does not touch the driver.
+/// `prepare` and `deliver` call no code of the user's and stage nothing.
 pub(crate) unsafe trait Standing: 'static {
     /// The name in reports of what is still under way.
     const KIND: &'static str;

@@ -73,7 +73,9 @@ impl Driver {
             self.reap();
             self.act();
         }
-        drop(std::mem::take(&mut *self.descriptor_waiters.borrow_mut()));
+        // A statement of its own: the wakers are dropped when the borrow has ended.
+        let waiters = self.descriptor_waiters.take();
+        self.catching(|| drop(waiters));
         let leaked = self.leaked();
         if leaked.is_none()
             && let Some(pool) = self.pool.get()

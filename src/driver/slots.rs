@@ -12,10 +12,13 @@
 //! 3. The header of a slot is reached through a short `&mut` made from the chunk's pointer while `Slots` is
 //!    borrowed; the payload only through raw pointers, because the kernel may be writing to it.
 //! 4. `deliver` and `landed` get the only reference to the payload; the operation's contract says that the kernel
-//!    writes to no field that they touch.
+//!    writes to no field that they touch. `prepare` has it too: the kernel has not seen the entry, and only who holds
+//!    the `Unprepared` knows the key.
 #![allow(unsafe_code, reason = "room 3: the life of an operation")]
 
+use std::any::TypeId;
 use std::cell::UnsafeCell;
+use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::ptr::NonNull;
 use std::task::Waker;
@@ -26,7 +29,7 @@ use crate::sys::{Cqe, Sqe};
 
 const CHUNK: usize = 64;
 /// With the header, two cache lines a slot; a larger operation lies in a box of its own.
-const PAYLOAD_WORDS: usize = 10;
+const PAYLOAD_WORDS: usize = 9;
 const NONE: u32 = u32::MAX;
 const GENERATIONS: u32 = 1 << 28;
 /// The kind in the top bits of `user_data`. Zero belongs to entries whose completion nobody wants.
@@ -56,6 +59,8 @@ impl Key {
 
 /// The functions of one operation type.
 struct Table {
+    /// The type itself: addresses of tables and functions prove nothing, the compiler may copy them.
+    type_id: fn() -> TypeId,
     kind: &'static str,
     when_dropped: WhenDropped,
     /// Standing operations take their completions here; one-shot ones only note that theirs came.
@@ -87,7 +92,7 @@ struct Header {
     /// Taken back before the kernel saw it.
     unsubmitted: bool,
     /// The batch of entries it was staged in.
-    batch: u32,
+    batch: u64,
     /// Its place in the batch; of a free slot, the next free one.
     place: u32,
     result: i32,
@@ -141,25 +146,40 @@ impl Slots {
         self.stray
     }
 
-    /// Moves an operation into a slot and makes its entry, `staged_at` in `batch`.
+    /// Moves an operation into a slot, its entry to be `staged_at` in `batch`.
     pub(super) fn insert<T: Operation>(
         &mut self,
         operation: T,
         waker: Option<Waker>,
-        batch: u32,
+        batch: u64,
         staged_at: u32,
-    ) -> (Key, Sqe) {
+    ) -> Unprepared<T> {
         let (key, payload) = self.place(operation, one_shot_table::<T>(), waker, batch, staged_at);
-        // SAFETY: rule 2: `place` just put a `T` there; rule 4: the kernel has not seen it yet.
-        let entry = unsafe { (*payload_as::<T>(payload)).prepare() };
-        (key, entry.user_data(key.user_data()))
+        Unprepared { key, payload, operation: PhantomData }
     }
 
-    /// As [`insert`](Self::insert), for an operation that belongs to a resource.
+    /// The entry is `staged_at` in `batch` after all, because its preparation staged others.
+    #[cold]
+    pub(super) fn move_entry(&mut self, key: Key, batch: u64, staged_at: u32) {
+        if let Some(header) = self.find(key) {
+            (header.batch, header.place) = (batch, staged_at);
+        }
+    }
+
+    /// The operation could not be prepared: there is no entry, and its payload is to be released.
+    #[cold]
+    pub(super) fn give_up(&mut self, key: Key) -> Option<Waker> {
+        let header = self.find(key)?;
+        header.state = State::Leaving;
+        header.unsubmitted = true;
+        header.waker.take()
+    }
+
+    /// As [`insert`](Self::insert), for an operation that belongs to a resource; makes its entry.
     pub(super) fn insert_standing<T: Standing>(
         &mut self,
         operation: T,
-        batch: u32,
+        batch: u64,
         staged_at: u32,
     ) -> (Key, Sqe) {
         let (key, payload) = self.place(operation, standing_table::<T>(), None, batch, staged_at);
@@ -173,7 +193,7 @@ impl Slots {
         operation: T,
         table: &'static Table,
         waker: Option<Waker>,
-        batch: u32,
+        batch: u64,
         staged_at: u32,
     ) -> (Key, *mut u8) {
         if self.free == NONE {
@@ -287,29 +307,39 @@ impl Slots {
         unsafe { (table.deliver)(payload, cqe, actions) };
     }
 
-    /// The result of a one-shot operation, if it is there; otherwise `waker` is called once it is.
+    /// The result of a one-shot operation, if it is there.
+    ///
+    /// # Panics
+    ///
+    /// If the operation is no `T`.
     pub(super) fn poll<T: Operation>(&mut self, key: Key, waker: &Waker) -> Polled<T> {
         let Some(header) = self.find(key) else {
             return Polled::Lost;
         };
         if header.state != State::Done {
-            let stale = match &mut header.waker {
-                Some(current) if current.will_wake(waker) => None,
-                current => current.replace(waker.clone()),
-            };
-            return Polled::Pending(stale);
+            let expected = header.waker.as_ref().is_some_and(|current| current.will_wake(waker));
+            return if expected { Polled::Pending } else { Polled::OtherWaker };
         }
         let cqe = Cqe { user_data: key.0, result: header.result, flags: header.flags };
-        debug_assert!(std::ptr::eq(header.table.expect("occupied"), one_shot_table::<T>()));
+        let table = header.table.expect("an occupied slot has a table");
+        assert!((table.type_id)() == TypeId::of::<T>(), "a key was used for another operation");
         let payload = self.payload(key.index());
-        // SAFETY: rule 2: the future that holds the key submitted a `T`; the kernel is done with it.
+        // SAFETY: rule 2: it is a `T`; the kernel is done with it.
         let operation = unsafe { take::<T>(payload) };
         self.free(key);
         Polled::Done(operation, cqe)
     }
 
+    /// Has `waker` called when the operation is over; returns the one that was to be called, to drop.
+    pub(super) fn set_waker(&mut self, key: Key, waker: Waker) -> Option<Waker> {
+        match self.find(key).filter(|header| header.state == State::Pending) {
+            Some(header) => header.waker.replace(waker),
+            None => Some(waker),
+        }
+    }
+
     /// Nobody waits for this operation any more. Returns the waker to drop, and what to do.
-    pub(super) fn abandon(&mut self, key: Key, batch: u32) -> (Option<Waker>, Abandoned) {
+    pub(super) fn abandon(&mut self, key: Key, batch: u64) -> (Option<Waker>, Abandoned) {
         let Some(header) = self.find(key) else {
             return (None, Abandoned::Nothing);
         };
@@ -395,10 +425,28 @@ fn must_happen(table: &Table) -> bool {
 /// What polling a one-shot operation found.
 pub(super) enum Polled<T> {
     Done(T, Cqe),
-    /// Not yet. A replaced waker is to be dropped once the driver is no longer borrowed.
-    Pending(Option<Waker>),
+    /// Not yet; the waker will be called.
+    Pending,
+    /// Not yet, and another waker would be called: the caller clones its own, with nothing borrowed.
+    OtherWaker,
     /// The key is stale, which a future never lets happen.
     Lost,
+}
+
+/// An operation in its slot whose entry is to be made.
+pub(super) struct Unprepared<T: Operation> {
+    pub(super) key: Key,
+    payload: *mut u8,
+    operation: PhantomData<T>,
+}
+
+impl<T: Operation> Unprepared<T> {
+    /// Makes the entry. The operation may ask a buffer of the user's where it lies, so nothing is borrowed.
+    pub(super) fn prepare(&mut self) -> Sqe {
+        // SAFETY: rule 2: `insert` put a `T` there; rule 4.
+        let entry = unsafe { (*payload_as::<T>(self.payload)).prepare() };
+        entry.user_data(self.key.user_data())
+    }
 }
 
 /// An operation on its way out.
@@ -488,6 +536,7 @@ fn one_shot_table<T: Operation>() -> &'static Table {
     }
     const {
         &Table {
+            type_id: TypeId::of::<T>,
             kind: T::KIND,
             when_dropped: T::WHEN_DROPPED,
             deliver: deliver::<T>,
@@ -508,6 +557,7 @@ fn standing_table<T: Standing>() -> &'static Table {
     }
     const {
         &Table {
+            type_id: TypeId::of::<T>,
             kind: T::KIND,
             when_dropped: if T::CANCELLABLE { WhenDropped::Cancel } else { WhenDropped::Finish },
             deliver: deliver::<T>,

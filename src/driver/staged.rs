@@ -23,16 +23,17 @@ use crate::sys::ring::Ring;
 #[derive(Default)]
 pub(super) struct Staged {
     entries: Vec<Sqe>,
-    batch: u32,
+    /// Wide enough never to come round: an operation may stay in the kernel for months.
+    batch: u64,
 }
 
 impl Staged {
     /// Where the next entry goes: the batch and the place in it.
-    pub(super) fn next(&self) -> (u32, u32) {
+    pub(super) fn next(&self) -> (u64, u32) {
         (self.batch, self.entries.len() as u32)
     }
 
-    pub(super) fn batch(&self) -> u32 {
+    pub(super) fn batch(&self) -> u64 {
         self.batch
     }
 
@@ -73,7 +74,7 @@ impl Staged {
         } else {
             self.entries.drain(..count);
         }
-        self.batch = self.batch.wrapping_add(1);
+        self.batch += 1;
     }
 }
 

@@ -1,14 +1,20 @@
-//! Completions fed by hand, for what the kernel does rarely.
+//! Completions fed by hand, for what the kernel does rarely; and code of the user's at its worst.
 
 use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Wake, Waker};
+use std::task::{Context, Poll, RawWaker, RawWakerVTable, Wake, Waker};
+use std::time::Duration;
 
 use super::actions::{Action, Actions};
 use super::slots::{Abandoned, Key, Polled, Slots};
-use super::{Operation, Outcome, Standing, WhenDropped};
+use super::{Driver, Limits, Op, Operation, Outcome, Standing, WhenDropped};
+use crate::buf::PoolOptions;
+use crate::sys::setup::{Features, RingOptions};
 use crate::sys::{Cqe, Sqe};
 
 const MORE: u32 = 1 << 1;
@@ -84,6 +90,20 @@ fn cqe(key: Key, result: i32, flags: u32) -> Cqe {
     Cqe { user_data: key.user_data(), result, flags }
 }
 
+/// A probe in its slot, with its entry made.
+fn insert(
+    slots: &mut Slots,
+    fate: &Rc<Fate>,
+    waker: Option<Waker>,
+    batch: u64,
+    staged_at: u32,
+) -> Key {
+    let probe = Probe { fate: Rc::clone(fate) };
+    let mut unprepared = slots.insert(probe, waker, batch, staged_at);
+    let _entry = unprepared.prepare();
+    unprepared.key
+}
+
 fn run(slots: &mut Slots, actions: &mut Actions) {
     for action in actions.list.drain(..) {
         match action {
@@ -104,9 +124,8 @@ fn a_completion_wakes_once_and_its_result_is_taken_once() {
         (Slots::new(), Actions::default(), Rc::new(Fate::default()));
     let count = Arc::new(CountingWaker::default());
     let waker = Waker::from(Arc::clone(&count));
-    let probe = Probe { fate: Rc::clone(&fate) };
-    let (key, _entry) = slots.insert(probe, Some(waker.clone()), 0, 0);
-    assert!(matches!(slots.poll::<Probe>(key, &waker), Polled::Pending(None)));
+    let key = insert(&mut slots, &fate, Some(waker.clone()), 0, 0);
+    assert!(matches!(slots.poll::<Probe>(key, &waker), Polled::Pending));
 
     slots.complete(cqe(key, 7, 0), &mut actions);
     run(&mut slots, &mut actions);
@@ -123,7 +142,7 @@ fn a_completion_wakes_once_and_its_result_is_taken_once() {
 fn impossible_completions_are_counted_and_touch_nothing() {
     let (mut slots, mut actions, fate) =
         (Slots::new(), Actions::default(), Rc::new(Fate::default()));
-    let (key, _) = slots.insert(Probe { fate: Rc::clone(&fate) }, None, 0, 0);
+    let key = insert(&mut slots, &fate, None, 0, 0);
     // Twice the same one, one of an index that never was, one without a kind.
     slots.complete(cqe(key, 1, 0), &mut actions);
     slots.complete(cqe(key, 2, 0), &mut actions);
@@ -136,11 +155,11 @@ fn impossible_completions_are_counted_and_touch_nothing() {
     assert_eq!(answer.result, 1);
     drop(probe);
     // The slot is used again: the old generation finds nothing.
-    let (again, _) = slots.insert(Probe { fate: Rc::clone(&fate) }, None, 0, 0);
+    let again = insert(&mut slots, &fate, None, 0, 0);
     assert_ne!(key.user_data(), again.user_data());
     slots.complete(cqe(key, 3, 0), &mut actions);
     assert_eq!(slots.stray(), 3);
-    assert!(matches!(slots.poll::<Probe>(again, Waker::noop()), Polled::Pending(_)));
+    assert!(matches!(slots.poll::<Probe>(again, Waker::noop()), Polled::OtherWaker));
     slots.complete(cqe(again, 0, 0), &mut actions);
     let Polled::Done(probe, _) = slots.poll::<Probe>(again, Waker::noop()) else {
         panic!("done");
@@ -155,7 +174,7 @@ fn an_operation_abandoned_in_each_state_is_released_exactly_once() {
     let mut actions = Actions::default();
     for state in ["staged", "in the kernel", "done"] {
         let (mut slots, fate) = (Slots::new(), Rc::new(Fate::default()));
-        let (key, _) = slots.insert(Probe { fate: Rc::clone(&fate) }, None, 4, 9);
+        let key = insert(&mut slots, &fate, None, 4, 9);
         let batch = if state == "staged" { 4 } else { 5 };
         if state == "done" {
             slots.complete(cqe(key, 0, 0), &mut actions);
@@ -205,10 +224,190 @@ fn generations_wrap_without_confusing_two_lives_of_a_slot() {
         (Slots::new(), Actions::default(), Rc::new(Fate::default()));
     let mut previous = None;
     for _ in 0..1000 {
-        let (key, _) = slots.insert(Probe { fate: Rc::clone(&fate) }, None, 0, 0);
+        let key = insert(&mut slots, &fate, None, 0, 0);
         assert_ne!(previous.replace(key.user_data()), Some(key.user_data()));
         slots.complete(cqe(key, 0, 0), &mut actions);
         assert!(matches!(slots.poll::<Probe>(key, Waker::noop()), Polled::Done(..)));
     }
     assert_eq!((slots.live(), slots.stray()), (0, 0));
+}
+
+thread_local! {
+    /// What the code of the user's does that the tests below have the driver call.
+    static RUDE: RefCell<Box<dyn FnMut()>> = RefCell::new(Box::new(|| ()));
+}
+
+fn be_rude() {
+    let mut rude = RUDE.replace(Box::new(|| ()));
+    rude();
+    RUDE.replace(rude);
+}
+
+/// A waker that is rude when it is cloned, and when it is dropped.
+fn rude_waker() -> Waker {
+    const TABLE: RawWakerVTable = RawWakerVTable::new(
+        |data| {
+            be_rude();
+            RawWaker::new(data, &TABLE)
+        },
+        |_| be_rude(),
+        |_| be_rude(),
+        |_| be_rude(),
+    );
+    #[expect(unsafe_code, reason = "std's wakers do nothing when they are cloned")]
+    // SAFETY: there is no data, and the functions may be called on any thread.
+    unsafe {
+        Waker::from_raw(RawWaker::new(std::ptr::null(), &TABLE))
+    }
+}
+
+/// An operation whose buffer, if it had one, would be rude when asked for its address.
+struct RudeProbe(Probe);
+
+#[expect(unsafe_code, reason = "a test operation whose entry names no memory")]
+// SAFETY: the entry names no memory and no descriptor.
+unsafe impl Operation for RudeProbe {
+    type Output = i32;
+    const KIND: &'static str = "rude probe";
+    const WHEN_DROPPED: WhenDropped = WhenDropped::Cancel;
+
+    fn prepare(&mut self) -> Sqe {
+        be_rude();
+        self.0.prepare()
+    }
+
+    fn complete(self, outcome: Outcome) -> i32 {
+        self.0.complete(outcome)
+    }
+}
+
+fn driver() -> Rc<Driver> {
+    let ring = RingOptions {
+        submission_entries: 8,
+        completion_entries: 32,
+        kernel_workers_max: [2, 2],
+        features: Features::all(),
+    };
+    let pool = PoolOptions {
+        small_size: 64,
+        small_count: 16,
+        large_size: 256,
+        large_count: 4,
+        stream_share: 4,
+    };
+    let limits =
+        Limits { undelivered_max: 1024, untaken_max: 4, linger: Duration::ZERO, lingering_max: 1 };
+    Driver::new(&ring, pool, limits).expect("a ring")
+}
+
+fn turn(driver: &Driver) {
+    driver.enter(1, Some(Duration::from_millis(100))).expect("enter");
+    driver.reap();
+    driver.act();
+}
+
+/// Submits an operation and drops it again, before the kernel saw it; waits for a descriptor meanwhile.
+fn use_the_driver(driver: &Rc<Driver>, fate: &Rc<Fate>) {
+    let probe = Probe { fate: Rc::clone(fate) };
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut operation = Op::new(Rc::clone(driver), probe);
+    let polled = Pin::new(&mut operation).poll(&mut cx);
+    assert_eq!(polled.is_pending(), driver.is_open());
+    driver.wait_for_descriptor(Waker::noop().clone());
+    driver.descriptor_closed();
+}
+
+#[test]
+fn a_buffer_may_use_the_driver_while_it_is_asked_for_its_address() {
+    let (driver, fate) = (driver(), Rc::new(Fate::default()));
+    let kept: Rc<RefCell<Vec<Op<Probe>>>> = Rc::default();
+    RUDE.replace(Box::new({
+        let (driver, fate, kept) = (Rc::clone(&driver), Rc::clone(&fate), Rc::clone(&kept));
+        move || {
+            use_the_driver(&driver, &fate);
+            let probe = Probe { fate: Rc::clone(&fate) };
+            let mut operation = Op::new(Rc::clone(&driver), probe);
+            let mut cx = Context::from_waker(Waker::noop());
+            assert!(Pin::new(&mut operation).poll(&mut cx).is_pending());
+            kept.borrow_mut().push(operation);
+        }
+    }));
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut operations = [(); 2].map(|()| {
+        let probe = RudeProbe(Probe { fate: Rc::clone(&fate) });
+        let mut operation = Op::new(Rc::clone(&driver), probe);
+        assert!(Pin::new(&mut operation).poll(&mut cx).is_pending());
+        Some(operation)
+    });
+    assert_eq!((driver.live_operations(), fate.dropped.get()), (4, 2));
+    // Taken back before the kernel saw it: its own entry is blanked, and not what was staged meanwhile.
+    operations[0] = None;
+    assert_eq!((driver.live_operations(), fate.dropped.get()), (3, 3));
+    turn(&driver);
+    let mut last = operations[1].take().expect("kept");
+    assert_eq!(Pin::new(&mut last).poll(&mut cx), Poll::Ready(0));
+    for mut operation in kept.take() {
+        assert_eq!(Pin::new(&mut operation).poll(&mut cx), Poll::Ready(0));
+    }
+    assert_eq!((driver.live_operations(), fate.dropped.get()), (0, 6));
+    RUDE.replace(Box::new(|| ()));
+}
+
+#[test]
+fn a_buffer_that_panics_when_asked_for_its_address_takes_no_place() {
+    let (driver, fate) = (driver(), Rc::new(Fate::default()));
+    RUDE.replace(Box::new(|| panic!("no address today")));
+    let probe = RudeProbe(Probe { fate: Rc::clone(&fate) });
+    let mut operation = Op::new(Rc::clone(&driver), probe);
+    let mut cx = Context::from_waker(Waker::noop());
+    let polled = catch_unwind(AssertUnwindSafe(|| Pin::new(&mut operation).poll(&mut cx)));
+    RUDE.replace(Box::new(|| ()));
+    assert!(polled.is_err());
+    assert_eq!((driver.live_operations(), fate.dropped.get()), (0, 1));
+    assert!(!driver.needs_enter(), "nothing was staged");
+    driver.close(Duration::from_secs(5)).expect("nothing is under way");
+}
+
+#[test]
+fn a_waker_may_use_the_driver_in_all_it_does() {
+    let (driver, fate) = (driver(), Rc::new(Fate::default()));
+    let probe = Probe { fate: Rc::clone(&fate) };
+    let mut operation = Op::new(Rc::clone(&driver), probe);
+    assert!(Pin::new(&mut operation).poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    RUDE.replace(Box::new({
+        let (driver, fate) = (Rc::clone(&driver), Rc::clone(&fate));
+        move || use_the_driver(&driver, &fate)
+    }));
+    let (one, other) = (rude_waker(), Waker::noop());
+    for waker in [&one, other, &one] {
+        assert!(Pin::new(&mut operation).poll(&mut Context::from_waker(waker)).is_pending());
+    }
+    driver.wait_for_descriptor(one.clone());
+    driver.wait_for_descriptor(one.clone());
+    driver.close(Duration::from_secs(5)).expect("nothing is stuck");
+    RUDE.replace(Box::new(|| ()));
+    drop(operation);
+    assert_eq!((driver.live_operations(), driver.caught_panics()), (0, 0));
+}
+
+#[test]
+fn a_panic_is_caught_whole() {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("boom in a payload")
+        }
+    }
+    let driver = driver();
+    driver.catching(|| std::panic::panic_any(Bomb));
+    assert_eq!(driver.caught_panics(), 1);
+}
+
+#[test]
+#[should_panic(expected = "a key was used for another operation")]
+fn a_key_gives_only_the_operation_it_was_made_for() {
+    let (mut slots, fate) = (Slots::new(), Rc::new(Fate::default()));
+    let key = insert(&mut slots, &fate, None, 0, 0);
+    slots.complete(cqe(key, 0, 0), &mut Actions::default());
+    let _ = slots.poll::<RudeProbe>(key, Waker::noop());
 }

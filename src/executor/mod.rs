@@ -8,6 +8,7 @@ pub(crate) mod budget;
 mod tests;
 
 use std::cell::RefCell;
+use std::mem::ManuallyDrop;
 use std::rc::Rc;
 use std::task::Waker;
 
@@ -15,13 +16,17 @@ use self::budget::Restore;
 pub use self::budget::{Unconstrained, consume_budget, unconstrained, yield_now};
 use crate::task::{Entered, HomeRef, JoinHandle, Root};
 
+/// What the thread is in. The guards own it, so the thread's end has nothing to drop: without a destructor the cell
+/// can be used by those of others, such as a runtime that lies in a thread local itself.
+type Current = Option<ManuallyDrop<Rc<Executor>>>;
+
 crate::loom::thread_local! {
-    static CURRENT: RefCell<Option<Rc<Executor>>> = const { RefCell::new(None) };
+    static CURRENT: RefCell<Current> = const { RefCell::new(None) };
 }
 
 /// The executor this thread entered last, or `None` outside all.
 pub(crate) fn current() -> Option<Rc<Executor>> {
-    CURRENT.try_with(|current| current.borrow().clone()).ok().flatten()
+    CURRENT.with(|current| current.borrow().as_deref().cloned())
 }
 
 /// Runs the tasks of one thread.
@@ -46,7 +51,8 @@ impl Executor {
     /// Guards are dropped in the reverse order of their making.
     pub(crate) fn enter(self: &Rc<Self>) -> EnterGuard {
         let entered = self.home.enter();
-        let previous = CURRENT.with(|current| current.replace(Some(Rc::clone(self))));
+        let this = ManuallyDrop::new(Rc::clone(self));
+        let previous = CURRENT.with(|current| current.replace(Some(this)));
         EnterGuard { previous, _budget: Restore::unlimited(), _entered: entered }
     }
 
@@ -148,7 +154,7 @@ impl Drop for Executor {
 #[must_use = "dropping the guard leaves the executor"]
 #[derive(Debug)]
 pub(crate) struct EnterGuard {
-    previous: Option<Rc<Executor>>,
+    previous: Current,
     _budget: Restore,
     _entered: Entered,
 }
@@ -157,7 +163,7 @@ impl Drop for EnterGuard {
     fn drop(&mut self) {
         let previous = self.previous.take();
         // What is taken out may be the last handle: it is dropped after the cell is free again.
-        let left = CURRENT.try_with(|current| current.replace(previous));
-        drop(left);
+        let left = CURRENT.with(|current| current.replace(previous));
+        drop(left.map(ManuallyDrop::into_inner));
     }
 }

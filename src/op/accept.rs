@@ -70,7 +70,10 @@ impl Accepted {
             }
         }
         if !state.wakers.iter().any(|waker| waker.will_wake(cx.waker())) {
-            state.wakers.push(cx.waker().clone());
+            drop(state);
+            // Cloning runs code of the user's, so nothing is borrowed.
+            let waker = cx.waker().clone();
+            self.state.borrow_mut().wakers.push(waker);
         }
         Poll::Pending
     }

@@ -126,6 +126,14 @@ impl Arrivals {
         }
     }
 
+    /// The task of `cx` is woken when something arrives. Cloning and dropping wakers runs code of the user's, so
+    /// nothing is borrowed meanwhile.
+    fn register(&self, id: u32, cx: &Context<'_>) {
+        let reader = Reader { id, waker: cx.waker().clone() };
+        let stale = self.state.borrow_mut().reader.replace(reader);
+        drop(stale);
+    }
+
     /// The future that waited is gone: nobody is woken for it.
     fn leave(&self, id: u32) {
         let mut state = self.state.borrow_mut();
@@ -155,10 +163,9 @@ impl Arrivals {
             return Poll::Ready(());
         };
         let cancel = !std::mem::replace(&mut state.cancelling, true);
-        let reader = Reader { id: state.next_id(), waker: cx.waker().clone() };
-        let stale = state.reader.replace(reader);
+        let id = state.next_id();
         drop(state);
-        drop(stale);
+        self.register(id, cx);
         if cancel {
             driver.cancel(key);
         }
@@ -252,7 +259,8 @@ impl<'a> Reading<'a> {
             if !same_task && reader.id != self.id {
                 let other = state.reader.take();
                 drop(state);
-                other.into_iter().for_each(|other| other.waker.wake());
+                let driver = self.line.fd.driver();
+                driver.catching(|| other.into_iter().for_each(|other| other.waker.wake()));
                 return Err(busy("another task is reading from this stream"));
             }
         }
@@ -262,9 +270,8 @@ impl<'a> Reading<'a> {
         if self.id == 0 {
             self.id = state.next_id();
         }
-        let stale = state.reader.replace(Reader { id: self.id, waker: cx.waker().clone() });
         drop(state);
-        drop(stale);
+        self.line.arrivals.register(self.id, cx);
         Ok(())
     }
 }

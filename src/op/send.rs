@@ -71,7 +71,8 @@ impl Turn {
     pub(crate) fn poll(line: &Rc<Line>, cx: &Context<'_>) -> Poll<io::Result<Self>> {
         let mut state = line.outbox.state.borrow_mut();
         if state.busy {
-            return wait(&mut state, cx);
+            drop(state);
+            return wait(&line.outbox, cx);
         }
         if let Some(code) = state.error.take() {
             return Poll::Ready(Err(io::Error::from_raw_os_error(code)));
@@ -112,12 +113,16 @@ impl Turn {
 
 /// Another send is in flight.
 #[cold]
-fn wait(state: &mut State, cx: &Context<'_>) -> Poll<io::Result<Turn>> {
+fn wait(outbox: &Outbox, cx: &Context<'_>) -> Poll<io::Result<Turn>> {
+    let state = outbox.state.borrow();
     if !state.orphaned {
         return Poll::Ready(Err(busy("another task is writing to this stream")));
     }
     if !state.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
-        state.waiting.push(cx.waker().clone());
+        drop(state);
+        // Cloning runs code of the user's, so nothing is borrowed.
+        let waker = cx.waker().clone();
+        outbox.state.borrow_mut().waiting.push(waker);
     }
     Poll::Pending
 }
@@ -131,7 +136,9 @@ impl Drop for Turn {
         state.busy = false;
         let waiting = std::mem::take(&mut state.waiting);
         drop(state);
-        waiting.into_iter().for_each(Waker::wake);
+        // One at a time: a waker that panics loses nobody else's wake-up.
+        let driver = self.line.fd.driver();
+        waiting.into_iter().for_each(|waker| driver.catching(|| waker.wake()));
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::task::Waker;
 use std::time::Duration;
@@ -121,7 +120,7 @@ impl Worker {
         let mut wakers = expired.drain(..);
         while wakers.len() > 0 {
             // A waker that panics loses nobody else's wake-up.
-            let _ = catch_unwind(AssertUnwindSafe(|| wakers.by_ref().for_each(Waker::wake)));
+            self.driver.catching(|| wakers.by_ref().for_each(Waker::wake));
         }
         drop(wakers);
         self.expired.replace(expired);

@@ -117,6 +117,9 @@ impl<T> Future for JoinHandle<T> {
         let state = &self.header().state;
         if !state.has(COMPLETE) {
             self.register(cx);
+        }
+        // Asked again: where it is polled outside the runtime, the waker's own code may have run the task.
+        if !state.has(COMPLETE) {
             return Poll::Pending;
         }
         assert!(state.has(OUTPUT), "a JoinHandle was polled after it gave its result");
@@ -132,7 +135,8 @@ impl<T> Drop for JoinHandle<T> {
         if header.state.has(COMPLETE) {
             // SAFETY: rules 1 and 2; `JOIN_INTEREST` keeps the task while the output is dropped.
             unsafe { run::discard_output(self.task) };
-        } else if let Some(waker) = header.join_waker.take() {
+        }
+        if let Some(waker) = header.join_waker.take() {
             // SAFETY: rule 1; we are an anchor.
             unsafe { header.home.as_ref() }.shield(|| drop(waker));
         }

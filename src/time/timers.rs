@@ -7,6 +7,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::mem::ManuallyDrop;
 use std::rc::Rc;
 use std::task::Waker;
 
@@ -14,8 +15,12 @@ use super::clock::Clock;
 use super::entries::Key;
 use super::wheel::{TICK_NS, Wheel};
 
+/// What the thread is in. The guards own it, so the thread's end has nothing to drop: without a
+/// destructor the cell can be used by those of others, such as a runtime in a thread local.
+type Current = Option<ManuallyDrop<Rc<Timers>>>;
+
 thread_local! {
-    static CURRENT: RefCell<Option<Rc<Timers>>> = const { RefCell::new(None) };
+    static CURRENT: RefCell<Current> = const { RefCell::new(None) };
 }
 
 /// See the file's head.
@@ -57,7 +62,7 @@ impl Timers {
     /// Makes these the thread's current timers until the guard is dropped, which restores those
     /// before.
     pub(crate) fn enter(self: &Rc<Self>) -> EnterGuard {
-        EnterGuard { previous: CURRENT.replace(Some(Rc::clone(self))) }
+        EnterGuard { previous: CURRENT.replace(Some(ManuallyDrop::new(Rc::clone(self)))) }
     }
 
     /// The clock's reading: nanoseconds since the clock was made.
@@ -124,7 +129,7 @@ impl Timers {
 
     /// The thread's current timers, if a runtime is entered.
     pub(crate) fn current() -> Option<Rc<Self>> {
-        CURRENT.try_with(|current| current.borrow().clone()).ok().flatten()
+        CURRENT.with_borrow(|current| current.as_deref().cloned())
     }
 
     /// The thread's current timers, for a constructor that cannot do without.
@@ -212,14 +217,14 @@ impl fmt::Debug for Timers {
 #[must_use = "the timers are left when the guard is dropped"]
 #[derive(Debug)]
 pub(crate) struct EnterGuard {
-    previous: Option<Rc<Timers>>,
+    previous: Current,
 }
 
 impl Drop for EnterGuard {
     fn drop(&mut self) {
-        let left = CURRENT.try_with(|current| current.replace(self.previous.take()));
+        let left = CURRENT.replace(self.previous.take());
         // The last reference may drop wakers, which may look for the current timers: only now is
         // there no borrow.
-        drop(left);
+        drop(left.map(ManuallyDrop::into_inner));
     }
 }
