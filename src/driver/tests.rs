@@ -240,7 +240,7 @@ thread_local! {
 fn be_rude() {
     let mut rude = RUDE.replace(Box::new(|| ()));
     rude();
-    RUDE.replace(rude);
+    drop(RUDE.replace(rude));
 }
 
 /// A waker that is rude when it is cloned, and when it is dropped.

@@ -6,14 +6,16 @@ use std::mem::ManuallyDrop;
 use std::net::{Shutdown, SocketAddr, TcpListener as StdListener, TcpStream as StdStream};
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Poll;
 
 use annulus::net::{TcpListener, TcpSocket, TcpStream};
-use annulus::spawn;
+use annulus::{Runtime, spawn};
 
+use crate::support::leak::LeakGuard;
 use crate::support::settled::{
-    Drops, assert_content, content, narrow_pair, pair, poll_and_drop, poll_flagged, poll_once,
-    read_len, read_some, read_to_end, run, turn, until, until_operations, write_now,
+    Drops, PATIENCE, assert_content, content, narrow_pair, pair, poll_and_drop, poll_flagged,
+    poll_once, read_len, read_some, read_to_end, run, turn, until, until_operations, write_now,
 };
 
 /// More than a narrow connection holds.
@@ -71,6 +73,23 @@ fn a_dropped_listener_closes_what_nobody_took() {
         drop(listener);
         assert!(read_to_end(&client).await.expect("an orderly end").is_empty());
         until(|| StdStream::connect(address).is_err()).await;
+    });
+}
+
+#[test]
+fn a_dropped_accept_leaves_no_waker_behind() {
+    run(async || {
+        let (listener, _) = listener().await;
+        let mut kept = Box::pin(listener.accept());
+        let (_, kept_flag) = poll_flagged(&mut kept);
+        for _ in 0..3 {
+            let mut accept = Box::pin(listener.accept());
+            let (poll, flag) = poll_flagged(&mut accept);
+            assert!(poll.is_pending());
+            drop(accept);
+            assert_eq!(Arc::strong_count(&flag), 1);
+        }
+        assert!(Arc::strong_count(&kept_flag) > 1, "the one that waits keeps its own");
     });
 }
 
@@ -498,4 +517,36 @@ fn a_half_closed_stream_still_salvages() {
         assert_eq!(read_text(&near, 10).await, "last words");
         assert!(near.recv().await.expect("the end").is_none());
     });
+}
+
+// Futures and streams that outlive their runtime.
+
+#[test]
+fn what_outlives_its_runtime_fails_and_closes() {
+    let _leaks = LeakGuard::new();
+    let runtime = Runtime::new().expect("io_uring");
+    let (near, far, listener) = runtime.block_on(async {
+        let (near, far) = pair();
+        (Rc::new(near), far, Rc::new(listener().await.0))
+    });
+    let (reader, acceptor) = (Rc::clone(&near), Rc::clone(&listener));
+    let mut read = Box::pin(async move { reader.recv().await.map(drop) });
+    let mut accept = Box::pin(async move { acceptor.accept().await.map(drop) });
+    runtime.block_on(async {
+        assert!(poll_once(&mut read).await.is_pending());
+        assert!(poll_once(&mut accept).await.is_pending());
+        turn().await;
+    });
+    assert_eq!(runtime.shutdown(PATIENCE), Ok(()));
+    let other = Runtime::new().expect("io_uring");
+    other.block_on(async {
+        read.await.expect_err("the runtime is gone");
+        accept.await.expect_err("the runtime is gone");
+        near.write(b"x").await.expect_err("the runtime is gone");
+        near.recv().await.expect_err("the runtime is gone");
+        listener.accept().await.expect_err("the runtime is gone");
+        drop((near, listener));
+        assert!(read_to_end(&far).await.expect("an orderly end").is_empty());
+    });
+    assert_eq!(other.shutdown(PATIENCE), Ok(()));
 }

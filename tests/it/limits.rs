@@ -340,7 +340,7 @@ fn overflow(builder: Builder) {
             for (stream, far) in ends.iter().enumerate() {
                 write_now(far, &content(stream, round * 10, 10));
             }
-            if byte(round, 0) % 2 == 0 {
+            if byte(round, 0).is_multiple_of(2) {
                 turn().await;
             }
         }

@@ -137,7 +137,7 @@ fn send_all(
             let size = 1 + (usize::from(byte(stream, message)) * size_max) / 256;
             socket.write_all(&content(stream, sent, size)).expect("somebody reads");
             sent += size;
-            if byte(message, stream) % 4 == 0 {
+            if byte(message, stream).is_multiple_of(4) {
                 thread::sleep(Duration::from_micros(20));
             }
         }

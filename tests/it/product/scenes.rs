@@ -310,7 +310,7 @@ fn send(wins: bool, parts: usize) -> Scene {
         })
         .then(move |fate| async move {
             let len = if fate == Fate::Undone { 0 } else { len };
-            let mut received = received.borrow_mut();
+            let mut received = received.take();
             let drained = |received: &mut Vec<u8>, len: usize| {
                 assert!(!read_some(&far, received).expect("a whole stream"));
                 received.len() >= len
