@@ -11,7 +11,7 @@ use std::ops::Deref;
 use std::ptr::NonNull;
 use std::rc::Rc;
 
-use super::pool::{Account, Class};
+use super::pool::{Class, Pool};
 use super::traits::IoBuf;
 
 /// Received bytes, in a buffer of the core's pool.
@@ -32,7 +32,7 @@ pub struct Chunk {
 
 enum Storage {
     Lent {
-        account: Rc<Account>,
+        pool: Rc<Pool>,
         class: Class,
         bid: u16,
     },
@@ -43,13 +43,13 @@ enum Storage {
 impl Chunk {
     /// Wraps a buffer that the kernel handed out, `len` bytes of it filled.
     pub(super) fn lent(
-        account: Rc<Account>,
+        pool: Rc<Pool>,
         class: Class,
         bid: u16,
         address: NonNull<u8>,
         len: u32,
     ) -> Self {
-        Self { address, len, storage: Storage::Lent { account, class, bid } }
+        Self { address, len, storage: Storage::Lent { pool, class, bid } }
     }
 
     /// Drops the first `count` bytes from view.
@@ -129,7 +129,7 @@ impl fmt::Debug for Chunk {
 impl Drop for Chunk {
     fn drop(&mut self) {
         match &self.storage {
-            Storage::Lent { account, class, bid } => account.give_back(*class, *bid),
+            Storage::Lent { pool, class, bid } => pool.recycle(*class, *bid),
             // SAFETY: rule 1: `from` leaked this box into the chunk, which is its only owner.
             Storage::Heap(block) => drop(unsafe { Box::from_raw(block.as_ptr()) }),
         }

@@ -11,10 +11,10 @@
 //! # Safety rules
 //!
 //! 1. A buffer is either in the ring (the kernel may write it at any time) or lent (one `Chunk` or nobody touches
-//!    it); `lent` says which, and only a lent buffer is read, only once recycled.
+//!    it); `charged` says which, and only a lent buffer is read, only once recycled.
 //! 2. The entries and the tail of a buffer ring are written by this thread alone; the kernel reads an entry after
 //!    it saw the tail move past it, so the tail is stored last, with `Release`.
-//! 3. The mappings live in the `Pool`, and every chunk, account and armed receive holds the pool: the last of them
+//! 3. The mappings live in the `Pool`, and every chunk and every stream that received holds the pool: the last of them
 //!    frees the memory, after the ring was unregistered and its last operation was reaped.
 #![allow(unsafe_code, reason = "room 2: memory shared with the kernel")]
 
@@ -24,6 +24,8 @@ use std::os::fd::RawFd;
 use std::ptr::NonNull;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU16, Ordering};
+
+use slab::Slab;
 
 use super::Chunk;
 use crate::sys::mapping::Mapping;
@@ -62,9 +64,21 @@ impl Class {
 pub(crate) struct Pool {
     classes: [Group; 2],
     stream_share: u32,
+    /// What each stream holds. A place is free again when its stream is gone and holds nothing.
+    accounts: RefCell<Slab<Charge>>,
     /// Messages that were copied to the heap for want of a buffer to spare.
     copied: Cell<u64>,
 }
+
+/// The buffers of one stream.
+#[derive(Debug)]
+struct Charge {
+    held: u32,
+    open: bool,
+}
+
+/// Nobody's: the buffer is in the ring or on the stack.
+const NOBODY: u32 = u32::MAX;
 
 /// The buffers of one size and the ring that offers them to the kernel.
 #[derive(Debug)]
@@ -81,7 +95,8 @@ struct Group {
     offered: Cell<u16>,
     /// Buffers that are neither in the ring nor lent, the last used on top.
     spare: RefCell<Vec<u16>>,
-    lent: Box<[Cell<bool>]>,
+    /// The account that each lent buffer is charged to.
+    charged: Box<[Cell<u32>]>,
     lent_count: Cell<u16>,
     /// The ring that the group is registered with.
     registered: Cell<Option<RawFd>>,
@@ -104,6 +119,7 @@ impl Pool {
         Ok(Rc::new(Self {
             classes: [small, large],
             stream_share: options.stream_share,
+            accounts: RefCell::default(),
             copied: Cell::new(0),
         }))
     }
@@ -136,11 +152,21 @@ impl Pool {
     }
 
     /// Gives a lent buffer back to the kernel.
+    #[inline]
     pub(super) fn recycle(&self, class: Class, bid: u16) {
         let group = self.group(class);
-        if group.lent[usize::from(bid)].replace(false) {
-            group.lent_count.set(group.lent_count.get() - 1);
-            group.put(bid);
+        let account = group.charged[usize::from(bid)].replace(NOBODY);
+        if account == NOBODY {
+            return;
+        }
+        group.lent_count.set(group.lent_count.get() - 1);
+        group.put(bid);
+        let mut accounts = self.accounts.borrow_mut();
+        if let Some(charge) = accounts.get_mut(account as usize) {
+            charge.held -= 1;
+            if charge.held == 0 && !charge.open {
+                accounts.remove(account as usize);
+            }
         }
     }
 }
@@ -159,7 +185,7 @@ impl Group {
             tail: Cell::new(0),
             offered: Cell::new(0),
             spare: RefCell::new((depth..count).rev().collect()),
-            lent: (0..count).map(|_| Cell::new(false)).collect(),
+            charged: (0..count).map(|_| Cell::new(NOBODY)).collect(),
             lent_count: Cell::new(0),
             registered: Cell::new(None),
         };
@@ -211,11 +237,14 @@ impl Group {
         self.offered.set(self.offered.get() + 1);
     }
 
-    /// The kernel handed the buffer out: true if it was in the ring.
-    fn lend(&self, bid: u16) -> bool {
-        if bid >= self.count || self.lent[usize::from(bid)].replace(true) {
+    /// The kernel handed the buffer out, to `account`: true if it was in the ring.
+    #[inline]
+    fn lend(&self, bid: u16, account: u32) -> bool {
+        let Some(charged) = self.charged.get(usize::from(bid)).filter(|at| at.get() == NOBODY)
+        else {
             return false;
-        }
+        };
+        charged.set(account);
         self.lent_count.set(self.lent_count.get() + 1);
         self.offered.set(self.offered.get() - 1);
         let spare = self.spare.borrow_mut().pop();
@@ -225,22 +254,24 @@ impl Group {
         true
     }
 
-    /// A quarter is kept for streams that hold nothing yet.
+    /// A quarter is kept for streams that hold nothing yet, and at least one: with none, every receive would fail at
+    /// once and be armed again.
     fn is_low(&self) -> bool {
-        self.count - self.lent_count.get() < self.count / 4
+        self.count - self.lent_count.get() < (self.count / 4).max(1)
     }
 }
 
-/// What one stream holds of the pool. Its chunks keep it, and so the pool, alive.
+/// One stream's account with the pool, for as long as the stream lives. Chunks outlive it.
 #[derive(Debug)]
 pub(crate) struct Account {
     pool: Rc<Pool>,
-    held: Cell<u32>,
+    number: u32,
 }
 
 impl Account {
-    pub(crate) fn new(pool: Rc<Pool>) -> Rc<Self> {
-        Rc::new(Self { pool, held: Cell::new(0) })
+    pub(crate) fn new(pool: Rc<Pool>) -> Self {
+        let number = pool.accounts.borrow_mut().insert(Charge { held: 0, open: true }) as u32;
+        Self { pool, number }
     }
 
     pub(crate) fn pool(&self) -> &Rc<Pool> {
@@ -248,33 +279,47 @@ impl Account {
     }
 
     /// Turns a completed receive into a chunk; `None` if the kernel named a buffer that it did not have.
-    pub(crate) fn chunk(self: &Rc<Self>, class: Class, bid: u16, len: u32) -> Option<Chunk> {
+    pub(crate) fn chunk(&self, class: Class, bid: u16, len: u32) -> Option<Chunk> {
         let group = self.pool.group(class);
-        if len > group.size || !group.lend(bid) {
+        if len > group.size || !group.lend(bid, self.number) {
             return None;
         }
+        let held = {
+            let charge = &mut self.pool.accounts.borrow_mut()[self.number as usize];
+            charge.held += 1;
+            charge.held
+        };
         let address = group.address(bid);
-        if self.held.get() >= self.pool.stream_share || group.is_low() {
-            // SAFETY: rule 1: the buffer is lent, and the kernel wrote `len` bytes of it.
-            let bytes = unsafe { std::slice::from_raw_parts(address.as_ptr(), len as usize) };
-            let copy = Chunk::from(Box::from(bytes));
-            self.pool.recycle(class, bid);
-            self.pool.copied.set(self.pool.copied.get() + 1);
-            return Some(copy);
+        if held > self.pool.stream_share || group.is_low() {
+            return Some(self.copy(class, bid, address, len));
         }
-        self.held.set(self.held.get() + 1);
-        Some(Chunk::lent(Rc::clone(self), class, bid, address, len))
+        Some(Chunk::lent(Rc::clone(&self.pool), class, bid, address, len))
+    }
+
+    /// A chunk on the heap instead; the buffer goes back.
+    #[cold]
+    fn copy(&self, class: Class, bid: u16, address: NonNull<u8>, len: u32) -> Chunk {
+        // SAFETY: rule 1: the buffer is lent, and the kernel wrote `len` bytes of it.
+        let bytes = unsafe { std::slice::from_raw_parts(address.as_ptr(), len as usize) };
+        let copy = Chunk::from(Box::from(bytes));
+        self.pool.recycle(class, bid);
+        self.pool.copied.set(self.pool.copied.get() + 1);
+        copy
     }
 
     /// A buffer that came without data goes back.
     pub(crate) fn refuse(&self, class: Class, bid: u16) {
-        if self.pool.group(class).lend(bid) {
-            self.pool.recycle(class, bid);
-        }
+        drop(self.chunk(class, bid, 0));
     }
+}
 
-    pub(super) fn give_back(&self, class: Class, bid: u16) {
-        self.held.set(self.held.get() - 1);
-        self.pool.recycle(class, bid);
+impl Drop for Account {
+    fn drop(&mut self) {
+        let mut accounts = self.pool.accounts.borrow_mut();
+        let number = self.number as usize;
+        accounts[number].open = false;
+        if accounts[number].held == 0 {
+            accounts.remove(number);
+        }
     }
 }

@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use super::slots::Pending;
 use super::{Driver, WhenDropped};
 
 /// Operations that the kernel had not finished when the deadline of a shutdown passed.
@@ -45,32 +44,29 @@ const WAIT: Duration = Duration::from_millis(100);
 impl Driver {
     /// Refuses new operations, cancels those under way and takes their completions, at most until `deadline`.
     ///
-    /// What a dropped future leaves to finish, as bytes on their way out, has half of that time; then it is
-    /// cancelled too, because a peer that does not read would keep it for ever.
-    ///
     /// Afterwards no operation is in the kernel, or `Leaked` says which are and their memory stays for ever.
     pub(crate) fn close(&self, deadline: Duration) -> Result<(), Leaked> {
         if !self.open.replace(false) {
             return Ok(());
         }
         let start = Instant::now();
-        let (until, mut patience) = (start + deadline, Some(start + deadline / 2));
-        self.cancel_pending(|pending| pending.when_dropped == WhenDropped::Cancel);
+        let until = start + deadline;
+        // What must not be torn apart may finish for half of the time; then it is cancelled like the rest.
+        let mut patience = Some(start + deadline / 2);
+        self.cancel_pending(false);
         loop {
             if self.enter(0, None).is_err() {
                 break;
             }
             self.reap();
             self.act();
-            let now = Instant::now();
-            if self.in_kernel() == 0 || now >= until {
+            let left = until.saturating_duration_since(Instant::now());
+            if patience.take_if(|patience| *patience <= Instant::now()).is_some() {
+                self.cancel_pending(true);
+            }
+            if self.in_kernel() == 0 || left.is_zero() {
                 break;
             }
-            if patience.take_if(|patience| *patience <= now).is_some() {
-                self.cancel_pending(|pending| !pending.always_happens);
-                continue;
-            }
-            let left = patience.unwrap_or(until).saturating_duration_since(now);
             if !self.needs_enter() && self.enter(1, Some(left.min(WAIT))).is_err() {
                 break;
             }
@@ -91,10 +87,13 @@ impl Driver {
         leaked.map_or(Ok(()), Err)
     }
 
-    fn cancel_pending(&self, which: impl Fn(&Pending) -> bool) {
+    /// Cancels what would be when dropped, or `everything` but closes.
+    fn cancel_pending(&self, everything: bool) {
         let pending = self.slots.borrow_mut().pending();
-        for pending in pending.iter().filter(|pending| which(pending)) {
-            self.cancel(pending.key);
+        for operation in pending.iter().filter(|operation| !operation.must_happen) {
+            if everything || operation.when_dropped == WhenDropped::Cancel {
+                self.cancel(operation.key);
+            }
         }
     }
 
@@ -108,8 +107,8 @@ impl Driver {
             return None;
         }
         let mut kinds = BTreeMap::new();
-        for pending in &pending {
-            *kinds.entry(pending.kind).or_insert(0) += 1;
+        for operation in &pending {
+            *kinds.entry(operation.kind).or_insert(0) += 1;
         }
         Some(Leaked { count: pending.len(), kinds: kinds.into_iter().collect() })
     }

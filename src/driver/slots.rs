@@ -28,7 +28,8 @@ use super::operation::{Operation, Standing, WhenDropped};
 use crate::sys::{Cqe, Sqe};
 
 const CHUNK: usize = 64;
-const PAYLOAD_WORDS: usize = 13;
+/// With the header, two cache lines a slot; a larger operation lies in a box of its own.
+const PAYLOAD_WORDS: usize = 9;
 const NONE: u32 = u32::MAX;
 const GENERATIONS: u32 = 1 << 28;
 /// The kind in the top bits of `user_data`. Zero belongs to entries whose completion nobody wants.
@@ -78,7 +79,7 @@ enum State {
     Leaving,
 }
 
-#[repr(C)]
+#[repr(C, align(64))]
 struct Slot {
     header: Header,
     payload: UnsafeCell<MaybeUninit<[u64; PAYLOAD_WORDS]>>,
@@ -90,10 +91,10 @@ struct Header {
     orphan: bool,
     /// Taken back before the kernel saw it.
     unsubmitted: bool,
-    /// The batch of entries it was staged in, and its place there.
+    /// The batch of entries it was staged in.
     batch: u64,
-    staged_at: u32,
-    next_free: u32,
+    /// Its place in the batch; of a free slot, the next free one.
+    place: u32,
     result: i32,
     flags: u32,
     table: Option<&'static Table>,
@@ -108,6 +109,8 @@ impl std::fmt::Debug for Slots {
             .finish_non_exhaustive()
     }
 }
+
+const _: () = assert!(size_of::<Slot>() == 128);
 
 /// All slots of a driver.
 pub(crate) struct Slots {
@@ -159,7 +162,7 @@ impl Slots {
     #[cold]
     pub(super) fn move_entry(&mut self, key: Key, batch: u64, staged_at: u32) {
         if let Some(header) = self.find(key) {
-            (header.batch, header.staged_at) = (batch, staged_at);
+            (header.batch, header.place) = (batch, staged_at);
         }
     }
 
@@ -200,15 +203,14 @@ impl Slots {
         let header = self.header(index);
         debug_assert_eq!(header.state, State::Free);
         let generation = header.generation;
-        let next_free = header.next_free;
+        let next_free = header.place;
         *header = Header {
             generation,
             state: State::Pending,
             orphan: false,
             unsubmitted: false,
             batch,
-            staged_at,
-            next_free: NONE,
+            place: staged_at,
             result: 0,
             flags: 0,
             table: Some(table),
@@ -232,8 +234,7 @@ impl Slots {
                     orphan: false,
                     unsubmitted: false,
                     batch: 0,
-                    staged_at: 0,
-                    next_free: if offset + 1 == CHUNK as u32 { NONE } else { base + offset + 1 },
+                    place: if offset + 1 == CHUNK as u32 { NONE } else { base + offset + 1 },
                     result: 0,
                     flags: 0,
                     table: None,
@@ -349,10 +350,10 @@ impl Slots {
                 header.state = State::Leaving;
                 Abandoned::Release
             }
-            State::Pending if header.batch == batch && cancellable_before_submit(table) => {
+            State::Pending if header.batch == batch && !must_happen(table) => {
                 header.state = State::Leaving;
                 header.unsubmitted = true;
-                Abandoned::Staged(header.staged_at)
+                Abandoned::Staged(header.place)
             }
             State::Pending => {
                 header.orphan = true;
@@ -383,7 +384,7 @@ impl Slots {
         header.generation = (header.generation + 1) % GENERATIONS;
         header.state = State::Free;
         header.table = None;
-        header.next_free = next_free;
+        header.place = next_free;
         self.free = key.index();
         self.live -= 1;
     }
@@ -400,7 +401,7 @@ impl Slots {
                     key: Key::new(header.generation, index),
                     kind: table.kind,
                     when_dropped: table.when_dropped,
-                    always_happens: table.standing && table.when_dropped == WhenDropped::Finish,
+                    must_happen: must_happen(table),
                 });
             }
         }
@@ -408,18 +409,17 @@ impl Slots {
     }
 }
 
-/// An operation that the kernel has not finished.
+/// An operation in the kernel, to be ended or reported.
 pub(super) struct Pending {
     pub(super) key: Key,
     pub(super) kind: &'static str,
     pub(super) when_dropped: WhenDropped,
-    /// It must not be cancelled, however long it takes: a close.
-    pub(super) always_happens: bool,
+    pub(super) must_happen: bool,
 }
 
-/// Closes always happen; everything else may be taken back before the kernel saw it.
-fn cancellable_before_submit(table: &Table) -> bool {
-    table.when_dropped == WhenDropped::Cancel || !table.standing
+/// Closes always happen; everything else may be taken back before the kernel saw it, and ended with the runtime.
+fn must_happen(table: &Table) -> bool {
+    table.when_dropped == WhenDropped::Finish && table.standing
 }
 
 /// What polling a one-shot operation found.

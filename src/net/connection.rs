@@ -1,5 +1,6 @@
 //! What a stream and its halves do: reading from what arrived, and the end.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
 use std::net::Shutdown;
@@ -7,13 +8,11 @@ use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use socket2::SockRef;
 
 use super::writing::turn;
 use crate::buf::{BufError, BufResult, Chunk, IoBufMut, fill};
-use crate::driver::Driver;
 use crate::executor::{self, budget};
 use crate::op::close::Fd;
 use crate::op::line::Line;
@@ -137,40 +136,42 @@ impl Connection {
     }
 
     pub(super) async fn shutdown(&self) -> io::Result<()> {
-        shutdown(&self.line).await
+        drop(turn(&self.line).await?);
+        plain::shutdown(self.line.fd.as_raw_fd(), Shutdown::Write)
     }
 
     /// Ends the outgoing direction when the send under way is out, without waiting here.
+    ///
+    /// The task holds the line alone, so that the connection ends, and lingers, as if there was no such task.
     pub(super) fn shutdown_in_background(&self) {
         let line = &self.line;
         if !line.outbox.is_busy() {
-            // An error means that the connection is gone already.
-            let _ = plain::shutdown(line.fd.as_raw_fd(), Shutdown::Write);
-            return;
+            return shutdown_write(&line.fd);
         }
         line.outbox.orphan();
         if let Some(executor) = executor::current() {
             let line = Rc::clone(line);
             drop(executor.spawn(async move {
-                let _ = shutdown(&line).await;
+                let _ = turn(&line).await;
+                shutdown_write(&line.fd);
             }));
         }
     }
 
-    /// The next close sends a reset; a send under way ends with an error.
+    /// Ends the connection now; a send under way ends with an error.
     pub(super) fn reset(&self) {
         reset(&self.line.fd);
     }
 }
 
-async fn shutdown(line: &Rc<Line>) -> io::Result<()> {
-    drop(turn(line).await?);
-    plain::shutdown(line.fd.as_raw_fd(), Shutdown::Write)
+fn shutdown_write(socket: &Fd) {
+    // An error means that the connection is gone already.
+    let _ = plain::shutdown(socket.as_raw_fd(), Shutdown::Write);
 }
 
 fn reset(socket: &Fd) {
-    let _ = SockRef::from(socket).set_linger(Some(Duration::ZERO));
-    let _ = plain::shutdown(socket.as_raw_fd(), Shutdown::Both);
+    // An error means that the connection is gone already.
+    let _ = plain::reset(socket.as_raw_fd());
 }
 
 impl Drop for Connection {
@@ -183,7 +184,7 @@ impl Drop for Connection {
     }
 }
 
-/// Lets the send under way finish, for the builder's time; then the socket is reset.
+/// Lets the send under way finish, for the builder's time; then, or when the runtime ends, the socket is reset.
 fn linger(line: &Rc<Line>) {
     let driver = line.fd.driver();
     let limits = driver.limits();
@@ -193,28 +194,36 @@ fn linger(line: &Rc<Line>) {
         return;
     };
     let time = limits.linger;
-    let counted = Lingering::new(Rc::clone(driver));
+    let lingering = Lingering::new(Rc::clone(line));
     let line = Rc::clone(line);
     drop(executor.spawn(async move {
-        let _counted = counted;
-        if timeout(time, turn(&line)).await.is_err() {
-            reset(&line.fd);
+        if timeout(time, turn(&line)).await.is_ok() {
+            lingering.is_over.set(true);
         }
     }));
 }
 
-/// Counts a stream that was dropped with bytes still to send.
-struct Lingering(Rc<Driver>);
+/// A stream that was dropped with bytes still to send. It is counted, and reset if they are not out when this is
+/// dropped: the time has passed, or the runtime ends.
+struct Lingering {
+    line: Rc<Line>,
+    is_over: Cell<bool>,
+}
 
 impl Lingering {
-    fn new(driver: Rc<Driver>) -> Self {
-        driver.lingering().set(driver.lingering().get() + 1);
-        Self(driver)
+    fn new(line: Rc<Line>) -> Self {
+        let count = line.fd.driver().lingering();
+        count.set(count.get() + 1);
+        Self { line, is_over: Cell::new(false) }
     }
 }
 
 impl Drop for Lingering {
     fn drop(&mut self) {
-        self.0.lingering().set(self.0.lingering().get() - 1);
+        let count = self.line.fd.driver().lingering();
+        count.set(count.get() - 1);
+        if !self.is_over.get() {
+            reset(&self.line.fd);
+        }
     }
 }

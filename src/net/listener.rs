@@ -104,7 +104,7 @@ impl TcpListener {
         poll_fn(budget::proceed).await;
         let mut backoff = BACKOFF_MIN;
         loop {
-            match poll_fn(|cx| self.accepted.poll_next(&self.listener, cx)).await {
+            match self.accepted.next(&self.listener).await {
                 Next::Connection(fd) => {
                     let driver = Rc::clone(self.listener.driver());
                     return Ok(TcpStream::from_fd(Fd::new(driver, fd)));

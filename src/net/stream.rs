@@ -167,10 +167,10 @@ impl TcpStream {
     ///
     /// # Errors
     ///
-    /// As for [`recv`](Self::recv).
+    /// As for [`recv`](Self::recv); it stays for the next read.
     pub async fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
         self.readable().await?;
-        Ok(self.connection.line.arrivals.peek(buf))
+        self.connection.line.arrivals.peek(buf)
     }
 
     /// Waits until [`try_read`](Self::try_read) has something to give: bytes, the end, or an error.

@@ -34,7 +34,8 @@ struct Sending<'a, B: IoBuf> {
 
 enum Stage<B> {
     Waiting(B),
-    InFlight(Key),
+    /// The operation, and the number of its turn.
+    InFlight(Key, u32),
     Over,
 }
 
@@ -54,10 +55,11 @@ impl<B: IoBuf> Sending<'_, B> {
             Ok(turn) => turn,
             Err(error) => return Poll::Ready(Err(BufError { error, buf })),
         };
+        let number = turn.number();
         let send = Send { turn, buf, offset: self.sent, whole: self.whole };
         match self.line.fd.driver().submit(send, cx.waker().clone()) {
             Ok(key) => {
-                self.stage = Stage::InFlight(key);
+                self.stage = Stage::InFlight(key, number);
                 Poll::Pending
             }
             Err(send) => Poll::Ready(send.complete(Outcome::gone())),
@@ -78,7 +80,7 @@ impl<B: IoBuf> Future for Sending<'_, B> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        if let Stage::InFlight(key) = this.stage {
+        if let Stage::InFlight(key, _) = this.stage {
             let driver = this.line.fd.driver();
             let (send, outcome) = ready!(driver.poll_operation::<Send<B>>(key, cx));
             this.stage = Stage::Over;
@@ -101,8 +103,8 @@ impl<B: IoBuf> Future for Sending<'_, B> {
 impl<B: IoBuf> Drop for Sending<'_, B> {
     #[inline]
     fn drop(&mut self) {
-        if let Stage::InFlight(key) = self.stage {
-            self.line.outbox.orphan();
+        if let Stage::InFlight(key, number) = self.stage {
+            self.line.outbox.orphan_turn(number);
             self.line.fd.driver().abandon(key);
         }
     }
@@ -180,7 +182,9 @@ impl Connection {
                 Ok(turn) => turn,
                 Err(error) => return Err(BufError { error, buf: bufs }),
             };
-            let (count, back) = self.send_parts(SendVectored::new(turn, bufs, sent)).await?;
+            let number = turn.number();
+            let send = SendVectored::new(turn, bufs, sent);
+            let (count, back) = self.send_parts(send, number).await?;
             sent += count;
             bufs = back;
         }
@@ -188,19 +192,21 @@ impl Connection {
     }
 
     /// One operation of a vectored send; if the future is dropped, the send is nobody's.
-    async fn send_parts<B: IoBuf>(&self, send: SendVectored<B>) -> BufResult<usize, Vec<B>> {
-        struct Orphan<'a>(&'a Line, bool);
+    async fn send_parts<B: IoBuf>(
+        &self,
+        send: SendVectored<B>,
+        number: u32,
+    ) -> BufResult<usize, Vec<B>> {
+        struct Orphan<'a>(&'a Line, u32);
         impl Drop for Orphan<'_> {
             fn drop(&mut self) {
-                if self.1 {
-                    self.0.outbox.orphan();
-                }
+                self.0.outbox.orphan_turn(self.1);
             }
         }
-        let mut orphan = Orphan(&self.line, true);
+        let _orphan = Orphan(&self.line, number);
         let mut send = Some(send);
         let mut in_flight = None;
-        let result = poll_fn(|cx| {
+        poll_fn(|cx| {
             if let Some(send) = send.take() {
                 match InFlight::submit(self.line.fd.driver(), send, cx) {
                     Ok(submitted) => in_flight = Some(submitted),
@@ -213,8 +219,6 @@ impl Connection {
                 None => Poll::Pending,
             }
         })
-        .await;
-        orphan.1 = false;
-        result
+        .await
     }
 }

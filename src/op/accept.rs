@@ -12,6 +12,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
@@ -32,7 +33,9 @@ struct State {
     connections: VecDeque<OwnedFd>,
     armed: Option<Key>,
     cancelling: bool,
-    wakers: Vec<Waker>,
+    /// Who waits, by a number that `ids` counts.
+    waiting: Vec<(u32, Waker)>,
+    ids: u32,
     error: Option<io::Error>,
 }
 
@@ -50,32 +53,8 @@ impl Accepted {
     }
 
     /// Takes a connection, or arms the accept and waits for one.
-    pub(crate) fn poll_next(self: &Rc<Self>, listener: &Rc<Fd>, cx: &Context<'_>) -> Poll<Next> {
-        let mut state = self.state.borrow_mut();
-        if let Some(connection) = state.connections.pop_front() {
-            return Poll::Ready(Next::Connection(connection));
-        }
-        if let Some(error) = state.error.take() {
-            let exhausted = matches!(
-                error.raw_os_error(),
-                Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM)
-            );
-            return Poll::Ready(if exhausted { Next::Exhausted } else { Next::Failed(error) });
-        }
-        if state.armed.is_none() {
-            let accept = Accept { listener: Rc::clone(listener), accepted: Rc::clone(self) };
-            match listener.driver().stand(accept) {
-                Ok(key) => state.armed = Some(key),
-                Err(_) => return Poll::Ready(Next::Failed(crate::driver::gone())),
-            }
-        }
-        if !state.wakers.iter().any(|waker| waker.will_wake(cx.waker())) {
-            drop(state);
-            // Cloning runs code of the user's, so nothing is borrowed.
-            let waker = cx.waker().clone();
-            self.state.borrow_mut().wakers.push(waker);
-        }
-        Poll::Pending
+    pub(crate) fn next<'a>(self: &'a Rc<Self>, listener: &'a Rc<Fd>) -> Taking<'a> {
+        Taking { accepted: self, listener, id: None }
     }
 
     /// Connections that nobody took yet.
@@ -87,13 +66,82 @@ impl Accepted {
     pub(crate) fn close(&self, listener: &Fd) {
         let mut state = self.state.borrow_mut();
         let connections = std::mem::take(&mut state.connections);
-        let wakers = std::mem::take(&mut state.wakers);
+        let waiting = std::mem::take(&mut state.waiting);
         let armed = state.armed;
         drop(state);
-        drop((connections, wakers));
+        drop((connections, waiting));
         if let Some(key) = armed {
             listener.driver().abandon(key);
         }
+    }
+}
+
+/// See [`Accepted::next`]. Dropped, it leaves nothing behind but the accept that it armed.
+#[derive(Debug)]
+pub(crate) struct Taking<'a> {
+    accepted: &'a Rc<Accepted>,
+    listener: &'a Rc<Fd>,
+    id: Option<u32>,
+}
+
+impl Future for Taking<'_> {
+    type Output = Next;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Next> {
+        let mut state = self.accepted.state.borrow_mut();
+        if let Some(connection) = state.connections.pop_front() {
+            return Poll::Ready(Next::Connection(connection));
+        }
+        if let Some(error) = state.error.take() {
+            let exhausted = matches!(
+                error.raw_os_error(),
+                Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM)
+            );
+            return Poll::Ready(if exhausted { Next::Exhausted } else { Next::Failed(error) });
+        }
+        if state.armed.is_none() {
+            let (listener, accepted) = (Rc::clone(self.listener), Rc::clone(self.accepted));
+            match self.listener.driver().stand(Accept { listener, accepted }) {
+                Ok(key) => state.armed = Some(key),
+                Err(_) => return Poll::Ready(Next::Failed(crate::driver::gone())),
+            }
+        }
+        if !state.expects(self.id, cx.waker()) {
+            drop(state);
+            // Cloning runs code of the user's, so nothing is borrowed.
+            let waker = cx.waker().clone();
+            let stale = self.accepted.state.borrow_mut().wait(&mut self.id, waker);
+            drop(stale);
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Taking<'_> {
+    fn drop(&mut self) {
+        let mut state = self.accepted.state.borrow_mut();
+        let mine = state.waiting.iter().position(|(id, _)| Some(*id) == self.id);
+        let mine = mine.map(|at| state.waiting.swap_remove(at));
+        drop(state);
+        drop(mine);
+    }
+}
+
+impl State {
+    /// True if `waker` will be called for `id` already.
+    fn expects(&self, id: Option<u32>, waker: &Waker) -> bool {
+        self.waiting.iter().any(|(other, present)| Some(*other) == id && present.will_wake(waker))
+    }
+
+    /// Has `waker` called at the next connection, instead of the one of the same `id`, which is returned.
+    fn wait(&mut self, id: &mut Option<u32>, waker: Waker) -> Option<Waker> {
+        if let Some((_, present)) = self.waiting.iter_mut().find(|(other, _)| Some(*other) == *id) {
+            return Some(std::mem::replace(present, waker));
+        }
+        self.ids = self.ids.wrapping_add(1);
+        *id = Some(self.ids);
+        self.waiting.push((self.ids, waker));
+        None
     }
 }
 
@@ -137,7 +185,7 @@ unsafe impl Standing for Accept {
             }
         }
         // All of them: the one that takes the connection is the first that is polled, and some may be gone.
-        state.wakers.drain(..).for_each(|waker| actions.wake(waker));
+        state.waiting.drain(..).for_each(|(_, waker)| actions.wake(waker));
     }
 }
 

@@ -4,8 +4,8 @@
 //!
 //! # Safety rules
 //!
-//! 1. The entry names no memory of the operation: the kernel picks a buffer of the group, whose memory `account`
-//!    keeps; the descriptor is kept open by `line`.
+//! 1. The entry names no memory of the operation: the kernel picks a buffer of the group, whose memory the
+//!    line's account keeps; the descriptor is kept open by the line.
 #![allow(unsafe_code, reason = "room 3: an operation")]
 
 use std::cell::{RefCell, RefMut};
@@ -41,10 +41,12 @@ pub(crate) struct Arrivals {
 
 #[derive(Debug)]
 struct State {
-    chunks: VecDeque<Chunk>,
+    /// The oldest, and those behind it: most streams never have two.
+    first: Option<Chunk>,
+    others: VecDeque<Chunk>,
     bytes: usize,
     end: End,
-    account: Option<Rc<Account>>,
+    account: Option<Account>,
     armed: Option<Key>,
     cancelling: bool,
     class: Class,
@@ -79,7 +81,8 @@ impl Arrivals {
     pub(super) fn new(undelivered_max: usize) -> Self {
         Self {
             state: RefCell::new(State {
-                chunks: VecDeque::new(),
+                first: None,
+                others: VecDeque::new(),
                 bytes: 0,
                 end: End::Open,
                 account: None,
@@ -103,19 +106,24 @@ impl Arrivals {
     pub(crate) fn put_back(&self, chunk: Chunk) {
         let mut state = self.state.borrow_mut();
         state.bytes += chunk.len();
-        state.chunks.push_front(chunk);
+        if let Some(second) = state.first.replace(chunk) {
+            state.others.push_front(second);
+        }
     }
 
-    /// Copies the first bytes without taking them.
-    pub(crate) fn peek(&self, buf: &mut [u8]) -> usize {
+    /// Copies the first bytes without taking them; after the last, the error that `try_take` will give.
+    pub(crate) fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
         let state = self.state.borrow();
         let mut copied = 0;
-        for chunk in &state.chunks {
+        for chunk in state.first.iter().chain(&state.others) {
             let count = chunk.len().min(buf.len() - copied);
             buf[copied..copied + count].copy_from_slice(&chunk[..count]);
             copied += count;
         }
-        copied
+        match state.end {
+            End::Error(code) if state.first.is_none() => Err(io::Error::from_raw_os_error(code)),
+            _ => Ok(copied),
+        }
     }
 
     /// The task of `cx` is woken when something arrives. Cloning and dropping wakers runs code of the user's, so
@@ -137,7 +145,7 @@ impl Arrivals {
     /// Ends the receive: the stream is being dropped. What was not taken is lost with it.
     pub(crate) fn close(&self, driver: &Driver) {
         let mut state = self.state.borrow_mut();
-        let chunks = std::mem::take(&mut state.chunks);
+        let chunks = (state.first.take(), std::mem::take(&mut state.others));
         let reader = state.reader.take();
         let armed = state.armed;
         state.bytes = 0;
@@ -167,7 +175,14 @@ impl Arrivals {
 
 impl State {
     fn is_ready(&self) -> bool {
-        !self.chunks.is_empty() || self.end != End::Open
+        self.first.is_some() || self.end != End::Open
+    }
+
+    /// A buffer that came without data goes back.
+    fn refuse(&self, class: Class, bid: u16) {
+        if let Some(account) = &self.account {
+            account.refuse(class, bid);
+        }
     }
 
     fn next_id(&mut self) -> u32 {
@@ -176,8 +191,11 @@ impl State {
     }
 
     fn take(&mut self) -> Option<io::Result<Arrival>> {
-        if let Some(chunk) = self.chunks.pop_front() {
+        if let Some(chunk) = self.first.take() {
             self.bytes -= chunk.len();
+            if !self.others.is_empty() {
+                self.first = self.others.pop_front();
+            }
             return Some(Ok(Arrival::Chunk(chunk)));
         }
         match self.end {
@@ -274,11 +292,11 @@ pub(crate) fn ensure_armed(line: &Rc<Line>) -> io::Result<()> {
 
 fn arm(line: &Rc<Line>, state: &mut State) -> io::Result<()> {
     let driver = line.fd.driver();
-    let account = match &state.account {
-        Some(account) => Rc::clone(account),
-        None => Rc::clone(state.account.insert(Account::new(Rc::clone(driver.pool()?)))),
-    };
-    let receive = Receive { line: Rc::clone(line), account, class: state.class };
+    if state.account.is_none() {
+        state.account = Some(Account::new(Rc::clone(driver.pool()?)));
+    }
+    let class = state.class;
+    let receive = Receive { line: Rc::clone(line), class, size: driver.pool()?.size(class) };
     state.armed = Some(driver.stand(receive).map_err(|_| gone())?);
     Ok(())
 }
@@ -290,8 +308,9 @@ pub(crate) fn busy(text: &'static str) -> io::Error {
 
 struct Receive {
     line: Rc<Line>,
-    account: Rc<Account>,
     class: Class,
+    /// Of a buffer of that class.
+    size: u32,
 }
 
 // SAFETY: rule 1.
@@ -304,8 +323,7 @@ unsafe impl Standing for Receive {
         if self.line.fd.driver().features().multishot_receive {
             return opcode::RecvMulti::new(target, group).build();
         }
-        let len = self.account.pool().size(self.class);
-        opcode::Recv::new(target, std::ptr::null_mut(), len)
+        opcode::Recv::new(target, std::ptr::null_mut(), self.size)
             .buf_group(group)
             .ioprio(POLL_FIRST)
             .build()
@@ -324,7 +342,7 @@ unsafe impl Standing for Receive {
         if cqe.result <= 0
             && let Some(bid) = cqe.buffer()
         {
-            self.account.refuse(self.class, bid);
+            state.refuse(self.class, bid);
         }
         if !cqe.more() {
             state.armed = None;
@@ -346,11 +364,17 @@ impl Receive {
         let Some(bid) = cqe.buffer() else {
             return;
         };
-        if let Some(chunk) = self.account.chunk(self.class, bid, len) {
+        let Some(account) = &state.account else {
+            return;
+        };
+        let small = account.pool().size(Class::Small);
+        if let Some(chunk) = account.chunk(self.class, bid, len) {
             state.bytes += chunk.len();
-            state.chunks.push_back(chunk);
+            match &state.first {
+                None => state.first = Some(chunk),
+                Some(_) => state.others.push_back(chunk),
+            }
         }
-        let small = self.account.pool().size(Class::Small);
         let (counts, streak, next) = match self.class {
             Class::Small => (len == small, FULL_STREAK, Class::Large),
             Class::Large => (len <= small, SMALL_STREAK, Class::Small),

@@ -30,6 +30,8 @@ pub(crate) struct Outbox {
 #[derive(Debug, Default)]
 struct State {
     busy: bool,
+    /// The number of the turn that is being taken, or was last.
+    number: u32,
     /// The future of the send in flight was dropped: its error is kept for the next write.
     orphaned: bool,
     error: Option<i32>,
@@ -41,16 +43,16 @@ impl Outbox {
         self.state.borrow().busy
     }
 
-    /// Marks the send in flight, if there is one, as nobody's: the stream or its future is being dropped.
+    /// Marks the send in flight, if there is one, as nobody's: the stream is being dropped.
     pub(crate) fn orphan(&self) {
         let mut state = self.state.borrow_mut();
         state.orphaned = state.busy;
     }
 
-    fn end(state: &mut State, result: i32) {
-        state.busy = false;
-        if state.orphaned && result < 0 {
-            state.error = Some(-result);
+    /// As [`orphan`](Self::orphan), if the turn of this number is still being taken: its future is being dropped.
+    pub(crate) fn orphan_turn(&self, number: u32) {
+        if self.state.borrow().number == number {
+            self.orphan();
         }
     }
 }
@@ -59,6 +61,7 @@ impl Outbox {
 #[derive(Debug)]
 pub(crate) struct Turn {
     line: Rc<Line>,
+    number: u32,
     held: bool,
 }
 
@@ -76,18 +79,34 @@ impl Turn {
         }
         state.busy = true;
         state.orphaned = false;
-        Poll::Ready(Ok(Self { line: Rc::clone(line), held: true }))
+        state.number = state.number.wrapping_add(1);
+        Poll::Ready(Ok(Self { line: Rc::clone(line), number: state.number, held: true }))
     }
 
     pub(super) fn line(&self) -> &Line {
         &self.line
     }
 
+    /// See [`Outbox::orphan_turn`].
+    pub(crate) fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// Nobody is there to be told how the send of this turn ended: the next write is, also if it was cut short.
+    pub(super) fn orphaned(&self, outcome: Outcome, due: usize) {
+        let error = match outcome.result {
+            Ok(count) if count as usize >= due => return,
+            Ok(_) => Some(libc::EPIPE),
+            Err(error) => error.raw_os_error(),
+        };
+        self.line.outbox.state.borrow_mut().error = error;
+    }
+
     /// The kernel is done with the send of this turn.
-    pub(super) fn landed(&mut self, cqe: Cqe, actions: &mut Actions) {
+    pub(super) fn landed(&mut self, actions: &mut Actions) {
         self.held = false;
         let mut state = self.line.outbox.state.borrow_mut();
-        Outbox::end(&mut state, cqe.result);
+        state.busy = false;
         state.waiting.drain(..).for_each(|waker| actions.wake(waker));
     }
 }
@@ -114,7 +133,7 @@ impl Drop for Turn {
             return;
         }
         let mut state = self.line.outbox.state.borrow_mut();
-        Outbox::end(&mut state, 0);
+        state.busy = false;
         let waiting = std::mem::take(&mut state.waiting);
         drop(state);
         // One at a time: a waker that panics loses nobody else's wake-up.
@@ -149,8 +168,14 @@ unsafe impl<B: IoBuf> Operation for Send<B> {
             .build()
     }
 
-    fn landed(&mut self, cqe: Cqe, actions: &mut Actions) {
-        self.turn.landed(cqe, actions);
+    fn landed(&mut self, _cqe: Cqe, actions: &mut Actions) {
+        self.turn.landed(actions);
+    }
+
+    fn orphaned(self, outcome: Outcome) {
+        let rest = self.buf.buf_len() - self.offset;
+        let due = if self.whole { entry_len(rest) } else { 0 };
+        self.turn.orphaned(outcome, due as usize);
     }
 
     fn complete(self, outcome: Outcome) -> Self::Output {

@@ -68,8 +68,13 @@ unsafe impl<B: IoBuf> Operation for SendVectored<B> {
             .build()
     }
 
-    fn landed(&mut self, cqe: Cqe, actions: &mut Actions) {
-        self.turn.landed(cqe, actions);
+    fn landed(&mut self, _cqe: Cqe, actions: &mut Actions) {
+        self.turn.landed(actions);
+    }
+
+    fn orphaned(self, outcome: Outcome) {
+        let due = self.parts.iter().map(|part| part.iov_len).sum();
+        self.turn.orphaned(outcome, due);
     }
 
     fn complete(self, outcome: Outcome) -> Self::Output {

@@ -136,6 +136,7 @@ impl Builder {
     }
 
     /// Connections of one listener that may wait untaken, 256 by default. The others wait in the kernel's backlog.
+    /// What the kernel had already accepted comes on top, at most what was in the backlog.
     #[must_use]
     pub fn untaken_max(mut self, connections: usize) -> Self {
         self.limits.untaken_max = connections;

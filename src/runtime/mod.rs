@@ -101,6 +101,9 @@ impl Runtime {
 
     /// Drops every task, cancels what is in the kernel and waits until the kernel is done, at most for `deadline`.
     ///
+    /// Writes under way are cancelled last, when half of that time has passed; dropped streams that are still
+    /// sending are reset at once.
+    ///
     /// # Errors
     ///
     /// [`Leaked`] if an operation could not be ended in time. Its memory is then never freed, because the kernel

@@ -28,6 +28,18 @@ pub(crate) fn shutdown(fd: RawFd, how: std::net::Shutdown) -> io::Result<()> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
+/// Ends a connection at once: the peer is sent a reset, what was not sent is dropped, and operations under way end
+/// with an error. It is `connect(2)` to no address, because `shutdown(2)` or a close with `SO_LINGER` would let a
+/// peer that reads see an orderly end first.
+pub(crate) fn reset(fd: RawFd) -> io::Result<()> {
+    let nowhere =
+        libc::sockaddr { sa_family: libc::AF_UNSPEC as libc::sa_family_t, sa_data: [0; 14] };
+    let len = size_of_val(&nowhere) as libc::socklen_t;
+    // SAFETY: rule 1.
+    let result = unsafe { libc::connect(fd, &raw const nowhere, len) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
 /// The release that `uname` reports, for texts.
 pub(crate) fn kernel_release() -> String {
     let mut names = MaybeUninit::<libc::utsname>::zeroed();

@@ -3,10 +3,22 @@
 //! One binary links once, carries the allocator once, and is one file to copy into the old kernels
 //! that `.ci/kernels` boots. Each module says in its first sentence what it holds:
 //!
+//! - `cancel`: what a dropped future leaves behind, row by row of the table in `annulus::net`.
+//! - `features`: a representative set, once without each optional feature of the kernel.
+//! - `limits`: the bounds of a core, reached: untaken bytes and connections, small pools, small rings.
+//! - `linger`: streams that end with bytes still to send.
+//! - `product`: every operation dropped in every state, whoever wins the race and whatever drops it.
+//! - `races`: accepts and receives dropped again and again while the other side is busy.
 //! - `support`: what the tests stand on, with its own tests: the allocator, the leak guard,
 //!   `skip!`;
 //! - `tasks`: panics, handles, wakers, nesting and hogs, through the public door.
 
+mod cancel;
+mod features;
+mod limits;
+mod linger;
+mod product;
+mod races;
 mod support;
 mod tasks;
 

@@ -1,0 +1,325 @@
+//! One operation each, ready to be polled, with what makes it complete and what must hold afterwards.
+//!
+//! With the cancel to win the operation cannot complete: an empty or full pipe, a silent peer, a full backlog.
+//! Otherwise `provoke` lets it.
+
+use std::cell::RefCell;
+use std::io::{ErrorKind, PipeReader, PipeWriter, Read, Write};
+use std::net::{SocketAddr, TcpListener as StdListener, TcpStream as StdStream};
+use std::os::fd::OwnedFd;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::time::Duration;
+
+use annulus::fs::File;
+use annulus::net::{TcpListener, TcpStream};
+use socket2::{Domain, SockRef, Socket, Type};
+
+use super::{Operation, Race};
+use crate::support::buffer::Counted;
+use crate::support::settled::{
+    Drops, assert_content, content, narrow_pair, pair, read_some, read_to_end, until, write_now,
+};
+
+pub(super) type Future = Pin<Box<dyn std::future::Future<Output = ()>>>;
+
+/// Checks what was not lost.
+type After = Box<dyn FnOnce(Fate) -> Future>;
+
+/// What became of the operation and its future.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It was taken back or cancelled.
+    Undone,
+    Done,
+    /// It is done, and its future was leaked: what it owns stays.
+    Leaked,
+}
+
+pub(super) struct Scene {
+    pub(super) future: Option<Future>,
+    /// Lets the kernel complete the operation; may be called again and again.
+    pub(super) provoke: Box<dyn FnMut()>,
+    pub(super) after: Option<After>,
+    pub(super) drops: Drops,
+    pub(super) buffers: usize,
+}
+
+/// What operations carry and streams bring.
+const TEXT: &[u8] = b"salvage";
+/// More than a narrow connection holds.
+const MUCH: usize = 768 * 1024;
+/// What a pipe holds.
+const PIPE: usize = 64 * 1024;
+
+impl Scene {
+    /// Must be called inside a runtime.
+    pub(super) fn new(operation: Operation, race: Race) -> Self {
+        let wins = race == Race::CancelWins;
+        match operation {
+            Operation::Nop => nop(),
+            Operation::ReadAt => read_at(wins),
+            Operation::WriteAt => write_at(wins),
+            Operation::Connect => connect(wins),
+            Operation::Accept => accept(wins),
+            Operation::Recv => recv(wins),
+            Operation::ReadOwned => read_owned(wins),
+            Operation::SendAll => send(wins, 1),
+            Operation::SendAllVectored => send(wins, 3),
+            Operation::Sleep => sleep(wins),
+        }
+    }
+
+    fn plain(future: Future) -> Self {
+        Self {
+            future: Some(future),
+            provoke: Box::new(|| {}),
+            after: Some(Box::new(|_| Box::pin(async {}))),
+            drops: Drops::default(),
+            buffers: 0,
+        }
+    }
+
+    fn with_buffers(mut self, drops: Drops, buffers: usize) -> Self {
+        (self.drops, self.buffers) = (drops, buffers);
+        self
+    }
+
+    /// `provoke` is nothing if the cancel is to win.
+    fn provoked(mut self, wins: bool, provoke: impl FnMut() + 'static) -> Self {
+        if !wins {
+            self.provoke = Box::new(provoke);
+        }
+        self
+    }
+
+    fn then<F: std::future::Future<Output = ()> + 'static>(
+        mut self,
+        after: impl FnOnce(Fate) -> F + 'static,
+    ) -> Self {
+        self.after = Some(Box::new(|fate| Box::pin(after(fate))));
+        self
+    }
+
+    /// Drops the resources, which the closures hold.
+    pub(super) fn close(&mut self) {
+        self.provoke = Box::new(|| {});
+        self.after = None;
+    }
+}
+
+fn nop() -> Scene {
+    Scene::plain(Box::pin(async { annulus::io::nop().await.expect("nop") }))
+}
+
+fn sleep(wins: bool) -> Scene {
+    let time = Duration::from_secs(if wins { 3600 } else { 0 }) + Duration::from_millis(1);
+    Scene::plain(Box::pin(annulus::time::sleep(time)))
+}
+
+/// A pipe whose reading end does not block.
+fn pipe() -> (PipeReader, PipeWriter) {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    // `fcntl`, which std offers for sockets only.
+    SockRef::from(&reader).set_nonblocking(true).expect("a descriptor");
+    (reader, writer)
+}
+
+/// A read of a pipe, which waits until something is written.
+fn read_at(wins: bool) -> Scene {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    let writer = Rc::new(writer);
+    let file = Rc::new(File::from_std(std::fs::File::from(OwnedFd::from(reader))));
+    let drops = Drops::default();
+    let (buf, same) = (drops.buffer(vec![0; 4096]), Rc::clone(&file));
+    let future = Box::pin(async move { _ = same.read_at(buf, 0).await });
+    let mut written = false;
+    let provoking = Rc::clone(&writer);
+    Scene::plain(future)
+        .with_buffers(drops, 1)
+        .provoked(wins, move || {
+            if !std::mem::replace(&mut written, true) {
+                (&*provoking).write_all(TEXT).expect("the pipe has room");
+            }
+        })
+        .then(|_| async move { drop((file, writer)) })
+}
+
+/// A write to a full pipe, which waits until something is read.
+fn write_at(wins: bool) -> Scene {
+    let (reader, mut writer) = pipe();
+    writer.write_all(&[0; PIPE]).expect("as much as a pipe takes");
+    let file = Rc::new(File::from_std(std::fs::File::from(OwnedFd::from(writer))));
+    let drops = Drops::default();
+    let (buf, same) = (drops.buffer(TEXT.to_vec()), Rc::clone(&file));
+    let future = Box::pin(async move { _ = same.write_at(buf, 0).await });
+    let read = Rc::new(RefCell::new((reader, Vec::new())));
+    let drain = |read: &RefCell<(PipeReader, Vec<u8>)>| {
+        let (reader, bytes) = &mut *read.borrow_mut();
+        let result = reader.read_to_end(bytes);
+        assert!(
+            result.as_ref().is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+                || result.is_ok()
+        );
+        result.is_ok()
+    };
+    let provoked = Rc::clone(&read);
+    Scene::plain(future).with_buffers(drops, 1).provoked(wins, move || _ = drain(&provoked)).then(
+        move |fate| async move {
+            drop(file);
+            let written = if fate == Fate::Undone { &[] } else { TEXT };
+            // A leaked future keeps the pipe open.
+            let len = PIPE + written.len();
+            until(|| drain(&read) || fate == Fate::Leaked && read.borrow().1.len() == len).await;
+            assert_eq!(&read.borrow().1[PIPE..], written);
+        },
+    )
+}
+
+/// A connect: to a listener whose backlog is full, or to one that takes it.
+fn connect(wins: bool) -> Scene {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    socket.bind(&any.into()).expect("bind");
+    socket.listen(if wins { 0 } else { 16 }).expect("listen");
+    let listener = StdListener::from(socket);
+    let address = listener.local_addr().expect("bound");
+    let filling: Vec<Socket> = (0..if wins { 4 } else { 0 })
+        .map(|_| {
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+            socket.set_nonblocking(true).expect("a socket");
+            let _ = socket.connect(&address.into());
+            socket
+        })
+        .collect();
+    listener.set_nonblocking(true).expect("a socket");
+    let future = Box::pin(async move { _ = TcpStream::connect(address).await });
+    Scene::plain(future).then(move |fate| async move {
+        drop(filling);
+        if fate == Fate::Undone {
+            let none = listener.accept().is_err_and(|error| error.kind() == ErrorKind::WouldBlock);
+            assert!(none || wins);
+            return;
+        }
+        let peer = accepted(&listener).await;
+        if fate == Fate::Done {
+            // The connection that nobody took was closed.
+            let bytes = read_to_end(&peer).await.expect("an orderly end");
+            assert!(bytes.is_empty());
+        }
+    })
+}
+
+async fn accepted(listener: &StdListener) -> StdStream {
+    let mut peer = None;
+    until(|| {
+        peer = listener.accept().ok();
+        peer.is_some()
+    })
+    .await;
+    let (peer, _) = peer.expect("just accepted");
+    peer.set_nonblocking(true).expect("a socket");
+    peer
+}
+
+fn accept(wins: bool) -> Scene {
+    let listener = StdListener::bind("127.0.0.1:0").expect("bind");
+    let address = listener.local_addr().expect("bound");
+    let listener = Rc::new(TcpListener::from_std(listener).expect("a listener"));
+    let same = Rc::clone(&listener);
+    let future = Box::pin(async move { _ = same.accept().await });
+    let client = Rc::new(RefCell::new(None));
+    let connected = Rc::clone(&client);
+    Scene::plain(future)
+        .provoked(wins, move || {
+            let connect = || StdStream::connect(address).expect("the backlog has room");
+            connected.borrow_mut().get_or_insert_with(connect);
+        })
+        .then(move |fate| async move {
+            if fate != Fate::Undone {
+                let (_stream, peer) = listener.accept().await.expect("nothing is lost");
+                let client = client.take().expect("provoked");
+                assert_eq!(peer, client.local_addr().expect("connected"));
+            }
+        })
+}
+
+fn recv(wins: bool) -> Scene {
+    let (near, far) = pair();
+    let near = Rc::new(near);
+    let same = Rc::clone(&near);
+    let future = Box::pin(async move { _ = same.recv().await });
+    incoming(Scene::plain(future), wins, near, far)
+}
+
+fn read_owned(wins: bool) -> Scene {
+    let (near, far) = pair();
+    let near = Rc::new(near);
+    let drops = Drops::default();
+    let (buf, same) = (drops.buffer(vec![0; 3]), Rc::clone(&near));
+    let future = Box::pin(async move { _ = same.read_owned(buf).await });
+    incoming(Scene::plain(future).with_buffers(drops, 1), wins, near, far)
+}
+
+/// What a stream receives is there for the next read, in order.
+fn incoming(scene: Scene, wins: bool, near: Rc<TcpStream>, far: StdStream) -> Scene {
+    let far = Rc::new(far);
+    let same = Rc::clone(&far);
+    let mut sent = false;
+    scene
+        .provoked(wins, move || {
+            if !std::mem::replace(&mut sent, true) {
+                write_now(&same, TEXT);
+            }
+        })
+        .then(move |fate| async move {
+            write_now(&far, b", and more");
+            let expected: &[u8] = match fate {
+                Fate::Undone => b", and more",
+                Fate::Done | Fate::Leaked => b"salvage, and more",
+            };
+            let mut found = vec![0; expected.len()];
+            near.read_exact(&mut found).await.expect("nothing is lost");
+            assert_eq!(found, expected);
+        })
+}
+
+/// A send of more than the connection holds, of one buffer or of several.
+fn send(wins: bool, parts: usize) -> Scene {
+    let (near, far) = narrow_pair();
+    let near = Rc::new(near);
+    let drops = Drops::default();
+    let part = MUCH / parts;
+    let mut bufs: Vec<Counted> =
+        (0..parts).map(|at| drops.buffer(content(0, at * part, part))).collect();
+    let same = Rc::clone(&near);
+    let future: Future = match parts {
+        1 => {
+            let buf = bufs.remove(0);
+            Box::pin(async move { _ = same.send_all(buf).await })
+        }
+        _ => Box::pin(async move { _ = same.send_all_vectored(bufs).await }),
+    };
+    let received = Rc::new(RefCell::new(Vec::new()));
+    let (far, len) = (Rc::new(far), part * parts);
+    let (provoked, same) = (Rc::clone(&received), Rc::clone(&far));
+    Scene::plain(future)
+        .with_buffers(drops, parts)
+        .provoked(wins, move || {
+            assert!(!read_some(&same, &mut provoked.borrow_mut()).expect("a whole stream"));
+        })
+        .then(move |fate| async move {
+            let len = if fate == Fate::Undone { 0 } else { len };
+            let mut received = received.take();
+            let drained = |received: &mut Vec<u8>, len: usize| {
+                assert!(!read_some(&far, received).expect("a whole stream"));
+                received.len() >= len
+            };
+            until(|| drained(&mut received, len)).await;
+            // A send that was leaked is over as soon as the kernel is done with it.
+            until(|| near.try_write(b"!").is_ok()).await;
+            until(|| drained(&mut received, len + 1)).await;
+            assert_content(0, 0, &received[..len]);
+            assert_eq!(&received[len..], b"!");
+        })
+}
