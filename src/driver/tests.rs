@@ -237,10 +237,14 @@ thread_local! {
     static RUDE: RefCell<Box<dyn FnMut()>> = RefCell::new(Box::new(|| ()));
 }
 
+fn set_rude(rude: Box<dyn FnMut()>) {
+    drop(RUDE.replace(rude));
+}
+
 fn be_rude() {
     let mut rude = RUDE.replace(Box::new(|| ()));
     rude();
-    drop(RUDE.replace(rude));
+    set_rude(rude);
 }
 
 /// A waker that is rude when it is cloned, and when it is dropped.
@@ -321,7 +325,7 @@ fn use_the_driver(driver: &Rc<Driver>, fate: &Rc<Fate>) {
 fn a_buffer_may_use_the_driver_while_it_is_asked_for_its_address() {
     let (driver, fate) = (driver(), Rc::new(Fate::default()));
     let kept: Rc<RefCell<Vec<Op<Probe>>>> = Rc::default();
-    RUDE.replace(Box::new({
+    set_rude(Box::new({
         let (driver, fate, kept) = (Rc::clone(&driver), Rc::clone(&fate), Rc::clone(&kept));
         move || {
             use_the_driver(&driver, &fate);
@@ -350,18 +354,18 @@ fn a_buffer_may_use_the_driver_while_it_is_asked_for_its_address() {
         assert_eq!(Pin::new(&mut operation).poll(&mut cx), Poll::Ready(0));
     }
     assert_eq!((driver.live_operations(), fate.dropped.get()), (0, 6));
-    RUDE.replace(Box::new(|| ()));
+    set_rude(Box::new(|| ()));
 }
 
 #[test]
 fn a_buffer_that_panics_when_asked_for_its_address_takes_no_place() {
     let (driver, fate) = (driver(), Rc::new(Fate::default()));
-    RUDE.replace(Box::new(|| panic!("no address today")));
+    set_rude(Box::new(|| panic!("no address today")));
     let probe = RudeProbe(Probe { fate: Rc::clone(&fate) });
     let mut operation = Op::new(Rc::clone(&driver), probe);
     let mut cx = Context::from_waker(Waker::noop());
     let polled = catch_unwind(AssertUnwindSafe(|| Pin::new(&mut operation).poll(&mut cx)));
-    RUDE.replace(Box::new(|| ()));
+    set_rude(Box::new(|| ()));
     assert!(polled.is_err());
     assert_eq!((driver.live_operations(), fate.dropped.get()), (0, 1));
     assert!(!driver.needs_enter(), "nothing was staged");
@@ -374,7 +378,7 @@ fn a_waker_may_use_the_driver_in_all_it_does() {
     let probe = Probe { fate: Rc::clone(&fate) };
     let mut operation = Op::new(Rc::clone(&driver), probe);
     assert!(Pin::new(&mut operation).poll(&mut Context::from_waker(Waker::noop())).is_pending());
-    RUDE.replace(Box::new({
+    set_rude(Box::new({
         let (driver, fate) = (Rc::clone(&driver), Rc::clone(&fate));
         move || use_the_driver(&driver, &fate)
     }));
@@ -385,7 +389,7 @@ fn a_waker_may_use_the_driver_in_all_it_does() {
     driver.wait_for_descriptor(one.clone());
     driver.wait_for_descriptor(one.clone());
     driver.close(Duration::from_secs(5)).expect("nothing is stuck");
-    RUDE.replace(Box::new(|| ()));
+    set_rude(Box::new(|| ()));
     drop(operation);
     assert_eq!((driver.live_operations(), driver.caught_panics()), (0, 0));
 }
