@@ -106,8 +106,8 @@ impl Builder {
     }
 
     /// Large receive buffers: bytes of each and their count, 65536 bytes and 1024 of them by default. A stream whose
-    /// messages fill small ones gets them. Memory is taken up only as it is first used: a core that never held more than ten of them
-    /// at once has paid for at most 266.
+    /// messages fill small ones gets them. Memory is taken up only as it is first used: a core
+    /// that never held more than ten of them at once has paid for at most 266.
     ///
     /// # Panics
     ///
