@@ -102,7 +102,7 @@ impl Connection {
                 self.put_back(chunk, count);
                 Ok((count, buf))
             }
-            Ok(None) => Ok((0, buf)),
+            Ok(None) => Ok((fill(&mut buf, &[]), buf)),
             Err(error) => Err(BufError { error, buf }),
         }
     }

@@ -91,7 +91,8 @@ impl Builder {
         self
     }
 
-    /// Small receive buffers: bytes of each and their count, 4096 bytes and 4096 of them by default. Streams start with them.
+    /// Small receive buffers: bytes of each and their count, 4096 bytes and 4096 of them by default. Streams start with
+    /// them.
     ///
     /// # Panics
     ///
@@ -104,9 +105,9 @@ impl Builder {
         self
     }
 
-    /// Large receive buffers: bytes of each and their count, 65536 bytes and 1024 of them by default. A stream whose messages fill
-    /// small ones gets them. Memory is taken up only as it is first used: a core that never held more than ten of them
-    /// at once has paid for at most 266.
+    /// Large receive buffers: bytes of each and their count, 65536 bytes and 1024 of them by default. A stream whose
+    /// messages fill small ones gets them. Memory is taken up only as it is first used: a core
+    /// that never held more than ten of them at once has paid for at most 266.
     ///
     /// # Panics
     ///

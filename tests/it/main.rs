@@ -5,22 +5,26 @@
 //!
 //! - `cancel`: what a dropped future leaves behind, row by row of the table in `annulus::net`.
 //! - `features`: a representative set, once without each optional feature of the kernel.
+//! - `kernel`: each operation on the kernel, one module per file of `src/op`.
 //! - `limits`: the bounds of a core, reached: untaken bytes and connections, small pools, small rings.
 //! - `linger`: streams that end with bytes still to send.
 //! - `product`: every operation dropped in every state, whoever wins the race and whatever drops it.
 //! - `races`: accepts and receives dropped again and again while the other side is busy.
-//! - `support`: what the tests stand on, with its own tests: the allocator, the leak guard,
-//!   `skip!`;
 //! - `tasks`: panics, handles, wakers, nesting and hogs, through the public door.
+//! - `tcp`: what streams, listeners and sockets do, held against those of std.
+//! - `support`: what the tests stand on, with its own tests: the allocator, the leak guard,
+//!   `skip!`.
 
 mod cancel;
 mod features;
+mod kernel;
 mod limits;
 mod linger;
 mod product;
 mod races;
 mod support;
 mod tasks;
+mod tcp;
 
 #[global_allocator]
 static GUARD: support::guard::GuardAlloc = support::guard::GuardAlloc::new();

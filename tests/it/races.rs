@@ -244,13 +244,18 @@ fn race_a_busy_writer(builder: Builder) {
         let (near, mut far) = std_pair();
         let near = TcpStream::from_std(near).expect("a socket");
         let len = rounds(2 << 20, 64 << 20);
+        let (start, started) = std::sync::mpsc::channel::<()>();
         let writer = thread::spawn(move || {
+            let _ = started.recv();
             for at in (0..len).step_by(64 << 10) {
                 far.write_all(&content(9, at, 64 << 10)).expect("somebody reads");
             }
         });
         let mut outcomes = Outcomes::default();
         let mut received = 0;
+        // Before the writer begins, so that at least one is dropped however slow the machine is.
+        outcomes.note(poll_and_drop(near.recv()).await);
+        drop(start);
         while received < len {
             let first = match select(near.recv(), turn()).await {
                 Either::First(chunk) => Some(chunk.expect("the stream is whole")),

@@ -1,5 +1,6 @@
 //! Tasks through the public door: panics everywhere, handles in every state, wakers on every thread, hogs.
 
+use crate::support::child::{assert_passed, in_child};
 use crate::support::leak::LeakGuard;
 use annulus::Runtime;
 use annulus::net::{TcpListener, TcpStream};
@@ -11,7 +12,6 @@ use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
-use std::process::{Command, Output};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
@@ -61,18 +61,6 @@ impl Drop for Homebound {
         self.drops.fetch_add(1, Ordering::SeqCst);
         assert_eq!(self.born, thread::current().id(), "dropped away from home");
     }
-}
-
-/// Runs `body` in a child that is this binary, told to run only the test `name`; the child gets None.
-fn in_child(name: &str, body: impl FnOnce()) -> Option<Output> {
-    const CHILD: &str = "ANNULUS_TASKS_CHILD";
-    if std::env::var_os(CHILD).is_some() {
-        body();
-        return None;
-    }
-    let mut child = Command::new(std::env::current_exe().expect("own path"));
-    child.args(["--exact", &format!("tasks::{name}"), "--nocapture"]);
-    Some(child.env(CHILD, "1").output().expect("start the child"))
 }
 
 async fn connection() -> io::Result<(TcpStream, TcpStream)> {
@@ -173,8 +161,7 @@ fn a_panic_in_a_drop_or_a_waker_stops_nobody() {
 
 #[test]
 fn a_panic_while_panicking_aborts_with_a_clear_line() {
-    let name = "a_panic_while_panicking_aborts_with_a_clear_line";
-    let Some(output) = in_child(name, || {
+    let Some(output) = in_child!(|| {
         let _ = annulus::run(async {
             drop(annulus::spawn(async {
                 let _second = OnDrop(|| panic!("the second panic"));
@@ -233,8 +220,7 @@ fn a_runtime_ends_with_its_thread() {
         static RUNTIME: RefCell<Option<Runtime>> = const { RefCell::new(None) };
         static HANDLE: RefCell<Option<JoinHandle<()>>> = const { RefCell::new(None) };
     }
-    let name = "a_runtime_ends_with_its_thread";
-    let Some(output) = in_child(name, || {
+    let Some(output) = in_child!(|| {
         let drops = Arc::new(AtomicUsize::new(0));
         for handle_first in [false, true] {
             let counted = Arc::clone(&drops);
@@ -261,7 +247,7 @@ fn a_runtime_ends_with_its_thread() {
     }) else {
         return;
     };
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_passed(&output);
 }
 
 /// Uses a waker in every way until told to stop.

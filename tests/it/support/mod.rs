@@ -1,7 +1,9 @@
 //! What the integration tests stand on: memory that is watched, leaks that are named, one form of
-//! skip, and a runtime of which nothing may be left.
+//! skip, a runtime of which nothing may be left, files without a name, and tests in a process of their own.
 
 pub(crate) mod buffer;
+pub(crate) mod child;
+pub(crate) mod files;
 pub(crate) mod guard;
 pub(crate) mod leak;
 pub(crate) mod settled;

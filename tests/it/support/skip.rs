@@ -23,7 +23,7 @@ pub(crate) fn print(here: &str, reason: std::fmt::Arguments<'_>) {
 }
 
 /// `it::net::accepts::{{closure}}::here` is the test that the harness calls `net::accepts`.
-fn test_name(here: &str) -> String {
+pub(crate) fn test_name(here: &str) -> String {
     let parts = here.split("::").skip(1).filter(|part| *part != "here" && *part != "{{closure}}");
     parts.collect::<Vec<_>>().join("::")
 }
