@@ -77,8 +77,10 @@ struct Charge {
     open: bool,
 }
 
-/// Nobody's: the buffer is in the ring or on the stack.
-const NOBODY: u32 = u32::MAX;
+/// Nobody's: the buffer is in the ring.
+const IN_RING: u32 = u32::MAX;
+/// Nobody's: the buffer is on the stack, and the kernel does not know it.
+const SPARE: u32 = u32::MAX - 1;
 
 /// The buffers of one size and the ring that offers them to the kernel.
 #[derive(Debug)]
@@ -155,10 +157,8 @@ impl Pool {
     #[inline]
     pub(super) fn recycle(&self, class: Class, bid: u16) {
         let group = self.group(class);
-        let account = group.charged[usize::from(bid)].replace(NOBODY);
-        if account == NOBODY {
-            return;
-        }
+        let account = group.charged[usize::from(bid)].replace(SPARE);
+        debug_assert!(account < SPARE, "only a lent buffer is recycled, and by its one chunk");
         group.lent_count.set(group.lent_count.get() - 1);
         group.put(bid);
         let mut accounts = self.accounts.borrow_mut();
@@ -185,7 +185,7 @@ impl Group {
             tail: Cell::new(0),
             offered: Cell::new(0),
             spare: RefCell::new((depth..count).rev().collect()),
-            charged: (0..count).map(|_| Cell::new(NOBODY)).collect(),
+            charged: (0..count).map(|_| Cell::new(SPARE)).collect(),
             lent_count: Cell::new(0),
             registered: Cell::new(None),
         };
@@ -219,6 +219,7 @@ impl Group {
         if self.registered.get().is_none() {
             return;
         }
+        self.charged[usize::from(bid)].set(IN_RING);
         let tail = self.tail.get();
         let entries = self.ring.pointer().cast::<Entry>();
         // SAFETY: rule 2; the index is below `depth`, the size of the ring. The tail field is not written here.
@@ -240,7 +241,7 @@ impl Group {
     /// The kernel handed the buffer out, to `account`: true if it was in the ring.
     #[inline]
     fn lend(&self, bid: u16, account: u32) -> bool {
-        let Some(charged) = self.charged.get(usize::from(bid)).filter(|at| at.get() == NOBODY)
+        let Some(charged) = self.charged.get(usize::from(bid)).filter(|at| at.get() == IN_RING)
         else {
             return false;
         };
