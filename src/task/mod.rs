@@ -3,9 +3,13 @@
 //! A task is a future that its runtime polls on the thread it was spawned on, until it ends. It need not be
 //! `Send`, and neither need its output.
 //!
-//! ```ignore
-//! let answer = annulus::task::spawn(async { 6 * 7 });
-//! assert_eq!(answer.await?, 42);
+//! ```
+//! annulus::run(async {
+//!     let answer = annulus::task::spawn(async { 6 * 7 });
+//!     assert_eq!(answer.await?, 42);
+//!     Ok::<_, std::io::Error>(())
+//! })
+//! # .unwrap();
 //! ```
 //!
 //! The names and their meaning are tokio's.

@@ -11,10 +11,15 @@ use super::run;
 /// awaited or dropped. In a runtime that is shutting down the future is dropped at once, and the handle gives
 /// a cancelled [`JoinError`](super::JoinError).
 ///
-/// ```no_run
-/// // The future need not be `Send`, and neither need its output.
-/// let shared = std::rc::Rc::new(5);
-/// let handle = annulus::task::spawn(async move { shared });
+/// ```
+/// annulus::run(async {
+///     // The future need not be `Send`, and neither need its output.
+///     let shared = std::rc::Rc::new(5);
+///     let handle = annulus::task::spawn(async move { shared });
+///     assert_eq!(*handle.await?, 5);
+///     Ok::<_, std::io::Error>(())
+/// })
+/// # .unwrap();
 /// ```
 ///
 /// # Panics

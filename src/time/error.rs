@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 
-/// A [`timeout`](super::timeout)'s deadline passed before its future was ready.
+/// A [`timeout`](super::timeout())'s deadline passed before its future was ready.
 ///
 /// Converts into an `io::Error` of kind `TimedOut`, so that `?` works where I/O is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

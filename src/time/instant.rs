@@ -10,7 +10,7 @@ use super::timers::Timers;
 /// instants.
 ///
 /// The clock is CLOCK_MONOTONIC: it never goes back, and it stands still while the machine is
-/// suspended. Where a test has [paused](super::pause) the clock, instants follow the paused one,
+/// suspended. Where a test has [paused](super::pause()) the clock, instants follow the paused one,
 /// and are no longer those of `std::time::Instant::now()`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instant(std::time::Instant);

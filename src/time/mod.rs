@@ -5,7 +5,7 @@
 //! beyond the clock's 584 years is never, not some far day.
 //!
 //! Time here is CLOCK_MONOTONIC, which stands still while the machine is suspended: so do the
-//! timers. A test can [`pause`] the clock and go through hours at once.
+//! timers. A test can [`pause`](pause()) the clock and go through hours at once.
 //!
 //! Within the room, from the bottom: `entries` stores, `wheel` orders, `clock` tells the time,
 //! `timers` joins them for the worker and for the futures above. No other room is used.
