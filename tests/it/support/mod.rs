@@ -2,6 +2,7 @@
 //! skip, a runtime of which nothing may be left, files without a name, and tests in a process of their own.
 
 pub(crate) mod buffer;
+pub(crate) mod child;
 pub(crate) mod files;
 pub(crate) mod guard;
 pub(crate) mod leak;

@@ -1,0 +1,64 @@
+//! A test that runs its body in a process of its own: for limits, signals and ends that others would feel.
+
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use super::settled::PATIENCE;
+
+const CHILD: &str = "ANNULUS_CHILD";
+
+/// Runs the body in a child that is this binary, told to run only the test it is called from; what the child printed
+/// and how it ended. In the child itself, `None` after the body.
+macro_rules! in_child {
+    ($body:expr) => {{
+        fn here() {}
+        let name = $crate::support::skip::test_name(std::any::type_name_of_val(&here));
+        $crate::support::child::run(&name, $body)
+    }};
+}
+pub(crate) use in_child;
+
+/// What [`in_child`] does.
+pub(crate) fn run(name: &str, body: impl FnOnce()) -> Option<Output> {
+    if std::env::var(CHILD).is_ok_and(|child| child == name) {
+        body();
+        return None;
+    }
+    let mut command = Command::new(std::env::current_exe().expect("own path"));
+    command.args(["--exact", name, "--nocapture", "--test-threads=1"]).env(CHILD, name);
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("start the child");
+    let start = Instant::now();
+    while child.try_wait().expect("a child").is_none() {
+        if start.elapsed() > PATIENCE {
+            child.kill().expect("a child");
+            let output = child.wait_with_output().expect("a child");
+            panic!("the child hung: {output:?}");
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    Some(child.wait_with_output().expect("a child"))
+}
+
+/// The child's test passed, and it ran.
+#[track_caller]
+pub(crate) fn assert_passed(output: &Output) {
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("1 passed"), "{}", describe(output));
+}
+
+/// How a child ended and what it said.
+pub(crate) fn describe(output: &Output) -> String {
+    format!(
+        "status {:?}, signal {:?}\n{}\n{}",
+        output.status.code(),
+        output.status.signal(),
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}
