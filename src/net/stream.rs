@@ -17,7 +17,7 @@ use super::{TcpSocket, ToSocketAddrs};
 use crate::buf::{BufError, BufResult, Chunk, IoBuf, IoBufMut};
 use crate::driver;
 use crate::op::close::Fd;
-use crate::op::receive::Arrival;
+use crate::op::receive::{Arrival, receive_more};
 use crate::sys::sockaddr;
 
 /// A TCP connection.
@@ -170,7 +170,9 @@ impl TcpStream {
     /// As for [`recv`](Self::recv); it stays for the next read.
     pub async fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
         self.readable().await?;
-        self.connection.line.arrivals.peek(buf)
+        let line = &self.connection.line;
+        receive_more(line)?;
+        line.arrivals.peek(buf)
     }
 
     /// Waits until [`try_read`](Self::try_read) has something to give: bytes, the end, or an error.

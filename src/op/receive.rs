@@ -284,6 +284,16 @@ impl Drop for Reading<'_> {
     }
 }
 
+/// Goes on receiving while something waits to be taken, for a reader that looks for more before it takes any.
+pub(crate) fn receive_more(line: &Rc<Line>) -> io::Result<()> {
+    let mut state = line.arrivals.state.borrow_mut();
+    let has_room = state.bytes < line.arrivals.undelivered_max;
+    if state.armed.is_some() || state.end != End::Open || !has_room {
+        return Ok(());
+    }
+    arm(line, &mut state)
+}
+
 /// Arms the receive unless it is armed or there is something to take.
 pub(crate) fn ensure_armed(line: &Rc<Line>) -> io::Result<()> {
     let mut state = line.arrivals.state.borrow_mut();

@@ -14,7 +14,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use annulus::net::TcpStream;
-use annulus::runtime::{Metrics, metrics};
+use annulus::runtime::{Feature, Metrics, metrics};
 use annulus::time::sleep;
 use annulus::{Builder, Runtime};
 use socket2::SockRef;
@@ -35,11 +35,20 @@ pub(crate) fn run<T>(body: impl AsyncFnOnce() -> T) -> T {
 /// Runs `body` on a runtime of `builder`; see the head of the file.
 pub(crate) fn run_with<T>(builder: Builder, body: impl AsyncFnOnce() -> T) -> T {
     let _leaks = LeakGuard::new();
-    let runtime = builder.build().expect("this machine has io_uring");
+    let runtime = without_switched_off(builder).build().expect("this machine has io_uring");
     let output = runtime.block_on(body());
     settle(&runtime);
     assert_eq!(runtime.shutdown(PATIENCE), Ok(()));
     output
+}
+
+/// Forces off the feature that `ANNULUS_OFF` names: so one kernel stands in for many.
+fn without_switched_off(builder: Builder) -> Builder {
+    let Ok(name) = std::env::var("ANNULUS_OFF") else {
+        return builder;
+    };
+    let feature = Feature::ALL.into_iter().find(|feature| format!("{feature:?}") == name);
+    builder.disable(feature.unwrap_or_else(|| panic!("ANNULUS_OFF={name} is no feature")))
 }
 
 /// Turns the loop until nothing is under way.
