@@ -15,7 +15,8 @@ pub(super) enum Action {
     Cancel(Key),
 }
 
-/// The list. Its memory is reused from turn to turn; one turn adds at most two actions a completion.
+/// The list. Its memory is reused from turn to turn; a completion adds at most two actions, and a wake for each task
+/// that waits for the same resource.
 #[derive(Debug, Default)]
 pub(crate) struct Actions {
     pub(super) list: Vec<Action>,

@@ -11,6 +11,8 @@ use crate::op::write_at::WriteAt;
 
 /// An open file, read and written at an offset with buffers that are lent to the operation.
 ///
+/// Dropping it closes the descriptor through the ring, after the last operation on it; an error of that close is lost.
+///
 /// ```
 /// use annulus::fs::File;
 ///
@@ -45,7 +47,8 @@ impl File {
     /// Reads at `offset` into the buffer's capacity, from its first byte, and sets its length; 0 is the end of the
     /// file. May read less than there is.
     ///
-    /// If the future is dropped, the operation keeps the buffer until the kernel is done, and then drops it.
+    /// If the future is dropped, the read is cancelled; the operation keeps the buffer until the kernel is done with
+    /// it, and then drops it.
     ///
     /// # Errors
     ///
@@ -57,7 +60,8 @@ impl File {
 
     /// Writes the buffer at `offset`; may write a part of it.
     ///
-    /// If the future is dropped after its first turn of the loop, the write happens all the same.
+    /// If the future is dropped before the loop turned, nothing is written; afterwards the write happens all the same,
+    /// and its error is lost. Writes that are under way together have no order among themselves.
     ///
     /// # Errors
     ///

@@ -5,7 +5,7 @@ use std::io;
 use crate::driver::{self, Op};
 use crate::op::nop::Nop;
 
-/// A round trip through the ring without effect: the cost of an operation as such.
+/// A round trip through the ring without effect: the cost of an operation as such. Dropping the future has no effect.
 ///
 /// # Errors
 ///

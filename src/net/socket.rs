@@ -15,7 +15,7 @@ use crate::op::close::Fd;
 use crate::op::connect::Connect;
 use crate::sys::sockaddr;
 
-/// A TCP socket that is neither connected nor listening yet.
+/// A TCP socket that is neither connected nor listening yet. Dropping it closes it.
 ///
 /// ```
 /// use annulus::net::TcpSocket;
@@ -154,7 +154,7 @@ impl TcpSocket {
         sockaddr::to_std(&self.socket.local_addr()?)
     }
 
-    /// Starts to listen; `backlog` connections wait in the kernel.
+    /// Starts to listen; `backlog` connections wait in the kernel, which caps them at `net.core.somaxconn`.
     ///
     /// # Errors
     ///

@@ -26,7 +26,8 @@ use crate::sys::sockaddr;
 /// reads gets [`ResourceBusy`](io::ErrorKind::ResourceBusy), and likewise for writing; nothing is lost by it.
 ///
 /// Dropping it closes the connection: the peer reads to the end of what was sent. If a send is still under way, the
-/// stream lingers for the builder's time to finish it, and is reset after that.
+/// stream lingers for the builder's time to finish it, and is reset after that. As with any TCP socket, bytes that lie
+/// unread in the kernel make it send a reset at the close, and the peer may then lose the last bytes sent to it.
 /// [`shutdown`](TcpStream::shutdown) is the orderly way, [`abort`](TcpStream::abort) the abrupt one.
 ///
 /// ```
@@ -57,7 +58,7 @@ impl fmt::Debug for TcpStream {
 }
 
 impl TcpStream {
-    /// Connects to the first of the addresses that takes it.
+    /// Connects to the first of the addresses that takes it. If the future is dropped, the socket is closed.
     ///
     /// # Errors
     ///
@@ -103,11 +104,12 @@ impl TcpStream {
 
     /// Undoes what the runtime armed and gives the socket back, with the bytes that had already arrived.
     ///
-    /// Waits until a send under way is out.
+    /// Waits until a send under way is out. If the future is dropped, so is the stream, with the bytes that it held.
     ///
     /// # Errors
     ///
-    /// That of a send whose future was dropped; the stream is closed then.
+    /// That of a send whose future was dropped, or `ResourceBusy` if one is under way whose future was leaked; the
+    /// stream is closed then.
     pub async fn into_std(self) -> io::Result<(std::net::TcpStream, Vec<u8>)> {
         let line = Rc::clone(&self.connection.line);
         drop(turn(&line).await?);
@@ -145,6 +147,8 @@ impl TcpStream {
 
     /// Fills `buf`.
     ///
+    /// If the future is dropped, the bytes that it had copied are in `buf` and gone from the stream.
+    ///
     /// # Errors
     ///
     /// As for [`recv`](Self::recv), and `UnexpectedEof` if the stream ends before.
@@ -152,7 +156,8 @@ impl TcpStream {
         self.connection.read_exact(buf).await
     }
 
-    /// Reads some bytes into a buffer that is lent to the operation, from its first byte, and sets its length.
+    /// Reads some bytes into the caller's buffer, from its first byte, and sets its length; 0 is the end of the stream,
+    /// or a buffer without capacity. At present they are copied there from a buffer of the pool.
     ///
     /// Nothing is lost if the future is dropped, except the buffer.
     ///
@@ -163,7 +168,9 @@ impl TcpStream {
         self.connection.read_owned(buf).await
     }
 
-    /// Copies the next bytes without taking them; 0 is the end of the stream.
+    /// Copies the next bytes without taking them; 0 is the end of the stream, or an empty `buf`.
+    ///
+    /// Nothing is lost if the future is dropped.
     ///
     /// # Errors
     ///
@@ -176,6 +183,8 @@ impl TcpStream {
     }
 
     /// Waits until [`try_read`](Self::try_read) has something to give: bytes, the end, or an error.
+    ///
+    /// Nothing is lost if the future is dropped.
     ///
     /// # Errors
     ///
@@ -195,6 +204,9 @@ impl TcpStream {
 
     /// Sends a copy of some of `bytes`, at most 64 KiB; returns how many left for the socket's buffer.
     ///
+    /// If the future is dropped before the loop turned, nothing is sent; afterwards the bytes may or may not leave, in
+    /// order and whole, and the next write waits for them.
+    ///
     /// # Errors
     ///
     /// `BrokenPipe` or `ConnectionReset` if the peer is gone; that of an earlier write whose future was dropped;
@@ -203,7 +215,10 @@ impl TcpStream {
         self.connection.write(bytes).await
     }
 
-    /// Sends a copy of all of `bytes`.
+    /// Sends a copy of all of `bytes`, 64 KiB at a time.
+    ///
+    /// If the future is dropped, what it had under way is treated as by [`write`](Self::write), and the rest is not
+    /// sent.
     ///
     /// # Errors
     ///
@@ -212,7 +227,10 @@ impl TcpStream {
         self.connection.write_all(bytes).await
     }
 
-    /// Sends from a buffer that is lent to the operation; may send a part of it.
+    /// Sends from a buffer that is lent to the operation; may send a part of it, and says how many bytes.
+    ///
+    /// If the future is dropped, the operation keeps the buffer until the kernel is done; otherwise as for
+    /// [`write`](Self::write).
     ///
     /// # Errors
     ///
@@ -223,6 +241,8 @@ impl TcpStream {
 
     /// Sends all of a buffer that is lent to the operation, and gives it back.
     ///
+    /// If the future is dropped: as for [`send`](Self::send).
+    ///
     /// # Errors
     ///
     /// As for [`write`](Self::write), with the buffer. How much was sent then is not known.
@@ -230,7 +250,10 @@ impl TcpStream {
         self.connection.send_all(buf)
     }
 
-    /// Sends all of several buffers, in one operation if the socket takes them, and gives them back.
+    /// Sends all of several buffers, in one operation if the socket takes them, and gives them back. An operation takes
+    /// 1024 of them.
+    ///
+    /// If the future is dropped: as for [`send`](Self::send).
     ///
     /// # Errors
     ///
@@ -246,12 +269,15 @@ impl TcpStream {
     ///
     /// # Errors
     ///
-    /// `WouldBlock` if it takes nothing, or if a send is under way.
+    /// `WouldBlock` if it takes nothing, or if a send is under way; otherwise as `send(2)`. The error of a write whose
+    /// future was dropped is left for the next write that waits.
     pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         self.connection.try_write(bytes)
     }
 
-    /// Waits until no send is under way.
+    /// Waits until no write whose future was dropped is under way. It says nothing about the socket's buffer.
+    ///
+    /// Dropping the future has no effect.
     ///
     /// # Errors
     ///
@@ -262,9 +288,12 @@ impl TcpStream {
 
     /// Ends the outgoing direction: the peer reads to the end of what was sent. Waits for a dropped write first.
     ///
+    /// If the future is dropped before it is done, nothing happened.
+    ///
     /// # Errors
     ///
-    /// That of a write whose future was dropped; `NotConnected` if the connection is gone.
+    /// That of a write whose future was dropped; `NotConnected` if the connection is gone; `ResourceBusy` if another
+    /// task writes.
     pub async fn shutdown(&self) -> io::Result<()> {
         self.connection.shutdown().await
     }
@@ -274,7 +303,7 @@ impl TcpStream {
         self.connection.reset();
     }
 
-    /// Splits the stream into halves that can go to different tasks.
+    /// Splits the stream into halves that can go to different tasks of this thread.
     pub fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
         split::halves(self.connection)
     }

@@ -73,10 +73,11 @@ impl Builder {
 
     /// Entries of the submission and of the completion queue: 256 and 2048 by default.
     ///
-    /// More may be submitted than fits; it goes in several calls. The completion queue should hold at least four
-    /// times the submissions, because a receive or accept that outruns it has to be armed anew. Both are charged to
-    /// the user's `RLIMIT_MEMLOCK`: 64 bytes a submission, 16 a completion. Rounded up to a power of two by the
-    /// kernel.
+    /// Neither may be zero, and the completions not fewer than the submissions: the kernel refuses such a ring when
+    /// it is built. More may be submitted than fits; it goes in several calls. The completion queue should hold at
+    /// least four times the submissions, because a receive or accept that outruns it has to be armed anew. Both are
+    /// charged to the user's `RLIMIT_MEMLOCK`: 64 bytes a submission, 16 a completion. Rounded up to a power of two
+    /// by the kernel.
     #[must_use]
     pub fn ring_entries(mut self, submission: u32, completion: u32) -> Self {
         self.ring.submission_entries = submission;
@@ -170,7 +171,8 @@ impl Builder {
         self
     }
 
-    /// How long dropping the runtime may wait for the kernel, 5 seconds by default.
+    /// How long dropping the runtime may wait for the kernel, 5 seconds by default; for half of that writes
+    /// under way are left to finish, as at [`Runtime::shutdown`].
     #[must_use]
     pub fn shutdown_deadline(mut self, time: Duration) -> Self {
         self.shutdown_deadline = time;

@@ -4,12 +4,12 @@ use crate::driver::{self, Driver};
 use crate::executor::{self, Executor};
 use crate::time::timers::Timers;
 
-/// Counters of one runtime. The `live_` ones are zero when nothing is under way.
+/// Counters of one runtime. The `live_` ones are zero when nothing is under way, but for the loop's own operations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Metrics {
-    /// Operations that are staged, in the kernel, or done and not yet taken. The loop's own two (bell and alarm)
-    /// count.
+    /// Operations that are staged, in the kernel, or done and not yet taken. The loop's own two count: the bell from
+    /// the first sleep on, the alarm once a sleep had a deadline, until it fires.
     pub live_operations: usize,
     /// Tasks that were spawned and are not done.
     pub live_tasks: usize,

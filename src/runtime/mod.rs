@@ -24,7 +24,8 @@ pub use crate::sys::setup::Feature;
 /// Runs a future on this thread, on a runtime of its own, until it is done.
 ///
 /// When the future is done, the tasks it spawned are dropped and the runtime shuts down in order. An error that
-/// keeps the runtime from starting or running is returned like one of the future's own.
+/// keeps the runtime from starting or running is returned like one of the future's own. What a shutdown had to leak is
+/// not reported: for that there is [`Runtime::shutdown`].
 ///
 /// ```
 /// let sum = annulus::run(async {

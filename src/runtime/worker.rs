@@ -81,7 +81,8 @@ impl Worker {
         Entered::new(&self.driver, &self.executor, &self.timers)
     }
 
-    /// One turn of the loop. At most one system call, none if there is nothing to ask the kernel.
+    /// One turn of the loop. One system call, more only if more is staged than the submission queue holds; none if
+    /// there is nothing to ask the kernel.
     pub(super) fn turn(&self, root: &Root) -> io::Result<()> {
         // Poll what is ready, at most a tick's budget of it.
         self.executor.run_batch();

@@ -13,7 +13,8 @@ use super::ring::Ring;
 
 /// A kernel feature that annulus uses where it is present and does without where it is not.
 ///
-/// All are on by default; [`Builder::disable`](crate::Builder::disable) forces one off.
+/// All are on by default; [`Builder::disable`](crate::Builder::disable) forces one off. Those without a version are in
+/// the oldest kernel that annulus supports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Feature {
