@@ -90,20 +90,24 @@ pub(crate) struct RingOptions {
 }
 
 /// Operations that Linux 6.1 has and without which annulus does not start.
-const REQUIRED: [(u8, &str); 9] = [
+const REQUIRED: [(u8, &str); 12] = [
     (opcode::Nop::CODE, "NOP"),
     (opcode::Read::CODE, "READ"),
     (opcode::Write::CODE, "WRITE"),
     (opcode::Recv::CODE, "RECV"),
+    (opcode::Send::CODE, "SEND"),
     (opcode::SendMsg::CODE, "SENDMSG"),
     (opcode::Accept::CODE, "ACCEPT"),
     (opcode::Connect::CODE, "CONNECT"),
+    (opcode::Close::CODE, "CLOSE"),
     (opcode::AsyncCancel::CODE, "ASYNC_CANCEL"),
+    (opcode::Timeout::CODE, "TIMEOUT"),
     (opcode::TimeoutUpdate::CODE, "TIMEOUT_REMOVE"),
 ];
 
 /// Makes a ring with the best flags this kernel takes, and says which features it ended with.
 pub(crate) fn ring(options: &RingOptions) -> io::Result<(Ring, Features)> {
+    check_sizes(options)?;
     let mut features = options.features;
     let uring = build_ladder(options, &mut features).map_err(|error| refusal(error, options))?;
     require_operations(&uring)?;
@@ -115,6 +119,21 @@ pub(crate) fn ring(options: &RingOptions) -> io::Result<(Ring, Features)> {
     };
     features.registered_ring = registered.is_some();
     Ok((Ring::new(uring, registered, features), features))
+}
+
+/// What the kernel would refuse with the same error as an unknown flag.
+fn check_sizes(options: &RingOptions) -> io::Result<()> {
+    let (submission, completion) = (options.submission_entries, options.completion_entries);
+    if submission > 0 && completion >= submission {
+        return Ok(());
+    }
+    Err(io::Error::new(
+        io::ErrorKind::InvalidInput,
+        format!(
+            "a ring of {submission} submission and {completion} completion entries: there must be at least one \
+             submission, and no fewer completions than submissions"
+        ),
+    ))
 }
 
 /// Tries the flag sets top-down. Only "invalid argument" leads to the next one.
@@ -238,6 +257,15 @@ mod tests {
                 Feature::MultishotReceive => assert!(!used.multishot_receive),
                 Feature::MultishotAccept => assert!(!used.multishot_accept),
             }
+        }
+    }
+
+    #[test]
+    fn impossible_sizes_are_refused_as_such() {
+        for (submission_entries, completion_entries) in [(0, 8), (8, 0), (8, 4)] {
+            let options = RingOptions { submission_entries, completion_entries, ..options() };
+            let error = ring(&options).expect_err("no such ring");
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{error}");
         }
     }
 

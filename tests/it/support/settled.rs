@@ -42,6 +42,11 @@ pub(crate) fn run_with<T>(builder: Builder, body: impl AsyncFnOnce() -> T) -> T 
     output
 }
 
+/// True if the tests run with this feature forced off; a test that is about the feature says SKIP then.
+pub(crate) fn is_switched_off(feature: Feature) -> bool {
+    std::env::var("ANNULUS_OFF").is_ok_and(|name| format!("{feature:?}") == name)
+}
+
 /// Forces off the feature that `ANNULUS_OFF` names: so one kernel stands in for many.
 fn without_switched_off(builder: Builder) -> Builder {
     let Ok(name) = std::env::var("ANNULUS_OFF") else {
