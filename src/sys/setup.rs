@@ -110,7 +110,11 @@ pub(crate) fn ring(options: &RingOptions) -> io::Result<(Ring, Features)> {
     check_sizes(options)?;
     let mut features = options.features;
     let uring = build_ladder(options, &mut features).map_err(|error| refusal(error, options))?;
-    require_operations(&uring)?;
+    require_operations(&uring).map_err(|error| match error.raw_os_error() {
+        // A filter may let the ring be made and forbid the rest.
+        Some(libc::EPERM | libc::EACCES) => refusal(error, options),
+        _ => error,
+    })?;
     features.no_iowait &= uring.params().is_feature_no_iowait();
     uring.submitter().register_iowq_max_workers(&mut options.kernel_workers_max.clone())?;
     let registered = match features.registered_ring {

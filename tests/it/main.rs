@@ -4,6 +4,7 @@
 //! that `.ci/kernels` boots. Each module says in its first sentence what it holds:
 //!
 //! - `cancel`: what a dropped future leaves behind, row by row of the table in `annulus::net`.
+//! - `faults`: faults of the environment, the peer and the program, and what the user sees of them.
 //! - `features`: a representative set, once without each optional feature of the kernel.
 //! - `kernel`: each operation on the kernel, one module per file of `src/op`.
 //! - `limits`: the bounds of a core, reached: untaken bytes and connections, small pools, small rings.
@@ -16,6 +17,7 @@
 //!   `skip!`.
 
 mod cancel;
+mod faults;
 mod features;
 mod kernel;
 mod limits;

@@ -62,3 +62,16 @@ pub(crate) fn describe(output: &Output) -> String {
         String::from_utf8_lossy(&output.stderr)
     )
 }
+
+/// What a child finds open beside its standard streams and the listing itself.
+pub(crate) fn inherited_descriptors() -> Vec<String> {
+    let output = Command::new("ls").args(["-l", "/proc/self/fd"]).output().expect("run ls");
+    let text = String::from_utf8(output.stdout).expect("text");
+    let links = text.lines().filter(|line| line.contains(" -> ")).map(str::to_owned);
+    let own = |line: &String| {
+        let fd = line.split(" -> ").next().and_then(|head| head.split(' ').next_back());
+        let fd: i32 = fd.and_then(|fd| fd.parse().ok()).expect("a number");
+        fd <= 2 || line.ends_with("/fd")
+    };
+    links.filter(|line| !own(line)).collect()
+}

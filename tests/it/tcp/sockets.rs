@@ -1,7 +1,6 @@
 //! Options and descriptors: what is set is read back, and no child inherits a socket.
 
 use std::os::fd::{AsRawFd, RawFd};
-use std::process::Command;
 use std::time::Duration;
 
 use annulus::Builder;
@@ -10,6 +9,7 @@ use annulus::net::{TcpListener, TcpSocket, TcpStream};
 use annulus::runtime::Feature;
 use socket2::SockRef;
 
+use crate::support::child::inherited_descriptors;
 use crate::support::files::nameless_file;
 use crate::support::settled::{pair, run, run_with, turn};
 
@@ -58,19 +58,6 @@ fn closes_on_exec(fd: RawFd) -> bool {
     i64::from_str_radix(flags.trim(), 8).expect("octal") & i64::from(libc::O_CLOEXEC) != 0
 }
 
-/// What a child finds open beside its standard streams and the listing itself.
-fn inherited() -> Vec<String> {
-    let output = Command::new("ls").args(["-l", "/proc/self/fd"]).output().expect("run ls");
-    let text = String::from_utf8(output.stdout).expect("text");
-    let links = text.lines().filter(|line| line.contains(" -> ")).map(str::to_owned);
-    let own = |line: &String| {
-        let fd = line.split(" -> ").next().and_then(|head| head.split(' ').next_back());
-        let fd: RawFd = fd.and_then(|fd| fd.parse().ok()).expect("a number");
-        fd <= 2 || line.ends_with("/fd")
-    };
-    links.filter(|line| !own(line)).collect()
-}
-
 #[test]
 fn no_descriptor_of_ours_reaches_a_child() {
     for builder in [Builder::new(), Builder::new().disable(Feature::MultishotAccept)] {
@@ -85,7 +72,7 @@ fn no_descriptor_of_ours_reaches_a_child() {
                 assert!(closes_on_exec(fd), "descriptor {fd}");
             }
             turn().await;
-            assert_eq!(inherited(), Vec::<String>::new());
+            assert_eq!(inherited_descriptors(), Vec::<String>::new());
             drop(file);
         });
     }

@@ -1,0 +1,13 @@
+//! Faults of the environment, of the peer and of the program, and what the user sees of them.
+//!
+//! Each test makes the fault happen on the real kernel. What would disturb the tests that run beside it (limits of the
+//! process, signals, users) happens in a child, and what belongs to a thread (filters, namespaces) in a thread.
+
+mod ends;
+mod exhaustion;
+mod fuse;
+mod futures;
+mod peers;
+mod processes;
+mod ring;
+mod start;

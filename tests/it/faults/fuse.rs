@@ -1,0 +1,220 @@
+//! A file that never answers: the one operation that no cancel ends.
+//!
+//! The file system is our own, of one file, spoken over `/dev/fuse` in a mount namespace of the test's thread.
+//!
+//! # Safety rules
+//!
+//! 1. Calls get strings that end in zero and descriptors that are open; the namespace is this thread's own.
+#![allow(unsafe_code, reason = "mounting is done by system calls")]
+
+use std::ffi::CString;
+use std::fs::File as StdFile;
+use std::io::{self, Read, Write};
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use annulus::fs::File;
+use annulus::time::sleep;
+use annulus::{Builder, Runtime};
+
+use crate::support::leak::LeakGuard;
+use crate::support::settled::{PATIENCE, poll_once, until};
+use crate::support::skip::skip;
+
+const LOOKUP: u32 = 1;
+const FORGET: u32 = 2;
+const GETATTR: u32 = 3;
+const OPEN: u32 = 14;
+const READ: u32 = 15;
+const INIT: u32 = 26;
+const INTERRUPT: u32 = 36;
+
+/// Without it, or with direct I/O, the kernel waits for the answer inside the core's own call: nothing turns then.
+const ASYNC_READ: u32 = 1;
+
+/// A mounted file system with one file, whose reads wait for `answer`.
+struct Silent {
+    device: StdFile,
+    mount: PathBuf,
+    /// The reads that wait.
+    waiting: Arc<Mutex<Vec<u64>>>,
+    server: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Silent {
+    /// Mounts it in a namespace of this thread's own.
+    fn mount() -> io::Result<Self> {
+        let device = StdFile::options().read(true).write(true).open("/dev/fuse")?;
+        // SAFETY: rule 1.
+        check(unsafe { libc::unshare(libc::CLONE_NEWNS) })?;
+        mount("none", Path::new("/"), "", libc::MS_REC | libc::MS_PRIVATE, "")?;
+        let name = format!("annulus-fuse-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&path)?;
+        let fd = device.as_raw_fd();
+        let options = format!("fd={fd},rootmode=40000,user_id=0,group_id=0");
+        let flags = libc::MS_NOSUID | libc::MS_NODEV;
+        if let Err(error) = mount("annulus", &path, "fuse", flags, &options) {
+            let _ = std::fs::remove_dir(&path);
+            return Err(error);
+        }
+        let waiting = Arc::default();
+        let (requests, noted) = (device.try_clone()?, Arc::clone(&waiting));
+        let server = Some(std::thread::spawn(move || serve(requests, &noted)));
+        Ok(Self { device, mount: path, waiting, server })
+    }
+
+    fn open(&self) -> StdFile {
+        StdFile::open(self.mount.join("file")).expect("the server answers")
+    }
+
+    fn is_asked(&self) -> bool {
+        !self.waiting.lock().expect("no panic").is_empty()
+    }
+
+    /// Answers the reads that wait, long after their reader gave up.
+    fn answer(&self, bytes: &[u8]) {
+        for unique in self.waiting.lock().expect("no panic").drain(..) {
+            reply(&self.device, unique, 0, bytes).expect("the request is still there");
+        }
+    }
+}
+
+impl Drop for Silent {
+    fn drop(&mut self) {
+        let path = c_string(&self.mount.to_string_lossy());
+        // SAFETY: rule 1.
+        unsafe { libc::umount2(path.as_ptr(), libc::MNT_DETACH) };
+        let _ = self.server.take().map(std::thread::JoinHandle::join);
+        let _ = std::fs::remove_dir(&self.mount);
+    }
+}
+
+fn c_string(text: &str) -> CString {
+    CString::new(text).expect("no zero in it")
+}
+
+fn check(status: i32) -> io::Result<()> {
+    if status == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+fn mount(source: &str, at: &Path, kind: &str, flags: u64, options: &str) -> io::Result<()> {
+    let (source, at) = (c_string(source), c_string(&at.to_string_lossy()));
+    let (kind, options) = (c_string(kind), c_string(options));
+    // SAFETY: rule 1.
+    check(unsafe {
+        libc::mount(source.as_ptr(), at.as_ptr(), kind.as_ptr(), flags, options.as_ptr().cast())
+    })
+}
+
+/// Answers everything but reads, which it notes, until the file system is unmounted.
+fn serve(mut device: StdFile, waiting: &Mutex<Vec<u64>>) {
+    let mut request = vec![0; 1 << 20];
+    while let Ok(len) = device.read(&mut request) {
+        let word = |at: usize| u32::from_ne_bytes(request[at..at + 4].try_into().expect("four"));
+        let unique = u64::from_ne_bytes(request[8..16].try_into().expect("eight"));
+        let node = u64::from_ne_bytes(request[16..24].try_into().expect("eight"));
+        assert!(len >= 40, "a header");
+        let _ = match word(4) {
+            INIT => reply(&device, unique, 0, &init()),
+            LOOKUP => reply(&device, unique, 0, &entry()),
+            GETATTR => reply(&device, unique, 0, &attributes(node)),
+            OPEN => reply(&device, unique, 0, &words(&[0; 4])),
+            READ => {
+                waiting.lock().expect("no panic").push(unique);
+                Ok(())
+            }
+            FORGET | INTERRUPT => Ok(()),
+            _ => reply(&device, unique, -libc::ENOSYS, &[]),
+        };
+    }
+}
+
+fn reply(mut device: &StdFile, unique: u64, error: i32, body: &[u8]) -> io::Result<()> {
+    let mut message = words(&[16 + body.len() as u32, error.cast_unsigned()]);
+    message.extend_from_slice(&unique.to_ne_bytes());
+    message.extend_from_slice(body);
+    device.write_all(&message)
+}
+
+fn words(words: &[u32]) -> Vec<u8> {
+    words.iter().flat_map(|word| word.to_ne_bytes()).collect()
+}
+
+/// `struct fuse_init_out`: version 7.31, reads that are waited for elsewhere, writes of 4096 bytes.
+fn init() -> Vec<u8> {
+    let mut body = words(&[7, 31, 4096, ASYNC_READ, 0, 4096, 1]);
+    body.resize(64, 0);
+    body
+}
+
+/// `struct fuse_attr`: the root is a directory, the other node a file of a mebibyte.
+fn attribute(node: u64) -> Vec<u8> {
+    let mode = if node == 1 { libc::S_IFDIR | 0o755 } else { libc::S_IFREG | 0o644 };
+    let mut body = words(&[node as u32, 0, 1 << 20, 0]);
+    body.resize(60, 0);
+    body.extend(words(&[mode, 1, 0, 0, 0, 4096, 0]));
+    body
+}
+
+/// `struct fuse_entry_out` of node 2.
+fn entry() -> Vec<u8> {
+    let mut body = words(&[2, 0, 0, 0, 3600, 0, 3600, 0, 0, 0]);
+    body.extend(attribute(2));
+    body
+}
+
+/// `struct fuse_attr_out`.
+fn attributes(node: u64) -> Vec<u8> {
+    let mut body = words(&[3600, 0, 0, 0]);
+    body.extend(attribute(node));
+    body
+}
+
+/// The body of the test; an error says why there is no such file system here.
+fn leak_a_read(give_up: impl FnOnce(Runtime) -> Duration) -> io::Result<()> {
+    let _leaks = LeakGuard::new();
+    let silent = Silent::mount()?;
+    let runtime = Builder::new().build().expect("this machine has io_uring");
+    let fd = runtime.block_on(async {
+        let file = File::from_std(silent.open());
+        let fd = std::os::fd::AsFd::as_fd(&file).as_raw_fd();
+        let mut read = Box::pin(file.read_at(vec![0xAA; 4096], 0));
+        assert!(poll_once(&mut read).await.is_pending());
+        until(|| silent.is_asked()).await;
+        drop(read);
+        sleep(Duration::from_millis(20)).await;
+        fd
+    });
+    assert!(give_up(runtime) < PATIENCE, "the deadline was short");
+    // The kernel writes now, into memory that was leaked for it; the guard sees it if it was freed.
+    silent.answer(&[0x55; 4096]);
+    std::thread::sleep(Duration::from_millis(50));
+    // SAFETY: the operation that owns this number was leaked, so nobody else closes it.
+    unsafe { libc::close(fd) };
+    drop(silent);
+    Ok(())
+}
+
+fn in_thread(test: fn() -> io::Result<()>) -> io::Result<()> {
+    std::thread::spawn(test).join().expect("the test passed")
+}
+
+#[test]
+fn a_read_that_no_cancel_ends_is_reported_and_its_memory_stays() {
+    let test = || {
+        leak_a_read(|runtime| {
+            let start = Instant::now();
+            let leaked = runtime.shutdown(Duration::from_millis(300)).expect_err("it hangs");
+            assert_eq!((leaked.count, leaked.kinds.as_slice()), (1, [("read", 1)].as_slice()));
+            assert!(leaked.to_string().contains("1 read"), "{leaked}");
+            assert!(start.elapsed() >= Duration::from_millis(300), "{:?}", start.elapsed());
+            start.elapsed()
+        })
+    };
+    if let Err(error) = in_thread(test) {
+        skip!("no file system of our own: {error}");
+    }
+}
