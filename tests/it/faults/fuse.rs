@@ -207,10 +207,10 @@ fn a_read_that_no_cancel_ends_is_reported_and_its_memory_stays() {
     let test = || {
         leak_a_read(|runtime| {
             let start = Instant::now();
-            let leaked = runtime.shutdown(Duration::from_millis(300)).expect_err("it hangs");
+            let leaked = runtime.shutdown(Duration::from_secs(2)).expect_err("it hangs");
             assert_eq!((leaked.count, leaked.kinds.as_slice()), (1, [("read", 1)].as_slice()));
             assert!(leaked.to_string().contains("1 read"), "{leaked}");
-            assert!(start.elapsed() >= Duration::from_millis(300), "{:?}", start.elapsed());
+            assert!(start.elapsed() >= Duration::from_secs(2), "{:?}", start.elapsed());
             start.elapsed()
         })
     };
