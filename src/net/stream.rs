@@ -17,7 +17,7 @@ use super::{TcpSocket, ToSocketAddrs};
 use crate::buf::{BufError, BufResult, Chunk, IoBuf, IoBufMut};
 use crate::driver;
 use crate::op::close::Fd;
-use crate::op::receive::{Arrival, receive_more};
+use crate::op::receive::{Arrival, busy, receive_more};
 use crate::sys::sockaddr;
 
 /// A TCP connection.
@@ -119,7 +119,8 @@ impl TcpStream {
             rest.extend_from_slice(&chunk);
         }
         drop(self);
-        let line = Rc::try_unwrap(line).map_err(|_| driver::gone())?;
+        let line = Rc::try_unwrap(line)
+            .map_err(|_| busy("a leaked future of this stream holds the socket"))?;
         Ok((line.fd.into_owned().into(), rest))
     }
 
