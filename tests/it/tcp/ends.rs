@@ -71,7 +71,7 @@ fn a_stream_dropped_with_a_receive_armed_ends_for_the_peer_at_once() {
             let start = Instant::now();
             drop(near);
             assert_eq!(read_to_end(&far).await.unwrap(), b"");
-            assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+            assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
         }
     });
 }
