@@ -33,6 +33,7 @@ const UNSAFE_FILES: &[&str] = &[
     "src/buf/slice.rs",
     "src/buf/traits.rs",
     "src/driver/operation.rs",
+    "src/driver/payload.rs",
     "src/driver/slots.rs",
     "src/driver/staged.rs",
     "src/driver/tests.rs",

@@ -8,6 +8,7 @@
 #![allow(unsafe_code, reason = "room 2: memory shared with the kernel")]
 
 use std::fmt;
+use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::ptr::NonNull;
 use std::rc::Rc;
@@ -43,7 +44,8 @@ impl Chunk {
     /// The buffer is of the pool of `account`, was just lent, and so many bytes of it are initialised.
     #[inline]
     pub(super) unsafe fn lent(buffer: &Buffer, account: Rc<Account>, len: u32) -> Self {
-        buffer.account.set(Some(account));
+        // There was none: nothing is to be dropped.
+        let _none = ManuallyDrop::new(buffer.account.replace(Some(account)));
         Self { buffer: NonNull::from(buffer), start: 0, len }
     }
 

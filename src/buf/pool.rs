@@ -190,9 +190,14 @@ impl Group {
         if self.offered.get() < self.depth {
             self.offer(buffer);
         } else {
-            buffer.place.set(Place::Spare);
-            self.spare.borrow_mut().push(buffer.bid);
+            self.put_aside(buffer);
         }
+    }
+
+    #[inline(never)]
+    fn put_aside(&self, buffer: &Buffer) {
+        buffer.place.set(Place::Spare);
+        self.spare.borrow_mut().push(buffer.bid);
     }
 
     fn refill(&self) {

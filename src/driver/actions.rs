@@ -45,8 +45,4 @@ impl Actions {
     pub(super) fn release(&mut self, key: Key) {
         self.others.push(Action::Release(key));
     }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.wakers.is_empty() && self.others.is_empty()
-    }
 }

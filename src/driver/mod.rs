@@ -1,13 +1,14 @@
 //! Room 3: the life of one operation, from the entry to the last completion.
 //!
-//! `operation` is the contract, `slots` the place where an operation lives, `inflight` the future that waits for
-//! it, `actions` what reaping leaves to be done, `current` how a constructor finds its driver. The driver names no
-//! operation: a new one is a file in `op`.
+//! `operation` is the contract, `slots` the place where an operation lives, `payload` how it lies there, `inflight`
+//! the future that waits for it, `actions` what reaping leaves to be done, `current` how a constructor finds its
+//! driver. The driver names no operation: a new one is a file in `op`.
 
 mod actions;
 pub(crate) mod current;
 mod inflight;
 mod operation;
+mod payload;
 mod shutdown;
 mod slots;
 mod staged;
@@ -248,23 +249,35 @@ impl Driver {
     /// Wakes, releases and cancels what reaping left, with nothing borrowed. A panic of a waker or a destructor
     /// is caught and counted.
     pub(crate) fn act(&self) {
-        let Actions { mut wakers, mut others } = self.actions.take();
-        self.catching_each(&mut wakers, Waker::wake);
-        self.catching_each(&mut others, |action| match action {
-            Action::Release(key) => self.release(key),
-            Action::Cancel(key) => self.cancel(key),
-        });
-        let mut actions = self.actions.borrow_mut();
-        if actions.is_empty() {
-            *actions = Actions { wakers, others };
-        }
+        self.act_on(|actions| &mut actions.wakers, Waker::wake);
+        self.act_on(
+            |actions| &mut actions.others,
+            |action| match action {
+                Action::Release(key) => self.release(key),
+                Action::Cancel(key) => self.cancel(key),
+            },
+        );
     }
 
-    /// Empties the list. A panic in the middle loses none of what follows.
-    fn catching_each<T>(&self, list: &mut Vec<T>, mut each: impl FnMut(T)) {
-        let mut items = list.drain(..);
+    /// Empties one of the lists. A panic in the middle loses none of what follows.
+    fn act_on<T>(&self, list: fn(&mut Actions) -> &mut Vec<T>, mut each: impl FnMut(T)) {
+        let mut taken = {
+            let mut actions = self.actions.borrow_mut();
+            let list = list(&mut actions);
+            if list.is_empty() {
+                return;
+            }
+            std::mem::take(list)
+        };
+        let mut items = taken.drain(..);
         while items.len() > 0 {
             self.catching(|| items.by_ref().for_each(&mut each));
+        }
+        drop(items);
+        let mut actions = self.actions.borrow_mut();
+        let list = list(&mut actions);
+        if list.is_empty() {
+            *list = taken;
         }
     }
 

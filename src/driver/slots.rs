@@ -16,20 +16,20 @@
 //!    the `Unprepared` knows the key.
 #![allow(unsafe_code, reason = "room 3: the life of an operation")]
 
-use std::any::TypeId;
 use std::cell::UnsafeCell;
 use std::marker::PhantomData;
-use std::mem::MaybeUninit;
+use std::mem::{ManuallyDrop, MaybeUninit};
 use std::ptr::NonNull;
 use std::task::Waker;
 
 use super::actions::Actions;
 use super::operation::{Operation, Standing, WhenDropped};
+use super::payload::{
+    PAYLOAD_WORDS, Table, VACANT, one_shot_table, payload_as, standing_table, store, take,
+};
 use crate::sys::{Cqe, Sqe};
 
 const CHUNK: usize = 64;
-/// With the header, two cache lines a slot; a larger operation lies in a box of its own.
-const PAYLOAD_WORDS: usize = 9;
 const NONE: u32 = u32::MAX;
 /// The kind, in the top bit of `user_data`. Zero belongs to entries whose completion nobody wants.
 const KIND_SLOT: u64 = 1 << 63;
@@ -61,18 +61,6 @@ impl Key {
     pub(crate) fn user_data(self) -> u64 {
         self.0
     }
-}
-
-/// The functions of one operation type.
-struct Table {
-    /// The type itself: addresses of tables and functions prove nothing, the compiler may copy them.
-    type_id: fn() -> TypeId,
-    kind: &'static str,
-    when_dropped: WhenDropped,
-    /// Standing operations take their completions here; one-shot ones only note that theirs came.
-    deliver: unsafe fn(*mut u8, Cqe, &mut Actions),
-    standing: bool,
-    release: unsafe fn(*mut u8, Option<Cqe>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -171,9 +159,11 @@ impl Slots {
         waker: Option<Waker>,
         entry: u64,
     ) -> Unprepared<T> {
+        // Nothing unwinds between here and `store`; saying so spares a copy.
+        let operation = ManuallyDrop::new(operation);
         let (key, payload) = self.occupy(one_shot_table::<T>(), waker, entry);
         // SAFETY: rules 2 and 3: the slot was free, so its payload is ours to write.
-        unsafe { store(payload, operation) };
+        unsafe { store(payload, ManuallyDrop::into_inner(operation)) };
         Unprepared { key, payload, operation: PhantomData }
     }
 
@@ -222,7 +212,8 @@ impl Slots {
         self.free = header.next_free;
         self.live += 1;
         header.table = table;
-        header.waker = waker;
+        // There was none: nothing is to be dropped.
+        let _none = ManuallyDrop::new(std::mem::replace(&mut header.waker, waker));
         header.entry = entry;
         header.state = State::Pending;
         header.orphan = false;
@@ -327,7 +318,7 @@ impl Slots {
             let expected = header.waker.as_ref().is_some_and(|current| current.will_wake(waker));
             return if expected { Polled::Pending } else { Polled::OtherWaker };
         }
-        assert!(is_of::<T>(header.table), "a key was used for another operation");
+        assert!(header.table.is_of::<T>(), "a key was used for another operation");
         let cqe = Cqe { user_data: key.0, result: header.result, flags: header.flags };
         header.vacate(next_free);
         self.free = key.index();
@@ -357,7 +348,7 @@ impl Slots {
                 header.state = State::Leaving;
                 Abandoned::Release
             }
-            State::Pending if header.entry >= unseen && !must_happen(table) => {
+            State::Pending if header.entry >= unseen && !table.must_happen() => {
                 header.state = State::Leaving;
                 header.unsubmitted = true;
                 Abandoned::Staged(header.entry)
@@ -403,7 +394,7 @@ impl Slots {
                     key: header.key,
                     kind: header.table.kind,
                     when_dropped: header.table.when_dropped,
-                    must_happen: must_happen(header.table),
+                    must_happen: header.table.must_happen(),
                 });
             }
         }
@@ -424,11 +415,6 @@ pub(super) struct Pending {
 fn payload(slot: *mut Slot) -> *mut u8 {
     // SAFETY: rule 3: a field of a slot within its chunk.
     unsafe { UnsafeCell::raw_get(&raw const (*slot).payload).cast::<u8>() }
-}
-
-/// Closes always happen; everything else may be taken back before the kernel saw it, and ended with the runtime.
-fn must_happen(table: &Table) -> bool {
-    table.when_dropped == WhenDropped::Finish && table.standing
 }
 
 /// What polling a one-shot operation found.
@@ -483,117 +469,6 @@ impl Drop for Slots {
         for chunk in self.chunks.drain(..) {
             // SAFETY: rule 1: it was leaked from a box of this type, and no slot is occupied.
             drop(unsafe { Box::from_raw(chunk.cast::<[Slot; CHUNK]>().as_ptr()) });
-        }
-    }
-}
-
-/// True if a `T` lies in the slot itself, not in a box of its own.
-const fn fits<T>() -> bool {
-    size_of::<T>() <= PAYLOAD_WORDS * 8 && align_of::<T>() <= 8
-}
-
-/// # Safety
-///
-/// `payload` is the free payload of a slot.
-#[inline]
-unsafe fn store<T>(payload: *mut u8, value: T) {
-    // SAFETY: our caller's promise; `fits` says which form has room.
-    unsafe {
-        if fits::<T>() {
-            payload.cast::<T>().write(value);
-        } else {
-            payload.cast::<*mut T>().write(Box::into_raw(Box::new(value)));
-        }
-    }
-}
-
-/// # Safety
-///
-/// `payload` holds a `T` that `store` put there.
-#[inline]
-unsafe fn payload_as<T>(payload: *mut u8) -> *mut T {
-    if fits::<T>() {
-        payload.cast()
-    } else {
-        // SAFETY: our caller's promise: `store` wrote the pointer.
-        unsafe { payload.cast::<*mut T>().read() }
-    }
-}
-
-/// # Safety
-///
-/// As for `payload_as`; the payload counts as moved out afterwards.
-#[inline]
-unsafe fn take<T>(payload: *mut u8) -> T {
-    // SAFETY: our caller's promise; the box was leaked by `store`.
-    unsafe {
-        if fits::<T>() {
-            payload.cast::<T>().read()
-        } else {
-            *Box::from_raw(payload.cast::<*mut T>().read())
-        }
-    }
-}
-
-/// Of a slot that never had an operation.
-static VACANT: Table = Table {
-    type_id: TypeId::of::<()>,
-    kind: "nothing",
-    when_dropped: WhenDropped::Cancel,
-    deliver: |_, _, _| {},
-    standing: false,
-    release: |_, _| {},
-};
-
-/// Whether a table is that of the one-shot operation `T`. The same address is the same type; the compiler may have
-/// copied the table, so another address proves nothing.
-#[inline]
-fn is_of<T: Operation>(table: &'static Table) -> bool {
-    std::ptr::eq(table, one_shot_table::<T>()) || (table.type_id)() == TypeId::of::<T>()
-}
-
-#[inline]
-fn one_shot_table<T: Operation>() -> &'static Table {
-    unsafe fn deliver<T: Operation>(payload: *mut u8, cqe: Cqe, actions: &mut Actions) {
-        // SAFETY: the table is `T`'s, so the payload is; rule 4.
-        unsafe { (*payload_as::<T>(payload)).landed(cqe, actions) };
-    }
-    unsafe fn release<T: Operation>(payload: *mut u8, cqe: Option<Cqe>) {
-        // SAFETY: the table is `T`'s, so the payload is; our caller frees the slot.
-        let operation = unsafe { take::<T>(payload) };
-        if let Some(cqe) = cqe {
-            operation.orphaned(cqe.into());
-        }
-    }
-    const {
-        &Table {
-            type_id: TypeId::of::<T>,
-            kind: T::KIND,
-            when_dropped: T::WHEN_DROPPED,
-            deliver: deliver::<T>,
-            standing: false,
-            release: release::<T>,
-        }
-    }
-}
-
-fn standing_table<T: Standing>() -> &'static Table {
-    unsafe fn deliver<T: Standing>(payload: *mut u8, cqe: Cqe, actions: &mut Actions) {
-        // SAFETY: the table is `T`'s, so the payload is; rule 4.
-        unsafe { (*payload_as::<T>(payload)).deliver(cqe, actions) };
-    }
-    unsafe fn release<T: Standing>(payload: *mut u8, _cqe: Option<Cqe>) {
-        // SAFETY: the table is `T`'s, so the payload is; our caller frees the slot.
-        drop(unsafe { take::<T>(payload) });
-    }
-    const {
-        &Table {
-            type_id: TypeId::of::<T>,
-            kind: T::KIND,
-            when_dropped: if T::CANCELLABLE { WhenDropped::Cancel } else { WhenDropped::Finish },
-            deliver: deliver::<T>,
-            standing: true,
-            release: release::<T>,
         }
     }
 }

@@ -75,9 +75,11 @@ impl Executor {
     pub(crate) fn run_batch(&self) -> u32 {
         assert!(!self.home.is_running(), "an executor cannot be run from inside one of its tasks");
         let mut polled = 0;
-        while polled < self.tick_budget && self.has_ready() {
+        while polled < self.tick_budget {
             budget::reset();
-            self.home.run_next();
+            if !self.home.run_next() {
+                break;
+            }
             polled += 1;
         }
         budget::lift();

@@ -129,6 +129,7 @@ impl Arrivals {
 
     /// The task of `cx` is woken when something arrives. Cloning and dropping wakers runs code of the user's, so
     /// nothing is borrowed meanwhile.
+    #[inline]
     fn register(&self, id: u32, cx: &Context<'_>) {
         let reader = Reader { id, waker: cx.waker().clone() };
         let stale = self.state.borrow_mut().reader.replace(reader);
@@ -186,9 +187,15 @@ impl State {
         }
     }
 
+    #[inline]
     fn next_id(&mut self) -> u32 {
         self.readers = self.readers.wrapping_add(1).max(1);
         self.readers
+    }
+
+    #[inline(never)]
+    fn queue(&mut self, chunk: Chunk) {
+        self.others.push_back(chunk);
     }
 
     /// The oldest chunk.
@@ -245,6 +252,14 @@ impl<'a> Reading<'a> {
         if let Some(end) = state.take_end() {
             return Poll::Ready(end);
         }
+        if state.reader.is_none() && state.armed.is_some() {
+            if self.id == 0 {
+                self.id = state.next_id();
+            }
+            drop(state);
+            self.line.arrivals.register(self.id, cx);
+            return Poll::Pending;
+        }
         match self.wait(state, cx) {
             Ok(()) => Poll::Pending,
             Err(error) => Poll::Ready(Err(error)),
@@ -263,6 +278,7 @@ impl<'a> Reading<'a> {
         }
     }
 
+    /// As `poll_take` and `poll_ready` do, whoever else waits and whether or not the receive is armed.
     fn wait(&mut self, mut state: RefMut<'_, State>, cx: &Context<'_>) -> io::Result<()> {
         if let Some(reader) = &mut state.reader {
             let same_task = reader.waker.will_wake(cx.waker());
@@ -359,15 +375,8 @@ unsafe impl Standing for Receive {
         let mut state = self.line.arrivals.state.borrow_mut();
         let state = &mut *state;
         match u32::try_from(cqe.result) {
-            Ok(0) => state.end = End::Eof,
-            Ok(len) => self.arrived(state, cqe, len),
-            Err(_) if is_passing(-cqe.result) => {}
-            Err(_) => state.end = End::Error(-cqe.result),
-        }
-        if cqe.result <= 0
-            && let Some(bid) = cqe.buffer()
-        {
-            state.refuse(self.class, bid);
+            Ok(len) if len > 0 => self.arrived(state, cqe, len),
+            _ => self.came_empty(state, cqe),
         }
         if !cqe.more() {
             state.armed = None;
@@ -385,6 +394,18 @@ unsafe impl Standing for Receive {
 }
 
 impl Receive {
+    #[cold]
+    fn came_empty(&self, state: &mut State, cqe: Cqe) {
+        match -cqe.result {
+            0 => state.end = End::Eof,
+            code if is_passing(code) => {}
+            code => state.end = End::Error(code),
+        }
+        if let Some(bid) = cqe.buffer() {
+            state.refuse(self.class, bid);
+        }
+    }
+
     fn arrived(&self, state: &mut State, cqe: Cqe, len: u32) {
         let Some(bid) = cqe.buffer() else {
             return;
@@ -396,7 +417,7 @@ impl Receive {
             state.bytes += chunk.len();
             match &state.first {
                 None => state.first = Some(chunk),
-                Some(_) => state.others.push_back(chunk),
+                Some(_) => state.queue(chunk),
             }
         }
         let fits_the_other_class = match self.class {
@@ -410,6 +431,7 @@ impl Receive {
         }
     }
 
+    #[inline(never)]
     fn consider_the_other_class(&self, state: &mut State) {
         let (streak, next) = match self.class {
             Class::Small => (FULL_STREAK, Class::Large),

@@ -32,6 +32,8 @@ pub(crate) struct Outbox {
     /// Of an orphaned send; zero is none.
     error: Cell<i32>,
     waiting: RefCell<Vec<Waker>>,
+    /// False if nobody waits, which is so nearly always.
+    has_waiting: Cell<bool>,
 }
 
 impl Outbox {
@@ -55,6 +57,12 @@ impl Outbox {
         self.orphaned.set(false);
         self.number.set(number);
         Poll::Ready(Ok(number))
+    }
+
+    #[cold]
+    fn wake_waiting(&self, actions: &mut Actions) {
+        self.has_waiting.set(false);
+        self.waiting.borrow_mut().drain(..).for_each(|waker| actions.wake(waker));
     }
 
     /// Marks the send in flight, if there is one, as nobody's: the stream is being dropped.
@@ -117,9 +125,8 @@ impl Turn {
         self.held = false;
         let outbox = &self.line.outbox;
         outbox.busy.set(false);
-        let mut waiting = outbox.waiting.borrow_mut();
-        if !waiting.is_empty() {
-            waiting.drain(..).for_each(|waker| actions.wake(waker));
+        if outbox.has_waiting.get() {
+            outbox.wake_waiting(actions);
         }
     }
 }
@@ -134,6 +141,7 @@ fn wait(outbox: &Outbox, cx: &Context<'_>) -> Poll<io::Result<u32>> {
         // Cloning runs code of the user's, so nothing is borrowed.
         let waker = cx.waker().clone();
         outbox.waiting.borrow_mut().push(waker);
+        outbox.has_waiting.set(true);
     }
     Poll::Pending
 }
@@ -152,6 +160,7 @@ impl Turn {
     #[cold]
     fn give_up(&self) {
         self.line.outbox.busy.set(false);
+        self.line.outbox.has_waiting.set(false);
         let waiting = self.line.outbox.waiting.take();
         // One at a time: a waker that panics loses nobody else's wake-up.
         let driver = self.line.fd.driver();
