@@ -239,7 +239,7 @@ impl Driver {
     }
 
     /// Takes the completions that are there; returns their count. What follows from them is left to `act`.
-    pub(crate) fn reap(&self) -> usize {
+    pub(crate) fn reap(&self) -> u32 {
         let mut slots = self.slots.borrow_mut();
         let mut actions = self.actions.borrow_mut();
         let mut ring = self.ring.borrow_mut();
