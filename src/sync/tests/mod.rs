@@ -1,0 +1,5 @@
+//! The tests of the room: every schedule of a few tasks against a model, and what each thing says of itself.
+
+mod locks;
+mod schedules;
+mod waiting;
