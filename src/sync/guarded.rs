@@ -94,12 +94,12 @@ unsafe impl<T: ?Sized> Lock for RwLock<T> {
 /// # Safety
 ///
 /// Leads to the same live lock each time (rule 2).
-pub unsafe trait Pointer: Deref<Target: Lock> + Clone {}
+pub unsafe trait Pointer: Deref + Clone {}
 
 // SAFETY: a reference leads to one place.
-unsafe impl<L: Lock + ?Sized> Pointer for &L {}
+unsafe impl<L: ?Sized> Pointer for &L {}
 // SAFETY: an `Rc` leads to one place, and keeps it.
-unsafe impl<L: Lock + ?Sized> Pointer for Rc<L> {}
+unsafe impl<L: ?Sized> Pointer for Rc<L> {}
 
 type ValueOf<P> = <<P as Deref>::Target as Lock>::Value;
 
@@ -107,7 +107,7 @@ type ValueOf<P> = <<P as Deref>::Target as Lock>::Value;
 ///
 /// `P` is `&L` or `Rc<L>`, where `L` is the lock: the aliases that name this type say which.
 #[must_use = "the lock is given back when the guard is dropped"]
-pub struct Exclusive<P: Pointer> {
+pub struct Exclusive<P: Pointer<Target: Lock>> {
     lock: P,
 }
 
@@ -115,7 +115,7 @@ pub struct Exclusive<P: Pointer> {
 ///
 /// `P` is `&L` or `Rc<L>`, where `L` is the lock: the aliases that name this type say which.
 #[must_use = "the lock is given back when the guard is dropped"]
-pub struct Shared<P: Pointer> {
+pub struct Shared<P: Pointer<Target: Lock>> {
     lock: P,
 }
 
@@ -185,7 +185,7 @@ impl<'a, L: Lock + ?Sized> Shared<&'a L> {
     }
 }
 
-impl<P: Pointer> Exclusive<P> {
+impl<P: Pointer<Target: Lock>> Exclusive<P> {
     /// As `wait`, whatever the pointer.
     pub(super) async fn wait_by(lock: P) -> Self {
         // Not dropped: its permits are the new guard's.
@@ -213,7 +213,7 @@ impl<P: Pointer> Exclusive<P> {
     }
 }
 
-impl<P: Pointer> Shared<P> {
+impl<P: Pointer<Target: Lock>> Shared<P> {
     /// As `wait`, whatever the pointer.
     pub(super) async fn wait_by(lock: P) -> Self {
         // Not dropped: its permit is the new guard's.
@@ -227,7 +227,7 @@ impl<P: Pointer> Shared<P> {
     }
 }
 
-impl<P: Pointer> Deref for Exclusive<P> {
+impl<P: Pointer<Target: Lock>> Deref for Exclusive<P> {
     type Target = ValueOf<P>;
 
     #[inline]
@@ -237,7 +237,7 @@ impl<P: Pointer> Deref for Exclusive<P> {
     }
 }
 
-impl<P: Pointer> DerefMut for Exclusive<P> {
+impl<P: Pointer<Target: Lock>> DerefMut for Exclusive<P> {
     #[inline]
     fn deref_mut(&mut self) -> &mut Self::Target {
         // SAFETY: rules 1 and 2; what is given out borrows the guard, exclusively.
@@ -245,7 +245,7 @@ impl<P: Pointer> DerefMut for Exclusive<P> {
     }
 }
 
-impl<P: Pointer> Deref for Shared<P> {
+impl<P: Pointer<Target: Lock>> Deref for Shared<P> {
     type Target = ValueOf<P>;
 
     #[inline]
@@ -255,21 +255,21 @@ impl<P: Pointer> Deref for Shared<P> {
     }
 }
 
-impl<P: Pointer> Drop for Exclusive<P> {
+impl<P: Pointer<Target: Lock>> Drop for Exclusive<P> {
     #[inline]
     fn drop(&mut self) {
         self.lock.guarded().permits.put(self.lock.all());
     }
 }
 
-impl<P: Pointer> Drop for Shared<P> {
+impl<P: Pointer<Target: Lock>> Drop for Shared<P> {
     #[inline]
     fn drop(&mut self) {
         self.lock.guarded().permits.put(1);
     }
 }
 
-impl<P: Pointer> fmt::Debug for Exclusive<P>
+impl<P: Pointer<Target: Lock>> fmt::Debug for Exclusive<P>
 where
     ValueOf<P>: fmt::Debug,
 {
@@ -278,7 +278,7 @@ where
     }
 }
 
-impl<P: Pointer> fmt::Debug for Shared<P>
+impl<P: Pointer<Target: Lock>> fmt::Debug for Shared<P>
 where
     ValueOf<P>: fmt::Debug,
 {

@@ -12,20 +12,35 @@
 //! | --- | --- |
 //! | [`Mutex`], [`RwLock`] | a value that is held over await points |
 //! | [`Semaphore`] | so many at once |
+//! | [`Notify`], [`Event`] | a wake-up, a flag |
+//! | [`Condvar`] | a change of what a mutex holds |
+//! | [`Barrier`] | a point that tasks pass together |
+//! | [`OnceCell`] | a value that the first who needs it makes |
 
+mod barrier;
+mod condvar;
 mod error;
+mod event;
 mod guarded;
 mod mutex;
+mod notify;
+mod once_cell;
 mod permits;
 mod rwlock;
 mod semaphore;
 #[cfg(all(test, not(loom)))]
 mod tests;
+mod until;
 mod waiters;
 
+pub use self::barrier::{Barrier, BarrierWaitResult, BrokenBarrierError};
+pub use self::condvar::Condvar;
 pub use self::error::{AcquireError, ReleaseError, TryAcquireError, TryLockError};
+pub use self::event::Event;
 pub use self::guarded::{Exclusive, Shared};
 pub use self::mutex::{Mutex, MutexGuard, OwnedMutexGuard};
+pub use self::notify::{Notified, Notify};
+pub use self::once_cell::{OnceCell, SetError};
 pub use self::rwlock::{
     OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock, RwLockReadGuard, RwLockWriteGuard,
 };

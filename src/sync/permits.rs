@@ -66,7 +66,7 @@ impl Permits {
         if !self.is_closed() {
             self.free.set(self.free.get() - DEBT);
         }
-        self.waiters.release_all(Place::Refused);
+        self.waiters.release_all(Place::Dismissed);
     }
 
     /// Whether a wait for `count` is over before it begins.
@@ -151,13 +151,13 @@ pin_project! {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
             match this.waiter.place() {
-                Place::Granted => this.permits.put(*this.waiter.wants()),
+                Place::Granted => this.permits.put(this.waiter.word()),
                 Place::Queued => {
                     this.waiter.leave();
                     // Those behind may want less.
                     this.permits.grant();
                 }
-                Place::Out | Place::Refused => {}
+                Place::Out | Place::Dismissed => {}
             }
         }
     }
@@ -192,7 +192,7 @@ impl<'a> Turn<'a> {
                 waiter.settle();
                 Poll::Ready(Ok(()))
             }
-            Place::Refused => Poll::Ready(Err(Refused)),
+            Place::Dismissed => Poll::Ready(Err(Refused)),
             Place::Queued => Poll::Pending,
             Place::Out => match permits.at_once(count) {
                 Some(result) => Poll::Ready(result),

@@ -32,15 +32,15 @@ pub(super) enum Place {
     Out,
     /// In the list.
     Queued,
-    /// Released with what it waited for.
+    /// Released with something in hand, which is lost unless it is used or handed on.
     Granted,
-    /// Released without: there is nothing to wait for any more.
-    Refused,
+    /// Released with nothing in hand: what there is to know, the resource says.
+    Dismissed,
 }
 
 type Link<T> = Option<NonNull<Node<T>>>;
 
-/// The waiters of one resource, oldest first. `T` is what each of them wants.
+/// The waiters of one resource, oldest first. `T` is what each of them says it wants.
 pub(super) struct Waiters<T> {
     head: Cell<Link<T>>,
     tail: Cell<Link<T>>,
@@ -61,7 +61,8 @@ struct Node<T> {
     /// Grows along the list.
     number: Cell<u64>,
     waker: Cell<Option<Waker>>,
-    wants: T,
+    /// What it wants, and after a release what it was told.
+    word: Cell<T>,
     _pinned: PhantomPinned,
 }
 
@@ -83,21 +84,20 @@ impl<T> Waiters<T> {
         self.release(self.head.get(), place)
     }
 
-    /// Releases all who wait now, and not those who come while their wakers run.
+    /// Releases all who wait now, and not those who come while the wakers run.
     pub(super) fn release_all(&self, place: Place) {
-        self.release_before(self.next_number(), place);
+        self.release_some(usize::MAX, place);
     }
 
-    /// Releases all who came before the waiter of that number.
-    pub(super) fn release_before(&self, number: u64, place: Place) {
-        while self.first_number().is_some_and(|first| first < number) {
+    /// Releases the first `count` of those who wait now.
+    pub(super) fn release_some(&self, count: usize, place: Place) {
+        let number = self.next_number.get();
+        for _ in 0..count {
+            if self.first_number().is_none_or(|first| first >= number) {
+                return;
+            }
             self.release_first(place);
         }
-    }
-
-    /// The number of the next waiter to come.
-    pub(super) fn next_number(&self) -> u64 {
-        self.next_number.get()
     }
 
     fn first_number(&self) -> Option<u64> {
@@ -157,7 +157,28 @@ impl<T: Copy> Waiters<T> {
     #[inline]
     pub(super) fn first(&self) -> Option<T> {
         // SAFETY: rule 1.
-        self.head.get().map(|first| unsafe { first.as_ref() }.wants)
+        self.head.get().map(|first| unsafe { first.as_ref() }.word.get())
+    }
+
+    /// Releases all who wait now, each with a word of its own.
+    pub(super) fn release_each(&self, place: Place, mut word: impl FnMut() -> T) {
+        let number = self.next_number.get();
+        while self.first_number().is_some_and(|first| first < number) {
+            let word = word();
+            if let Some(first) = self.head.get() {
+                // SAFETY: rule 1.
+                unsafe { first.as_ref() }.word.set(word);
+            }
+            self.release_first(place);
+        }
+    }
+}
+
+impl<T: Copy> Waiter<'_, T> {
+    /// What it wants, or what it was told when it was released.
+    #[inline]
+    pub(super) fn word(&self) -> T {
+        self.node.word.get()
     }
 }
 
@@ -171,7 +192,7 @@ impl<'a, T> Waiter<'a, T> {
             place: Cell::new(Place::Out),
             number: Cell::new(0),
             waker: Cell::new(None),
-            wants,
+            word: Cell::new(wants),
             _pinned: PhantomPinned,
         };
         Self { list, node }
@@ -180,10 +201,6 @@ impl<'a, T> Waiter<'a, T> {
     #[inline]
     pub(super) fn place(&self) -> Place {
         self.node.place.get()
-    }
-
-    pub(super) fn wants(&self) -> &T {
-        &self.node.wants
     }
 
     /// Keeps the waker of `cx`, which is then the one that a release wakes.
@@ -240,12 +257,8 @@ impl<T> fmt::Debug for Waiters<T> {
     }
 }
 
-impl<T: fmt::Debug> fmt::Debug for Waiter<'_, T> {
+impl<T> fmt::Debug for Waiter<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (place, wants) = (self.place(), self.wants());
-        f.debug_struct("Waiter")
-            .field("place", &place)
-            .field("wants", wants)
-            .finish_non_exhaustive()
+        f.debug_struct("Waiter").field("place", &self.place()).finish_non_exhaustive()
     }
 }

@@ -87,17 +87,22 @@ impl Model for Permits {
     fn has_ended(&self, task: usize) -> bool {
         self.at[task] == At::Gone
     }
+
+    fn are_alike(&self, one: usize, other: usize) -> bool {
+        self.wants[one] == self.wants[other]
+    }
 }
 
 /// Runs all schedules of one task for each of `wants`, which `task` makes from the lock, the log and its index.
 fn explore_permits<L: 'static>(
+    bounds: &[Bounds],
     wants: &[usize],
     new: impl Fn() -> L,
     free: usize,
     task: impl Fn(Rc<L>, Log, usize) -> Task,
     check: impl Fn(&L),
 ) {
-    for bounds in [EVERY, IDLE] {
+    for bounds in bounds.iter().copied() {
         let make = |log: &Log| {
             let lock = Rc::new(new());
             let tasks = (0..wants.len()).map(|t| task(Rc::clone(&lock), log.clone(), t)).collect();
@@ -110,8 +115,9 @@ fn explore_permits<L: 'static>(
 
 #[test]
 fn a_mutex_in_every_schedule() {
-    for owned in [false, true] {
+    for (owned, bounds) in [(false, EVERY), (true, IDLE)] {
         explore_permits(
+            &[bounds],
             &[1, 1, 1, 1],
             || Mutex::new(0),
             1,
@@ -141,6 +147,7 @@ fn a_mutex_in_every_schedule() {
 fn a_semaphore_in_every_schedule() {
     const WANTS: [usize; 4] = [1, 3, 2, 1];
     explore_permits(
+        &[EVERY, IDLE],
         &WANTS,
         || Semaphore::bounded(3),
         3,
@@ -161,6 +168,7 @@ fn an_rwlock_in_every_schedule() {
     const READERS: usize = u32::MAX as usize >> 3;
     const WANTS: [usize; 4] = [1, READERS, 1, READERS];
     explore_permits(
+        &[EVERY, IDLE],
         &WANTS,
         || RwLock::new(0),
         READERS,

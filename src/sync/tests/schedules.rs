@@ -35,10 +35,12 @@ pub(super) trait Model {
     fn is_runnable(&self, task: usize) -> bool;
     /// Whether its future is ready.
     fn has_ended(&self, task: usize) -> bool;
+    /// Whether two tasks do the same: then the lower one always begins, and no schedule is run under another name.
+    fn are_alike(&self, one: usize, other: usize) -> bool;
 }
 
 /// How far to go: how many tasks are dropped in one schedule, and how many polls nobody asked for there are.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
     pub(super) drops: usize,
     pub(super) idle_polls: usize,
@@ -95,6 +97,8 @@ struct World<M> {
     bounds: Bounds,
     log: Log,
     tasks: Vec<Option<(Task, Arc<Flag>)>>,
+    /// Which of them took a step.
+    begun: Vec<bool>,
     model: M,
     taken: Vec<Step>,
 }
@@ -102,8 +106,9 @@ struct World<M> {
 impl<M: Model> World<M> {
     fn new(bounds: Bounds, log: Log, tasks: Vec<Task>, model: M) -> Self {
         let woken = || Arc::new(Flag(AtomicBool::new(true)));
-        let tasks = tasks.into_iter().map(|task| Some((task, woken()))).collect();
-        Self { bounds, log, tasks, model, taken: Vec::new() }
+        let tasks: Vec<_> = tasks.into_iter().map(|task| Some((task, woken()))).collect();
+        let begun = vec![false; tasks.len()];
+        Self { bounds, log, tasks, begun, model, taken: Vec::new() }
     }
 
     fn is_runnable(&self, task: usize) -> bool {
@@ -112,7 +117,13 @@ impl<M: Model> World<M> {
 
     /// What could be done next; nothing once nobody is runnable and no drop is left.
     fn steps(&self) -> Vec<Step> {
-        let alive = || (0..self.tasks.len()).filter(|task| self.tasks[*task].is_some());
+        let is_next = |task: &usize| {
+            let another =
+                |before: usize| !self.begun[before] && self.model.are_alike(before, *task);
+            self.begun[*task] || !(0..*task).any(another)
+        };
+        let alive =
+            || (0..self.tasks.len()).filter(|task| self.tasks[*task].is_some()).filter(is_next);
         let mut steps: Vec<Step> =
             alive().filter(|task| self.is_runnable(*task)).map(Step::Poll).collect();
         if self.bounds.idle_polls > 0 {
@@ -126,6 +137,8 @@ impl<M: Model> World<M> {
 
     fn take(&mut self, step: Step) {
         self.taken.push(step);
+        let (Step::Poll(task) | Step::IdlePoll(task) | Step::Drop(task)) = step;
+        self.begun[task] = true;
         match step {
             Step::Poll(task) => self.poll(task),
             Step::IdlePoll(task) => {

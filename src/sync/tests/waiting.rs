@@ -7,7 +7,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
-use crate::sync::{Mutex, RwLock, RwLockWriteGuard, Semaphore};
+use crate::sync::{
+    Condvar, Mutex, Notify, OnceCell, RwLock, RwLockWriteGuard, Semaphore, SetError,
+};
 
 thread_local! {
     /// What the waker of [`meddling`] does when it is called or dropped.
@@ -174,4 +176,48 @@ fn locks_take_unsized_values_and_show_them() {
     assert_eq!((*reader, lock.try_write().is_err(), lock.try_read().is_ok()), (7, true, true));
     drop(reader);
     assert_eq!(lock.into_inner(), 7);
+}
+
+#[test]
+fn notify_waiters_reaches_who_was_not_polled_yet_and_keeps_nothing() {
+    let notify = Notify::new();
+    let mut made = Box::pin(notify.notified());
+    notify.notify_waiters();
+    assert!(poll_noop(&mut made).is_ready() && poll_noop(&mut made).is_ready(), "for good");
+    let mut later = Box::pin(notify.notified());
+    assert!(poll_noop(&mut later).is_pending());
+    notify.notify_one();
+    assert!(later.as_mut().enable());
+    drop(later);
+    assert!(poll_noop(&mut Box::pin(notify.notified())).is_pending(), "it was used up");
+}
+
+#[test]
+fn a_condition_that_holds_is_not_waited_for() {
+    let (mutex, condvar) = (Mutex::new(1), Condvar::new());
+    let guard = mutex.try_lock().expect("free");
+    let mut wait = Box::pin(condvar.wait_for(guard, |value| *value == 2));
+    assert!(poll_noop(&mut wait).is_pending());
+    condvar.notify_one();
+    assert!(poll_noop(&mut wait).is_pending(), "it is still 1");
+    *mutex.try_lock().expect("free while it waits") = 2;
+    condvar.notify_one();
+    let Poll::Ready(guard) = poll_noop(&mut wait) else { panic!("it is 2") };
+    assert!(poll_noop(&mut Box::pin(condvar.wait_for(guard, |value| *value == 2))).is_ready());
+}
+
+#[test]
+fn a_once_cell_says_why_it_cannot_be_set() {
+    let mut cell = OnceCell::new();
+    let mut making = Box::pin(cell.get_or_init(std::future::pending::<i32>));
+    assert!(poll_noop(&mut making).is_pending());
+    assert_eq!(cell.set(1), Err(SetError::InitializingError(1)));
+    drop(making);
+    let mut failing = Box::pin(cell.get_or_try_init(async || Err("no")));
+    assert_eq!(poll_noop(&mut failing), Poll::Ready(Err("no")));
+    drop(failing);
+    assert_eq!((cell.set(2), cell.set(3)), (Ok(()), Err(SetError::AlreadyInitializedError(3))));
+    assert_eq!(format!("{cell:?}"), "OnceCell { value: Some(2) }");
+    assert_eq!(cell.take(), Some(2));
+    assert!(!cell.initialized() && OnceCell::new_with(Some(4)).initialized());
 }
