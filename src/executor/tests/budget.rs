@@ -8,9 +8,9 @@ use super::probe::Bench;
 use crate::executor::{budget, consume_budget, unconstrained};
 use crate::task::spawn;
 
-fn steps_until_pending() -> u32 {
+fn steps_until_pending() -> u64 {
     let mut cx = Context::from_waker(Waker::noop());
-    (0..10_000).take_while(|_| budget::proceed(&mut cx).is_ready()).count() as u32
+    (0..10_000).take_while(|_| budget::proceed(&mut cx).is_ready()).count() as u64
 }
 
 #[test]
