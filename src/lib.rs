@@ -51,6 +51,7 @@ pub mod buf;
 mod driver;
 mod executor;
 pub mod fs;
+mod group;
 pub mod io;
 mod loom;
 pub mod net;

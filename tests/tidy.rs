@@ -16,9 +16,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("driver", &["sys", "buf"]),
     ("op", &["sys", "buf", "driver"]),
     // The scheduling column, and time, which stands alone.
-    ("task", &["executor", "loom"]),
+    ("task", &["executor", "group", "loom"]),
     ("executor", &["task", "loom"]),
     ("time", &[]),
+    ("group", &["executor", "task", "time"]),
     // Where the columns meet, and what stands on that.
     ("runtime", &["sys", "buf", "driver", "op", "task", "executor", "time"]),
     ("net", &["sys", "buf", "driver", "op", "executor", "time"]),

@@ -12,7 +12,8 @@
 //! # .unwrap();
 //! ```
 //!
-//! The names and their meaning are tokio's.
+//! The names and their meaning are tokio's. Beyond tokio's, a [`task_group`] keeps children from outliving the block
+//! that spawns them, and reports all of their errors; a [`JoinSet`] gives outcomes one by one.
 //
 // # How a task lives
 //
@@ -66,8 +67,11 @@ pub use self::error::JoinError;
 pub use self::id::Id;
 pub use self::join::JoinHandle;
 pub use self::spawn::{id, spawn, try_id};
-// The one upward line of the column: cooperation is the executor's business, but users look for it here.
+// The upward lines of the column: cooperation is the executor's business and what tasks form together the group's, but
+// users look for both here.
 pub use crate::executor::{Unconstrained, consume_budget, unconstrained, yield_now};
+pub use crate::group::{Failure, GroupError, JoinSet, TaskGroup, task_group};
 
 pub(crate) use self::home::{Entered, HomeRef};
 pub(crate) use self::root::Root;
+pub(crate) use self::spawn::{accepts_tasks, running_abort_handle};

@@ -1,0 +1,4 @@
+//! Small schedules, all of them: every order in which children end, every way, and a drop at every step.
+
+mod schedules;
+mod stage;
