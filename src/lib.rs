@@ -61,6 +61,8 @@ mod sys;
 pub mod task;
 pub mod time;
 
+#[doc(hidden)]
+pub use group::macros as __macros;
 pub use runtime::{Builder, Runtime, run};
 pub use task::spawn;
 

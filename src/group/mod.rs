@@ -10,12 +10,19 @@
 
 mod child;
 mod error;
+mod gather;
+mod join;
 mod listener;
+pub mod macros;
 mod scope;
+mod select;
 mod set;
 #[cfg(all(test, not(loom)))]
 mod tests;
+mod wait;
 
 pub use error::{Failure, GroupError};
+pub use gather::{gather, race, shield, try_gather};
 pub use scope::{TaskGroup, task_group};
 pub use set::JoinSet;
+pub use wait::{AsCompleted, Until, as_completed, try_wait, wait};
