@@ -19,10 +19,12 @@ mod select;
 mod set;
 #[cfg(all(test, not(loom)))]
 mod tests;
+mod token;
 mod wait;
 
 pub use error::{Failure, GroupError};
 pub use gather::{gather, race, shield, try_gather};
 pub use scope::{TaskGroup, task_group};
 pub use set::JoinSet;
+pub use token::{CancellationToken, Cancelled, DropGuard};
 pub use wait::{AsCompleted, Until, as_completed, try_wait, wait};

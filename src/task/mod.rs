@@ -111,7 +111,10 @@ pub use self::spawn::{id, spawn, try_id};
 // The upward lines of the column: cooperation is the executor's business and what tasks form together the group's, but
 // users look for both here.
 pub use crate::executor::{Unconstrained, consume_budget, unconstrained, yield_now};
-pub use crate::group::{AsCompleted, Failure, GroupError, JoinSet, TaskGroup, Until};
+pub use crate::group::{
+    AsCompleted, CancellationToken, Cancelled, DropGuard, Failure, GroupError, JoinSet, TaskGroup,
+    Until,
+};
 pub use crate::group::{
     as_completed, gather, race, shield, task_group, try_gather, try_wait, wait,
 };

@@ -3,4 +3,5 @@
 mod macros;
 mod schedules;
 mod stage;
+mod token;
 mod waits;
