@@ -51,8 +51,8 @@ pub(crate) enum Class {
 }
 
 impl Class {
-    /// The most buffers of the class in the ring. Few enough that the large ones stay in the processor's caches (`echo`,
-    /// `c64_64K`: 256 cost a quarter more).
+    /// The most buffers of the class in the ring. Few enough that the large ones stay in the processor's caches
+    /// (`echo`, `c64_64K`: 256 cost a quarter more).
     fn depth_max(self) -> u16 {
         match self {
             Self::Small => 256,
