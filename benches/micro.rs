@@ -7,6 +7,8 @@
 
 mod cells;
 mod support;
+#[allow(dead_code, reason = "its buffers are for the echo bench")]
+mod uring;
 
 use std::process::ExitCode;
 
