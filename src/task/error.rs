@@ -18,9 +18,13 @@ pub struct JoinError {
 
 enum Cause {
     Cancelled,
-    /// The mutex is never locked for long; it makes the payload, and so this error, `Sync`.
-    Panic(Mutex<Payload>),
+    /// The mutex is never locked for long; it makes the payload, and so this error, `Sync`. In a box, because each
+    /// task has room for its error, and few panic.
+    Panic(Box<Mutex<Payload>>),
 }
+
+const _: () =
+    assert!(size_of::<JoinError>() <= 16, "an error grew: so does each task that returns little");
 
 impl JoinError {
     pub(super) fn cancelled(id: Id) -> Self {
@@ -28,7 +32,7 @@ impl JoinError {
     }
 
     pub(crate) fn panicked(id: Id, payload: Payload) -> Self {
-        Self { id, cause: Cause::Panic(Mutex::new(payload)) }
+        Self { id, cause: Cause::Panic(Box::new(Mutex::new(payload))) }
     }
 
     /// Whether the task was aborted, or dropped by the end of its runtime, before it finished.
