@@ -16,15 +16,19 @@
 //! | [`Condvar`] | a change of what a mutex holds |
 //! | [`Barrier`] | a point that tasks pass together |
 //! | [`OnceCell`] | a value that the first who needs it makes |
+//! | [`oneshot`] | one value, from one task to another |
+//! | [`mpsc`] | a queue from many tasks to one |
 
 mod barrier;
 mod condvar;
 mod error;
 mod event;
 mod guarded;
+pub mod mpsc;
 mod mutex;
 mod notify;
 mod once_cell;
+pub mod oneshot;
 mod permits;
 mod rwlock;
 mod semaphore;
@@ -32,6 +36,7 @@ mod semaphore;
 mod tests;
 mod until;
 mod waiters;
+mod waker_slot;
 
 pub use self::barrier::{Barrier, BarrierWaitResult, BrokenBarrierError};
 pub use self::condvar::Condvar;

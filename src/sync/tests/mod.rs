@@ -1,5 +1,6 @@
 //! The tests of the room: every schedule of a few tasks against a model, and what each thing says of itself.
 
+mod channels;
 mod condvars;
 mod locks;
 mod schedules;
