@@ -3,6 +3,7 @@
 mod channels;
 mod condvars;
 mod locks;
+mod queues;
 mod schedules;
 mod signals;
 mod waiting;
