@@ -51,6 +51,7 @@ pub mod buf;
 mod driver;
 mod executor;
 pub mod fs;
+mod group;
 pub mod io;
 mod loom;
 pub mod net;
@@ -61,6 +62,8 @@ mod sys;
 pub mod task;
 pub mod time;
 
+#[doc(hidden)]
+pub use group::macros as __macros;
 pub use runtime::{Builder, Runtime, run};
 pub use task::spawn;
 

@@ -1,13 +1,14 @@
 //! The cells on annulus.
 
 use std::cell::RefCell;
+use std::convert::Infallible;
 use std::future::{Future, pending, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Instant;
 
-use annulus::task::unconstrained;
+use annulus::task::{JoinSet, TaskGroup, task_group, unconstrained};
 use annulus::time::sleep;
 use annulus::{spawn, task::yield_now};
 
@@ -16,6 +17,8 @@ use super::{Run, Sample, Stopwatch, lateness, sleep_of};
 
 pub(super) static CELLS: &[(&str, Run)] = &[
     ("spawn_batch_1k", |operations| block_on(spawn_batch(operations))),
+    ("group_1k", |operations| block_on(group(operations))),
+    ("join_set_1k", |operations| block_on(join_set(operations))),
     ("spawn_one", |operations| block_on(spawn_one(operations))),
     ("switch2", |operations| block_on(switch(operations))),
     ("wake_pingpong", |operations| block_on(pingpong(operations))),
@@ -39,6 +42,28 @@ async fn spawn_batch(operations: u64) -> Sample {
         for handle in handles.drain(..) {
             handle.await.ok();
         }
+    }
+    watch.stop(operations)
+}
+
+async fn group(operations: u64) -> Sample {
+    let watch = Stopwatch::start();
+    for _ in 0..operations / 1000 {
+        let body = async |group: &TaskGroup<Infallible>| {
+            (0..1000).for_each(|_| drop(group.spawn(async { Ok(()) })));
+            Ok(())
+        };
+        task_group(body).await.ok();
+    }
+    watch.stop(operations)
+}
+
+async fn join_set(operations: u64) -> Sample {
+    let mut set = JoinSet::new();
+    let watch = Stopwatch::start();
+    for _ in 0..operations / 1000 {
+        (0..1000).for_each(|_| drop(set.spawn(async {})));
+        while set.join_next().await.is_some() {}
     }
     watch.stop(operations)
 }

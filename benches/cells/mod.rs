@@ -32,6 +32,18 @@ pub(crate) static CELLS: &[Cell] = &[
         counted: 20_000,
     },
     Cell {
+        name: "group_1k",
+        about: "a task group of a thousand children; per child, against spawn_batch_1k",
+        operations: 200_000,
+        counted: 20_000,
+    },
+    Cell {
+        name: "join_set_1k",
+        about: "a join set of a thousand tasks, joined as they end; per task",
+        operations: 200_000,
+        counted: 20_000,
+    },
+    Cell {
         name: "spawn_one",
         about: "spawn a task and await it",
         operations: 60_000,

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Instant;
 
-use tokio::task::{LocalSet, spawn_local, unconstrained};
+use tokio::task::{JoinSet, LocalSet, spawn_local, unconstrained};
 use tokio::time::sleep;
 
 use super::futures::{Memory, Table, play, wake_self};
@@ -15,6 +15,7 @@ use super::{Run, Sample, Stopwatch, lateness, sleep_of};
 
 pub(super) static CELLS: &[(&str, Run)] = &[
     ("spawn_batch_1k", |operations| block_on(spawn_batch(operations))),
+    ("join_set_1k", |operations| block_on(join_set(operations))),
     ("spawn_one", |operations| block_on(spawn_one(operations))),
     ("switch2", |operations| block_on(switch(operations))),
     ("wake_pingpong", |operations| block_on(pingpong(operations))),
@@ -38,6 +39,16 @@ async fn spawn_batch(operations: u64) -> Sample {
         for handle in handles.drain(..) {
             handle.await.ok();
         }
+    }
+    watch.stop(operations)
+}
+
+async fn join_set(operations: u64) -> Sample {
+    let mut set = JoinSet::new();
+    let watch = Stopwatch::start();
+    for _ in 0..operations / 1000 {
+        (0..1000).for_each(|_| drop(set.spawn_local(async {})));
+        while set.join_next().await.is_some() {}
     }
     watch.stop(operations)
 }

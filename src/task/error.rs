@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use super::id::Id;
 
 /// What a panic carried.
-pub(super) type Payload = Box<dyn Any + Send + 'static>;
+pub(crate) type Payload = Box<dyn Any + Send + 'static>;
 
 /// The error of a [`JoinHandle`](super::JoinHandle): its task was cancelled or panicked.
 pub struct JoinError {
@@ -27,7 +27,7 @@ impl JoinError {
         Self { id, cause: Cause::Cancelled }
     }
 
-    pub(super) fn panicked(id: Id, payload: Payload) -> Self {
+    pub(crate) fn panicked(id: Id, payload: Payload) -> Self {
         Self { id, cause: Cause::Panic(Mutex::new(payload)) }
     }
 

@@ -19,6 +19,7 @@ use std::ptr::{self, NonNull};
 use std::rc::Rc;
 use std::task::Waker;
 
+use super::abort::AbortHandle;
 use super::cache::{self, Cache};
 use super::error::Payload;
 use super::header::TaskPtr;
@@ -26,6 +27,7 @@ use super::id::{Id, Ids};
 use super::inbox::Inbox;
 use super::list::{Owned, Ready};
 use super::state::CANCELLED;
+use super::waker;
 use crate::loom::atomic::{AtomicUsize, Ordering, fence};
 
 /// How many references an executor draws at once.
@@ -307,6 +309,20 @@ impl Drop for HomeRef {
         // SAFETY: rule 1; our own reference and those not lent.
         unsafe { Home::release(self.0, credits + 1) };
     }
+}
+
+/// Whether the home of this thread takes new tasks.
+#[inline]
+pub(super) fn accepts_tasks() -> Option<bool> {
+    // SAFETY: rule 2; the current home is alive, and this its thread.
+    current().map(|home| !unsafe { home.as_ref() }.closed.get())
+}
+
+/// A handle of the task that runs on this thread.
+pub(super) fn running_abort_handle() -> Option<AbortHandle> {
+    let home = current()?;
+    // SAFETY: rule 2 for the home; rule 1 for the task, which is `RUNNING`.
+    unsafe { Some(AbortHandle::new(waker::counted(home.as_ref().running.get()?))) }
 }
 
 /// The id of the task that runs on this thread.

@@ -12,7 +12,49 @@
 //! # .unwrap();
 //! ```
 //!
-//! The names and their meaning are tokio's.
+//! The names and their meaning are tokio's. Beyond tokio's, a [`task_group`] keeps children from outliving the block
+//! that spawns them, and reports all of their errors; a [`JoinSet`] gives outcomes one by one.
+//!
+//! # Waiting for several things
+//!
+//! | futures that | all | all, or the first error | the first | one by one |
+//! | --- | --- | --- | --- | --- |
+//! | become tasks | [`gather`] | [`try_gather`] | [`race`] | [`as_completed`], [`JoinSet`], [`wait()`] |
+//! | stay in this task | [`join!`](crate::join!) | [`try_join!`](crate::try_join!) | [`select!`](crate::select!) | |
+//!
+//! A task has a waker, a budget and panics of its own, costs some 300 instructions, and cannot borrow; a future that is
+//! polled in place costs less if it is one of few, and its panic is the whole task's.
+//!
+//! The macros and adapters of `tokio`, `futures` and `futures-concurrency` work here as in any runtime, and what they
+//! do well is not done again: collections and streams of futures that stay in the task.
+//!
+//! ```
+//! use annulus::time::{Duration, sleep};
+//! use futures::future::{join_all, try_join_all};
+//! use futures::stream::{FuturesUnordered, StreamExt};
+//! use futures_concurrency::prelude::*;
+//!
+//! annulus::run(async {
+//!     let words = [String::from("some"), String::from("words")];
+//!     let size = async |word: &str| {
+//!         sleep(Duration::from_millis(1)).await;
+//!         word.len()
+//!     };
+//!     assert_eq!(join_all(words.iter().map(|word| size(word))).await, [4, 5]);
+//!     let tried = try_join_all(["1", "x"].map(async |text| text.parse::<u32>()));
+//!     assert!(tried.await.is_err());
+//!     let unordered: FuturesUnordered<_> = words.iter().map(|word| size(word)).collect();
+//!     assert_eq!(unordered.count().await, 2);
+//!     assert_eq!((size("race"), std::future::pending()).race().await, 4);
+//!     let first = tokio::select! {
+//!         first = size("tokio") => first,
+//!         () = std::future::pending() => 0,
+//!     };
+//!     assert_eq!(first, 5);
+//!     Ok::<_, std::io::Error>(())
+//! })
+//! # .unwrap();
+//! ```
 //
 // # How a task lives
 //
@@ -66,8 +108,17 @@ pub use self::error::JoinError;
 pub use self::id::Id;
 pub use self::join::JoinHandle;
 pub use self::spawn::{id, spawn, try_id};
-// The one upward line of the column: cooperation is the executor's business, but users look for it here.
+// The upward lines of the column: cooperation is the executor's business and what tasks form together the group's, but
+// users look for both here.
 pub use crate::executor::{Unconstrained, consume_budget, unconstrained, yield_now};
+pub use crate::group::{
+    AsCompleted, CancellationToken, Cancelled, DropGuard, Failure, GroupError, JoinSet, TaskGroup,
+    Until,
+};
+pub use crate::group::{
+    as_completed, gather, race, shield, task_group, try_gather, try_wait, wait,
+};
 
 pub(crate) use self::home::{Entered, HomeRef};
 pub(crate) use self::root::Root;
+pub(crate) use self::spawn::{accepts_tasks, running_abort_handle};

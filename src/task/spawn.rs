@@ -1,5 +1,6 @@
 //! The free functions: spawn a task, and ask which one is running.
 
+use super::abort::AbortHandle;
 use super::home;
 use super::id::Id;
 use super::join::JoinHandle;
@@ -28,15 +29,31 @@ use super::run;
 #[track_caller]
 #[inline]
 pub fn spawn<F: Future + 'static>(future: F) -> JoinHandle<F::Output> {
-    let Some(handle) = run::spawn_current(future) else { no_runtime() };
+    let Some(handle) = run::spawn_current(future) else { no_runtime("annulus::task::spawn") };
     handle
+}
+
+/// Whether a task that is spawned now will be polled: the runtime of this thread is not shutting down.
+///
+/// # Panics
+///
+/// Outside a runtime, in the name of the function `name`.
+#[track_caller]
+#[inline]
+pub(crate) fn accepts_tasks(name: &str) -> bool {
+    home::accepts_tasks().unwrap_or_else(|| no_runtime(name))
+}
+
+/// A handle of the running task, for a future that is always a task of its own.
+pub(crate) fn running_abort_handle() -> AbortHandle {
+    home::running_abort_handle().expect("the future is polled by its task")
 }
 
 #[cold]
 #[track_caller]
-fn no_runtime() -> ! {
+fn no_runtime(name: &str) -> ! {
     panic!(
-        "annulus::task::spawn was called outside a runtime: call it inside `annulus::run`, \
+        "{name} was called outside a runtime: call it inside `annulus::run`, \
          `Runtime::block_on`, or a task spawned there"
     )
 }

@@ -6,11 +6,13 @@
 //! - `cancel`: what a dropped future leaves behind, row by row of the table in `annulus::net`.
 //! - `faults`: faults of the environment, the peer and the program, and what the user sees of them.
 //! - `features`: a representative set, once without each optional feature of the kernel.
+//! - `groups`: task groups and join sets: cancelled, panicking, dropped and nested.
 //! - `kernel`: each operation on the kernel, one module per file of `src/op`.
 //! - `limits`: the bounds of a core, reached: untaken bytes and connections, small pools, small rings.
 //! - `linger`: streams that end with bytes still to send.
 //! - `product`: every operation dropped in every state, whoever wins the race and whatever drops it.
 //! - `races`: accepts and receives dropped again and again while the other side is busy.
+//! - `structured`: tokens, deadlines that move, and waits of sets and collections, on a running core.
 //! - `tasks`: panics, handles, wakers, nesting and hogs, through the public door.
 //! - `tcp`: what streams, listeners and sockets do, held against those of std.
 //! - `support`: what the tests stand on, with its own tests: the allocator, the leak guard,
@@ -19,11 +21,13 @@
 mod cancel;
 mod faults;
 mod features;
+mod groups;
 mod kernel;
 mod limits;
 mod linger;
 mod product;
 mod races;
+mod structured;
 mod support;
 mod tasks;
 mod tcp;
