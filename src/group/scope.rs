@@ -66,7 +66,8 @@ use crate::task::{self, AbortHandle, JoinHandle};
 ///
 /// # Panics
 ///
-/// If the body panics, with the same payload, when all children are gone. Their own failures are lost with it.
+/// If the body panics, with the same payload, when all children are gone. Their errors are lost with it, their panics
+/// go the way of those of detached tasks.
 pub async fn task_group<R, E>(
     body: impl AsyncFnOnce(&TaskGroup<E>) -> Result<R, E>,
 ) -> Result<R, GroupError<E>> {
@@ -238,6 +239,17 @@ impl<E> Shared<E> {
             if self.live.get() == 0 { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
+    }
+}
+
+impl<E> Drop for Shared<E> {
+    /// Failures are left if the group was dropped, or its body panicked.
+    fn drop(&mut self) {
+        for failure in self.failures.take() {
+            if let Failure::Panic(error) = failure {
+                task::report_panic(error);
+            }
+        }
     }
 }
 

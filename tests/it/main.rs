@@ -12,6 +12,7 @@
 //! - `linger`: streams that end with bytes still to send.
 //! - `product`: every operation dropped in every state, whoever wins the race and whatever drops it.
 //! - `races`: accepts and receives dropped again and again while the other side is busy.
+//! - `spawning`: task-local values, names, eager starts, and panics that nobody takes.
 //! - `structured`: tokens, deadlines that move, and waits of sets and collections, on a running core.
 //! - `tasks`: panics, handles, wakers, nesting and hogs, through the public door.
 //! - `tcp`: what streams, listeners and sockets do, held against those of std.
@@ -27,6 +28,7 @@ mod limits;
 mod linger;
 mod product;
 mod races;
+mod spawning;
 mod structured;
 mod support;
 mod tasks;
