@@ -3,6 +3,7 @@
 //! One binary links once, carries the allocator once, and is one file to copy into the old kernels
 //! that `.ci/kernels` boots. Each module says in its first sentence what it holds:
 //!
+//! - `asyncio`: the names of Python's asyncio, one test for each row of `docs/asyncio.md`.
 //! - `cancel`: what a dropped future leaves behind, row by row of the table in `annulus::net`.
 //! - `faults`: faults of the environment, the peer and the program, and what the user sees of them.
 //! - `features`: a representative set, once without each optional feature of the kernel.
@@ -19,6 +20,7 @@
 //! - `support`: what the tests stand on, with its own tests: the allocator, the leak guard,
 //!   `skip!`.
 
+mod asyncio;
 mod cancel;
 mod faults;
 mod features;
