@@ -57,6 +57,23 @@ use crate::task::{self, AbortHandle, JoinHandle};
 /// # .unwrap();
 /// ```
 ///
+/// A child may outlive the future of the group for a moment, so it cannot borrow from the function that spawns it;
+/// share by `Rc`, or await in place with [`join!`](crate::join!):
+///
+/// ```compile_fail,E0597
+/// annulus::run(async {
+///     let text = String::from("borrowed");
+///     let text = &text;
+///     annulus::task::task_group(async |group| {
+///         group.spawn(async { Ok::<_, std::io::Error>(text.len()) });
+///         Ok(())
+///     })
+///     .await?;
+///     Ok::<_, std::io::Error>(())
+/// })
+/// # .unwrap();
+/// ```
+///
 /// Dropping the future aborts all children; as with every abort, their futures are dropped when they come up next,
 /// and nobody waits for that. Panics that the children had, or have then, go the way of those of detached tasks.
 ///
