@@ -2,16 +2,19 @@
 //!
 //! # Safety rules
 //!
-//! 1. `address..address + len` is initialised and belongs to this chunk alone: a lent buffer of the pool that
-//!    `storage` keeps, or the heap block in `storage`. Neither moves when the chunk does.
+//! 1. `buffer` belongs to this chunk alone and its bytes `start..start + len` are initialised. It is a lent buffer of a
+//!    pool, kept by the account that it names, or a box of its own around a boxed slice, both made in `from`. Neither
+//!    moves when the chunk does.
 #![allow(unsafe_code, reason = "room 2: memory shared with the kernel")]
 
 use std::fmt;
+use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::ptr::NonNull;
 use std::rc::Rc;
 
-use super::pool::{Class, Pool};
+use super::buffer::{Buffer, Place};
+use super::pool::Account;
 use super::traits::IoBuf;
 
 /// Received bytes, in a buffer of the core's pool.
@@ -25,31 +28,41 @@ use super::traits::IoBuf;
 /// send::<annulus::buf::Chunk>();
 /// ```
 pub struct Chunk {
-    address: NonNull<u8>,
+    buffer: NonNull<Buffer>,
+    start: u32,
     len: u32,
-    storage: Storage,
 }
 
-enum Storage {
-    Lent {
-        pool: Rc<Pool>,
-        class: Class,
-        bid: u16,
-    },
-    /// A boxed slice, kept as a pointer: moving a `Box` would void the address derived from it.
-    Heap(NonNull<[u8]>),
-}
+// It is moved a dozen times between the kernel and the user's hands and back.
+const _: () = assert!(size_of::<Option<Chunk>>() == 16);
 
 impl Chunk {
-    /// Wraps a buffer that the kernel handed out, `len` bytes of it filled.
-    pub(super) fn lent(
-        pool: Rc<Pool>,
-        class: Class,
-        bid: u16,
-        address: NonNull<u8>,
-        len: u32,
-    ) -> Self {
-        Self { address, len, storage: Storage::Lent { pool, class, bid } }
+    /// Wraps a buffer that the kernel handed out, `len` bytes of it filled. It is charged to `account`.
+    ///
+    /// # Safety
+    ///
+    /// The buffer is of the pool of `account`, was just lent, and so many bytes of it are initialised.
+    #[inline]
+    pub(super) unsafe fn lent(buffer: &Buffer, account: Rc<Account>, len: u32) -> Self {
+        // There was none: nothing is to be dropped.
+        let _none = ManuallyDrop::new(buffer.account.replace(Some(account)));
+        Self { buffer: NonNull::from(buffer), start: 0, len }
+    }
+
+    #[inline]
+    fn buffer(&self) -> &Buffer {
+        // SAFETY: rule 1.
+        unsafe { self.buffer.as_ref() }
+    }
+
+    /// Gives the memory of a chunk on the heap back.
+    #[cold]
+    fn free(&mut self) {
+        // SAFETY: rule 1: `from` leaked this box into the chunk.
+        let buffer = unsafe { Box::from_raw(self.buffer.as_ptr()) };
+        let block = NonNull::slice_from_raw_parts(buffer.address, buffer.size as usize);
+        // SAFETY: as above, for the block.
+        drop(unsafe { Box::from_raw(block.as_ptr()) });
     }
 
     /// Drops the first `count` bytes from view.
@@ -59,8 +72,7 @@ impl Chunk {
     /// If there are fewer.
     pub fn advance(&mut self, count: usize) {
         assert!(count <= self.len as usize, "advance by {count} in a chunk of {} bytes", self.len);
-        // SAFETY: rule 1: still within the chunk's bytes.
-        self.address = unsafe { self.address.add(count) };
+        self.start += count as u32;
         self.len -= count as u32;
     }
 
@@ -76,16 +88,17 @@ impl Chunk {
 
     /// The bytes lie in a buffer of the pool, not on the heap.
     pub fn is_pooled(&self) -> bool {
-        matches!(self.storage, Storage::Lent { .. })
+        self.buffer().place.get() != Place::Heap
     }
 }
 
 impl Deref for Chunk {
     type Target = [u8];
 
+    #[inline]
     fn deref(&self) -> &[u8] {
         // SAFETY: rule 1.
-        unsafe { std::slice::from_raw_parts(self.address.as_ptr(), self.len as usize) }
+        unsafe { std::slice::from_raw_parts(self.buf_ptr(), self.len as usize) }
     }
 }
 
@@ -104,16 +117,20 @@ impl From<Box<[u8]>> for Chunk {
     fn from(bytes: Box<[u8]>) -> Self {
         let len = u32::try_from(bytes.len()).expect("a chunk has less than 4 GiB");
         let block = NonNull::from(Box::leak(bytes));
-        Self { address: block.cast(), len, storage: Storage::Heap(block) }
+        let buffer = NonNull::from(Box::leak(Box::new(Buffer::heap(block, len))));
+        Self { buffer, start: 0, len }
     }
 }
 
 // SAFETY: rule 1: moving the chunk moves no byte, and nothing changes them through a shared reference.
 unsafe impl IoBuf for Chunk {
+    #[inline]
     fn buf_ptr(&self) -> *const u8 {
-        self.address.as_ptr()
+        // SAFETY: rule 1: within the buffer.
+        unsafe { self.buffer().address.as_ptr().add(self.start as usize) }
     }
 
+    #[inline]
     fn buf_len(&self) -> usize {
         self.len as usize
     }
@@ -127,11 +144,11 @@ impl fmt::Debug for Chunk {
 }
 
 impl Drop for Chunk {
+    #[inline]
     fn drop(&mut self) {
-        match &self.storage {
-            Storage::Lent { pool, class, bid } => pool.recycle(*class, *bid),
-            // SAFETY: rule 1: `from` leaked this box into the chunk, which is its only owner.
-            Storage::Heap(block) => drop(unsafe { Box::from_raw(block.as_ptr()) }),
+        match self.buffer().account.take() {
+            Some(account) => account.recycle(self.buffer()),
+            None => self.free(),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! `traits` is the contract of a caller's buffer, `slice` a part of one, `pool` the buffers that the kernel picks
 //! from when data arrives, and `chunk` the handle of one that it filled.
 
+mod buffer;
 mod chunk;
 mod pool;
 mod slice;

@@ -10,8 +10,8 @@
 //!
 //! # Safety rules
 //!
-//! 1. A buffer is either in the ring (the kernel may write it at any time) or lent (one `Chunk` or nobody touches
-//!    it); `charged` says which, and only a lent buffer is read, only once recycled.
+//! 1. A buffer is in the ring (the kernel may write it at any time), or lent (one `Chunk` or nobody touches it), or
+//!    spare; its `place` says which, and only a lent buffer is read, only once recycled.
 //! 2. The entries and the tail of a buffer ring are written by this thread alone; the kernel reads an entry after
 //!    it saw the tail move past it, so the tail is stored last, with `Release`.
 //! 3. The mappings live in the `Pool`, and every chunk and every stream that received holds the pool: the last of them
@@ -21,13 +21,11 @@
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::os::fd::RawFd;
-use std::ptr::NonNull;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
-use slab::Slab;
-
 use super::Chunk;
+use super::buffer::{Buffer, Place};
 use crate::sys::mapping::Mapping;
 use crate::sys::register;
 
@@ -63,33 +61,20 @@ impl Class {
 #[derive(Debug)]
 pub(crate) struct Pool {
     classes: [Group; 2],
-    stream_share: u32,
-    /// What each stream holds. A place is free again when its stream is gone and holds nothing.
-    accounts: RefCell<Slab<Charge>>,
+    stream_share: usize,
     /// Messages that were copied to the heap for want of a buffer to spare.
     copied: Cell<u64>,
 }
-
-/// The buffers of one stream.
-#[derive(Debug)]
-struct Charge {
-    held: u32,
-    open: bool,
-}
-
-/// Nobody's: the buffer is in the ring.
-const IN_RING: u32 = u32::MAX;
-/// Nobody's: the buffer is on the stack, and the kernel does not know it.
-const SPARE: u32 = u32::MAX - 1;
 
 /// The buffers of one size and the ring that offers them to the kernel.
 #[derive(Debug)]
 struct Group {
     class: Class,
     ring: Mapping,
-    memory: Mapping,
+    /// What the buffers are pieces of.
+    _memory: Mapping,
+    buffers: Box<[Buffer]>,
     size: u32,
-    count: u16,
     /// Entries of the ring: a power of two.
     depth: u16,
     tail: Cell<u16>,
@@ -97,9 +82,9 @@ struct Group {
     offered: Cell<u16>,
     /// Buffers that are neither in the ring nor lent, the last used on top.
     spare: RefCell<Vec<u16>>,
-    /// The account that each lent buffer is charged to.
-    charged: Box<[Cell<u32>]>,
     lent_count: Cell<u16>,
+    /// With more lent than this the group is low: what is left is for streams that hold nothing yet.
+    lent_max: u16,
     /// The ring that the group is registered with.
     registered: Cell<Option<RawFd>>,
 }
@@ -120,8 +105,7 @@ impl Pool {
         let large = Group::new(ring_fd, Class::Large, options.large_size, options.large_count)?;
         Ok(Rc::new(Self {
             classes: [small, large],
-            stream_share: options.stream_share,
-            accounts: RefCell::default(),
+            stream_share: options.stream_share as usize,
             copied: Cell::new(0),
         }))
     }
@@ -153,21 +137,23 @@ impl Pool {
         &self.classes[class as usize]
     }
 
-    /// Gives a lent buffer back to the kernel.
+    /// Fills the rings that are half empty up from the stacks. Called before the kernel takes from them.
     #[inline]
-    pub(super) fn recycle(&self, class: Class, bid: u16) {
-        let group = self.group(class);
-        let account = group.charged[usize::from(bid)].replace(SPARE);
-        debug_assert!(account < SPARE, "only a lent buffer is recycled, and by its one chunk");
-        group.lent_count.set(group.lent_count.get() - 1);
-        group.put(bid);
-        let mut accounts = self.accounts.borrow_mut();
-        if let Some(charge) = accounts.get_mut(account as usize) {
-            charge.held -= 1;
-            if charge.held == 0 && !charge.open {
-                accounts.remove(account as usize);
+    pub(crate) fn refill(&self) {
+        for group in &self.classes {
+            if group.offered.get() <= group.depth / 2 {
+                group.refill();
             }
         }
+    }
+
+    /// Takes a lent buffer back.
+    #[inline]
+    fn recycle(&self, buffer: &Buffer) {
+        let group = self.group(buffer.class);
+        debug_assert_eq!(buffer.place.get(), Place::Lent);
+        group.lent_count.set(group.lent_count.get() - 1);
+        group.put(buffer);
     }
 }
 
@@ -175,60 +161,66 @@ impl Group {
     fn new(ring_fd: RawFd, class: Class, size: u32, count: u16) -> io::Result<Self> {
         // The largest power of two that is no more than the count.
         let depth = DEPTH_MAX.min(1 << (u16::BITS - 1 - count.leading_zeros()));
+        let memory = Mapping::new(usize::from(count) * size as usize)?;
         let group = Self {
             class,
             ring: Mapping::new(usize::from(depth) * size_of::<Entry>())?,
-            memory: Mapping::new(usize::from(count) * size as usize)?,
+            buffers: buffers(&memory, class, size, count),
+            _memory: memory,
             size,
-            count,
             depth,
             tail: Cell::new(0),
             offered: Cell::new(0),
             spare: RefCell::new((depth..count).rev().collect()),
-            charged: (0..count).map(|_| Cell::new(SPARE)).collect(),
             lent_count: Cell::new(0),
+            // At least one is kept: with none in the ring, every receive would fail at once and be armed again.
+            lent_max: count - (count / 4).max(1),
             registered: Cell::new(None),
         };
         // SAFETY: rule 3: the mapping stays until after `unregister`.
         unsafe { register::buffer_ring(ring_fd, group.ring.pointer(), depth, class.group()) }?;
         group.registered.set(Some(ring_fd));
-        for bid in 0..depth {
-            group.offer(bid);
-        }
+        group.buffers[..usize::from(depth)].iter().for_each(|buffer| group.offer(buffer));
         Ok(group)
     }
 
-    fn address(&self, bid: u16) -> NonNull<u8> {
-        debug_assert!(bid < self.count);
-        // SAFETY: `bid < count`, so the buffer lies within the mapping of `count * size` bytes.
-        unsafe { self.memory.pointer().add(usize::from(bid) * self.size as usize) }
-    }
-
-    /// Takes back a buffer that is not lent: into the ring while there is room, else onto the stack.
+    /// Takes back a buffer that is not lent any more: into the ring while there is room, else onto the stack.
     #[inline]
-    fn put(&self, bid: u16) {
+    fn put(&self, buffer: &Buffer) {
         if self.offered.get() < self.depth {
-            self.offer(bid);
+            self.offer(buffer);
         } else {
-            self.spare.borrow_mut().push(bid);
+            self.put_aside(buffer);
         }
     }
 
-    /// Appends the buffer to the ring, which has room for it. It must not be lent.
-    fn offer(&self, bid: u16) {
-        if self.registered.get().is_none() {
-            return;
+    #[inline(never)]
+    fn put_aside(&self, buffer: &Buffer) {
+        buffer.place.set(Place::Spare);
+        self.spare.borrow_mut().push(buffer.bid);
+    }
+
+    fn refill(&self) {
+        let mut spare = self.spare.borrow_mut();
+        while self.offered.get() < self.depth
+            && let Some(bid) = spare.pop()
+        {
+            self.offer(&self.buffers[usize::from(bid)]);
         }
-        self.charged[usize::from(bid)].set(IN_RING);
+    }
+
+    /// Appends the buffer to the ring, which has room for it. Nobody may hold it.
+    #[inline]
+    fn offer(&self, buffer: &Buffer) {
+        buffer.place.set(Place::Ring);
         let tail = self.tail.get();
         let entries = self.ring.pointer().cast::<Entry>();
         // SAFETY: rule 2; the index is below `depth`, the size of the ring. The tail field is not written here.
         unsafe {
             let entry = entries.add(usize::from(tail & (self.depth - 1))).as_ptr();
-            (&raw mut (*entry).address)
-                .write(self.address(bid).as_ptr().expose_provenance() as u64);
-            (&raw mut (*entry).len).write(self.size);
-            (&raw mut (*entry).bid).write(bid);
+            (&raw mut (*entry).address).write(buffer.address.as_ptr().expose_provenance() as u64);
+            (&raw mut (*entry).len).write(buffer.size);
+            (&raw mut (*entry).bid).write(buffer.bid);
         }
         let tail = tail.wrapping_add(1);
         // SAFETY: rule 2; the tail lies in the first entry, aligned, and is only ever accessed as an atomic.
@@ -238,89 +230,76 @@ impl Group {
         self.offered.set(self.offered.get() + 1);
     }
 
-    /// The kernel handed the buffer out, to `account`: true if it was in the ring.
+    /// The kernel handed the buffer out; `None` if it did not have it, or claims to have filled more than there is.
     #[inline]
-    fn lend(&self, bid: u16, account: u32) -> bool {
-        let Some(charged) = self.charged.get(usize::from(bid)).filter(|at| at.get() == IN_RING)
-        else {
-            return false;
-        };
-        charged.set(account);
+    fn lend(&self, bid: u16, len: u32) -> Option<&Buffer> {
+        let buffer = self.buffers.get(usize::from(bid))?;
+        if buffer.place.get() != Place::Ring || len > buffer.size {
+            return None;
+        }
+        buffer.place.set(Place::Lent);
         self.lent_count.set(self.lent_count.get() + 1);
         self.offered.set(self.offered.get() - 1);
-        let spare = self.spare.borrow_mut().pop();
-        if let Some(spare) = spare {
-            self.offer(spare);
-        }
-        true
-    }
-
-    /// A quarter is kept for streams that hold nothing yet, and at least one: with none, every receive would fail at
-    /// once and be armed again.
-    fn is_low(&self) -> bool {
-        self.count - self.lent_count.get() < (self.count / 4).max(1)
+        Some(buffer)
     }
 }
 
-/// One stream's account with the pool, for as long as the stream lives. Chunks outlive it.
+/// The buffers that `memory` is cut into.
+fn buffers(memory: &Mapping, class: Class, size: u32, count: u16) -> Box<[Buffer]> {
+    let buffer = |bid: u16| {
+        // SAFETY: `bid < count`, and the mapping has `count * size` bytes.
+        let address = unsafe { memory.pointer().add(usize::from(bid) * size as usize) };
+        let (place, account) = (Cell::new(Place::Spare), Cell::new(None));
+        Buffer { address, size, bid, class, place, account }
+    };
+    (0..count).map(buffer).collect()
+}
+
+/// One stream's account with the pool: it lives as long as the stream or a chunk of it, and the references that
+/// chunks hold to it are what the stream is charged with.
 #[derive(Debug)]
 pub(crate) struct Account {
     pool: Rc<Pool>,
-    number: u32,
 }
 
 impl Account {
-    pub(crate) fn new(pool: Rc<Pool>) -> Self {
-        let number = pool.accounts.borrow_mut().insert(Charge { held: 0, open: true }) as u32;
-        Self { pool, number }
-    }
-
-    pub(crate) fn pool(&self) -> &Rc<Pool> {
-        &self.pool
+    pub(crate) fn new(pool: Rc<Pool>) -> Rc<Self> {
+        Rc::new(Self { pool })
     }
 
     /// Turns a completed receive into a chunk; `None` if the kernel named a buffer that it did not have.
-    pub(crate) fn chunk(&self, class: Class, bid: u16, len: u32) -> Option<Chunk> {
+    #[inline]
+    pub(crate) fn chunk(self: &Rc<Self>, class: Class, bid: u16, len: u32) -> Option<Chunk> {
         let group = self.pool.group(class);
-        if len > group.size || !group.lend(bid, self.number) {
-            return None;
+        let buffer = group.lend(bid, len)?;
+        // The stream holds one reference itself, and this chunk is to have one.
+        let held = Rc::strong_count(self);
+        if held > self.pool.stream_share || group.lent_count.get() > group.lent_max {
+            return Some(self.copy(buffer, len));
         }
-        let held = {
-            let charge = &mut self.pool.accounts.borrow_mut()[self.number as usize];
-            charge.held += 1;
-            charge.held
-        };
-        let address = group.address(bid);
-        if held > self.pool.stream_share || group.is_low() {
-            return Some(self.copy(class, bid, address, len));
-        }
-        Some(Chunk::lent(Rc::clone(&self.pool), class, bid, address, len))
+        // SAFETY: rule 1: just lent, of our pool, and the kernel wrote `len` bytes of it.
+        Some(unsafe { Chunk::lent(buffer, Rc::clone(self), len) })
     }
 
     /// A chunk on the heap instead; the buffer goes back.
     #[cold]
-    fn copy(&self, class: Class, bid: u16, address: NonNull<u8>, len: u32) -> Chunk {
+    fn copy(&self, buffer: &Buffer, len: u32) -> Chunk {
         // SAFETY: rule 1: the buffer is lent, and the kernel wrote `len` bytes of it.
-        let bytes = unsafe { std::slice::from_raw_parts(address.as_ptr(), len as usize) };
+        let bytes = unsafe { std::slice::from_raw_parts(buffer.address.as_ptr(), len as usize) };
         let copy = Chunk::from(Box::from(bytes));
-        self.pool.recycle(class, bid);
+        self.pool.recycle(buffer);
         self.pool.copied.set(self.pool.copied.get() + 1);
         copy
     }
 
-    /// A buffer that came without data goes back.
-    pub(crate) fn refuse(&self, class: Class, bid: u16) {
-        drop(self.chunk(class, bid, 0));
+    /// Takes the buffer of a chunk back.
+    #[inline]
+    pub(super) fn recycle(&self, buffer: &Buffer) {
+        self.pool.recycle(buffer);
     }
-}
 
-impl Drop for Account {
-    fn drop(&mut self) {
-        let mut accounts = self.pool.accounts.borrow_mut();
-        let number = self.number as usize;
-        accounts[number].open = false;
-        if accounts[number].held == 0 {
-            accounts.remove(number);
-        }
+    /// A buffer that came without data goes back.
+    pub(crate) fn refuse(self: &Rc<Self>, class: Class, bid: u16) {
+        drop(self.chunk(class, bid, 0));
     }
 }

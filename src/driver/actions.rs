@@ -9,26 +9,28 @@ use super::slots::Key;
 
 #[derive(Debug)]
 pub(super) enum Action {
-    Wake(Waker),
     /// The slot's last completion came and nobody will take it: release its payload, free the slot.
     Release(Key),
     Cancel(Key),
 }
 
-/// The list. Its memory is reused from turn to turn; a completion adds at most two actions, and a wake for each task
+/// The lists. Their memory is reused from turn to turn; a completion adds at most one action, and a wake for each task
 /// that waits for the same resource.
 #[derive(Debug, Default)]
 pub(crate) struct Actions {
-    pub(super) list: Vec<Action>,
+    pub(super) wakers: Vec<Waker>,
+    pub(super) others: Vec<Action>,
 }
 
 impl Actions {
     /// The waker is called at the end of this turn.
+    #[inline]
     pub(crate) fn wake(&mut self, waker: Waker) {
-        self.list.push(Action::Wake(waker));
+        self.wakers.push(waker);
     }
 
     /// As [`wake`](Self::wake), if there is one.
+    #[inline]
     pub(crate) fn wake_taken(&mut self, waker: &mut Option<Waker>) {
         if let Some(waker) = waker.take() {
             self.wake(waker);
@@ -37,10 +39,10 @@ impl Actions {
 
     /// The operation is cancelled at the end of this turn.
     pub(crate) fn cancel(&mut self, key: Key) {
-        self.list.push(Action::Cancel(key));
+        self.others.push(Action::Cancel(key));
     }
 
     pub(super) fn release(&mut self, key: Key) {
-        self.list.push(Action::Release(key));
+        self.others.push(Action::Release(key));
     }
 }

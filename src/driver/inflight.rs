@@ -45,9 +45,9 @@ impl<T: Operation> InFlight<T> {
     #[inline]
     pub(crate) fn poll_result(&mut self, cx: &Context<'_>) -> Poll<T::Output> {
         let key = self.key.expect("an operation was polled after it gave its result");
-        let (operation, outcome) = ready!(self.driver.poll_operation::<T>(key, cx));
+        let output = ready!(self.driver.poll_operation::<T>(key, cx));
         self.key = None;
-        Poll::Ready(operation.complete(outcome))
+        Poll::Ready(output)
     }
 }
 

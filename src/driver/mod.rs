@@ -1,13 +1,14 @@
 //! Room 3: the life of one operation, from the entry to the last completion.
 //!
-//! `operation` is the contract, `slots` the place where an operation lives, `inflight` the future that waits for
-//! it, `actions` what reaping leaves to be done, `current` how a constructor finds its driver. The driver names no
-//! operation: a new one is a file in `op`.
+//! `operation` is the contract, `slots` the place where an operation lives, `payload` how it lies there, `inflight`
+//! the future that waits for it, `actions` what reaping leaves to be done, `current` how a constructor finds its
+//! driver. The driver names no operation: a new one is a file in `op`.
 
 mod actions;
 pub(crate) mod current;
 mod inflight;
 mod operation;
+mod payload;
 mod shutdown;
 mod slots;
 mod staged;
@@ -24,7 +25,7 @@ use std::time::Duration;
 
 use actions::Action;
 pub(crate) use actions::Actions;
-pub(crate) use inflight::{InFlight, Op};
+pub(crate) use inflight::Op;
 pub(crate) use operation::{Operation, Outcome, Standing, WhenDropped, gone};
 pub use shutdown::Leaked;
 pub(crate) use slots::Key;
@@ -108,6 +109,7 @@ impl Driver {
         &self.lingering
     }
 
+    #[inline]
     pub(crate) fn is_open(&self) -> bool {
         self.open.get()
     }
@@ -123,21 +125,21 @@ impl Driver {
     }
 
     /// Stages a one-shot operation; `waker` is called when it is over. Gives it back if the runtime is gone.
+    #[inline]
     pub(crate) fn submit<T: Operation>(&self, operation: T, waker: Waker) -> Result<Key, T> {
         if !self.is_open() {
             return Err(operation);
         }
-        let (batch, at) = self.staged.borrow().next();
-        let mut unprepared = self.slots.borrow_mut().insert(operation, Some(waker), batch, at);
+        let number = self.staged.borrow().next();
+        let mut unprepared = self.slots.borrow_mut().insert(operation, Some(waker), number);
         let key = unprepared.key;
         // With nothing borrowed: the address of a buffer is the user's to say, or to panic instead.
         let unwinding = GiveUp { driver: self, key };
         let entry = unprepared.prepare();
         let _prepared = ManuallyDrop::new(unwinding);
         let mut staged = self.staged.borrow_mut();
-        let (batch_now, at_now) = staged.next();
-        if (batch_now, at_now) != (batch, at) {
-            self.slots.borrow_mut().move_entry(key, batch_now, at_now);
+        if staged.next() != number {
+            self.slots.borrow_mut().renumber(key, staged.next());
         }
         staged.push(entry);
         Ok(key)
@@ -149,20 +151,20 @@ impl Driver {
             return Err(operation);
         }
         let mut staged = self.staged.borrow_mut();
-        let (batch, at) = staged.next();
-        let (key, entry) = self.slots.borrow_mut().insert_standing(operation, batch, at);
+        let number = staged.next();
+        let (key, entry) = self.slots.borrow_mut().insert_standing(operation, number);
         staged.push(entry);
         Ok(key)
     }
 
     /// Nobody waits for the operation any more: it is taken back, cancelled or left to finish, by its own policy.
     pub(crate) fn abandon(&self, key: Key) {
-        let batch = self.staged.borrow().batch();
-        let (waker, abandoned) = self.slots.borrow_mut().abandon(key, batch);
+        let unseen = self.staged.borrow().first();
+        let (waker, abandoned) = self.slots.borrow_mut().abandon(key, unseen);
         match abandoned {
             Abandoned::Nothing => {}
-            Abandoned::Staged(at) => {
-                self.staged.borrow_mut().blank(at);
+            Abandoned::Staged(number) => {
+                self.staged.borrow_mut().blank(number);
                 self.release(key);
             }
             Abandoned::Cancel => self.cancel(key),
@@ -217,6 +219,9 @@ impl Driver {
         let Some(ring) = ring.as_mut() else {
             return Ok(());
         };
+        if let Some(pool) = self.pool.get() {
+            pool.refill();
+        }
         let mut staged = self.staged.borrow_mut();
         let mut pushed = 0;
         let result = loop {
@@ -234,7 +239,7 @@ impl Driver {
     }
 
     /// Takes the completions that are there; returns their count. What follows from them is left to `act`.
-    pub(crate) fn reap(&self) -> usize {
+    pub(crate) fn reap(&self) -> u32 {
         let mut slots = self.slots.borrow_mut();
         let mut actions = self.actions.borrow_mut();
         let mut ring = self.ring.borrow_mut();
@@ -244,31 +249,35 @@ impl Driver {
     /// Wakes, releases and cancels what reaping left, with nothing borrowed. A panic of a waker or a destructor
     /// is caught and counted.
     pub(crate) fn act(&self) {
-        let mut list = std::mem::take(&mut self.actions.borrow_mut().list);
-        if list.is_empty() {
-            self.actions.borrow_mut().list = list;
-            return;
-        }
-        let mut actions = list.drain(..);
-        while actions.len() > 0 {
-            self.catching(|| {
-                for action in actions.by_ref() {
-                    self.act_on(action);
-                }
-            });
-        }
-        drop(actions);
-        let mut next = self.actions.borrow_mut();
-        if next.list.is_empty() {
-            next.list = list;
-        }
+        self.act_on(|actions| &mut actions.wakers, Waker::wake);
+        self.act_on(
+            |actions| &mut actions.others,
+            |action| match action {
+                Action::Release(key) => self.release(key),
+                Action::Cancel(key) => self.cancel(key),
+            },
+        );
     }
 
-    fn act_on(&self, action: Action) {
-        match action {
-            Action::Wake(waker) => waker.wake(),
-            Action::Release(key) => self.release(key),
-            Action::Cancel(key) => self.cancel(key),
+    /// Empties one of the lists. A panic in the middle loses none of what follows.
+    fn act_on<T>(&self, list: fn(&mut Actions) -> &mut Vec<T>, mut each: impl FnMut(T)) {
+        let mut taken = {
+            let mut actions = self.actions.borrow_mut();
+            let list = list(&mut actions);
+            if list.is_empty() {
+                return;
+            }
+            std::mem::take(list)
+        };
+        let mut items = taken.drain(..);
+        while items.len() > 0 {
+            self.catching(|| items.by_ref().for_each(&mut each));
+        }
+        drop(items);
+        let mut actions = self.actions.borrow_mut();
+        let list = list(&mut actions);
+        if list.is_empty() {
+            *list = taken;
         }
     }
 
@@ -280,10 +289,10 @@ impl Driver {
         &self,
         key: Key,
         cx: &Context<'_>,
-    ) -> Poll<(T, Outcome)> {
+    ) -> Poll<T::Output> {
         let polled = self.slots.borrow_mut().poll::<T>(key, cx.waker());
         match polled {
-            Polled::Done(operation, cqe) => Poll::Ready((operation, cqe.into())),
+            Polled::Done(operation, cqe) => Poll::Ready(operation.complete(cqe.into())),
             Polled::Pending => Poll::Pending,
             Polled::OtherWaker => {
                 let waker = cx.waker().clone();

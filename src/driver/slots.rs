@@ -16,57 +16,51 @@
 //!    the `Unprepared` knows the key.
 #![allow(unsafe_code, reason = "room 3: the life of an operation")]
 
-use std::any::TypeId;
 use std::cell::UnsafeCell;
 use std::marker::PhantomData;
-use std::mem::MaybeUninit;
+use std::mem::{ManuallyDrop, MaybeUninit};
 use std::ptr::NonNull;
 use std::task::Waker;
 
 use super::actions::Actions;
 use super::operation::{Operation, Standing, WhenDropped};
+use super::payload::{
+    PAYLOAD_WORDS, Table, VACANT, one_shot_table, payload_as, standing_table, store, take,
+};
 use crate::sys::{Cqe, Sqe};
 
 const CHUNK: usize = 64;
-/// With the header, two cache lines a slot; a larger operation lies in a box of its own.
-const PAYLOAD_WORDS: usize = 9;
 const NONE: u32 = u32::MAX;
-const GENERATIONS: u32 = 1 << 28;
-/// The kind in the top bits of `user_data`. Zero belongs to entries whose completion nobody wants.
-const KIND_SLOT: u64 = 1 << 60;
+/// The kind, in the top bit of `user_data`. Zero belongs to entries whose completion nobody wants.
+const KIND_SLOT: u64 = 1 << 63;
 
 /// An operation's place: `kind | generation | index`, as it travels in `user_data`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Key(u64);
 
 impl Key {
-    fn new(generation: u32, index: u32) -> Self {
-        Self(KIND_SLOT | u64::from(generation) << 32 | u64::from(index))
+    pub(super) fn first(index: u32) -> Self {
+        Self(KIND_SLOT | u64::from(index))
+    }
+
+    #[cfg(test)]
+    pub(super) fn last_of(index: u32) -> Self {
+        Self(u64::from(u32::MAX) << 32 | u64::from(index))
     }
 
     fn index(self) -> u32 {
         self.0 as u32
     }
 
-    fn generation(self) -> u32 {
-        (self.0 >> 32) as u32 & (GENERATIONS - 1)
+    /// The key of the slot's next operation. A generation that overflows begins again at zero.
+    #[inline]
+    pub(super) fn next(self) -> Self {
+        Self(self.0.wrapping_add(1 << 32) | KIND_SLOT)
     }
 
     pub(crate) fn user_data(self) -> u64 {
         self.0
     }
-}
-
-/// The functions of one operation type.
-struct Table {
-    /// The type itself: addresses of tables and functions prove nothing, the compiler may copy them.
-    type_id: fn() -> TypeId,
-    kind: &'static str,
-    when_dropped: WhenDropped,
-    /// Standing operations take their completions here; one-shot ones only note that theirs came.
-    deliver: unsafe fn(*mut u8, Cqe, &mut Actions),
-    standing: bool,
-    release: unsafe fn(*mut u8, Option<Cqe>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,19 +80,30 @@ struct Slot {
 }
 
 struct Header {
-    generation: u32,
+    /// Of the operation in it; of a free slot, of the next one.
+    key: Key,
+    table: &'static Table,
+    waker: Option<Waker>,
+    /// The number of its entry among all that were staged.
+    entry: u64,
+    /// Of a free slot, the next free one.
+    next_free: u32,
+    result: i32,
+    flags: u32,
     state: State,
     orphan: bool,
     /// Taken back before the kernel saw it.
     unsubmitted: bool,
-    /// The batch of entries it was staged in.
-    batch: u64,
-    /// Its place in the batch; of a free slot, the next free one.
-    place: u32,
-    result: i32,
-    flags: u32,
-    table: Option<&'static Table>,
-    waker: Option<Waker>,
+}
+
+impl Header {
+    /// The payload was moved out.
+    #[inline]
+    fn vacate(&mut self, next_free: u32) {
+        self.key = self.key.next();
+        self.state = State::Free;
+        self.next_free = next_free;
+    }
 }
 
 impl std::fmt::Debug for Slots {
@@ -124,8 +129,8 @@ pub(crate) struct Slots {
 pub(super) enum Abandoned {
     /// Nothing: it was over, or finishes by itself.
     Nothing,
-    /// It still lies in the staged batch at this place: blank the entry, then release.
-    Staged(u32),
+    /// The kernel has not seen the entry of this number: blank it, then release.
+    Staged(u64),
     Cancel,
     /// Its result came already: release.
     Release,
@@ -146,99 +151,92 @@ impl Slots {
         self.stray
     }
 
-    /// Moves an operation into a slot, its entry to be `staged_at` in `batch`.
+    /// Moves an operation into a slot; `entry` will be the number of its entry.
+    #[inline]
     pub(super) fn insert<T: Operation>(
         &mut self,
         operation: T,
         waker: Option<Waker>,
-        batch: u64,
-        staged_at: u32,
+        entry: u64,
     ) -> Unprepared<T> {
-        let (key, payload) = self.place(operation, one_shot_table::<T>(), waker, batch, staged_at);
+        // Nothing unwinds between here and `store`; saying so spares a copy.
+        let operation = ManuallyDrop::new(operation);
+        let (key, payload) = self.occupy(one_shot_table::<T>(), waker, entry);
+        // SAFETY: rules 2 and 3: the slot was free, so its payload is ours to write.
+        unsafe { store(payload, ManuallyDrop::into_inner(operation)) };
         Unprepared { key, payload, operation: PhantomData }
     }
 
-    /// The entry is `staged_at` in `batch` after all, because its preparation staged others.
+    /// The entry has another number after all, because its preparation staged others.
     #[cold]
-    pub(super) fn move_entry(&mut self, key: Key, batch: u64, staged_at: u32) {
-        if let Some(header) = self.find(key) {
-            (header.batch, header.place) = (batch, staged_at);
+    pub(super) fn renumber(&mut self, key: Key, entry: u64) {
+        if let Some((header, _)) = self.find(key) {
+            header.entry = entry;
         }
     }
 
     /// The operation could not be prepared: there is no entry, and its payload is to be released.
     #[cold]
     pub(super) fn give_up(&mut self, key: Key) -> Option<Waker> {
-        let header = self.find(key)?;
+        let (header, _) = self.find(key)?;
         header.state = State::Leaving;
         header.unsubmitted = true;
         header.waker.take()
     }
 
     /// As [`insert`](Self::insert), for an operation that belongs to a resource; makes its entry.
-    pub(super) fn insert_standing<T: Standing>(
-        &mut self,
-        operation: T,
-        batch: u64,
-        staged_at: u32,
-    ) -> (Key, Sqe) {
-        let (key, payload) = self.place(operation, standing_table::<T>(), None, batch, staged_at);
-        // SAFETY: rule 2: `place` just put a `T` there; rule 4: the kernel has not seen it yet.
+    pub(super) fn insert_standing<T: Standing>(&mut self, operation: T, entry: u64) -> (Key, Sqe) {
+        let (key, payload) = self.occupy(standing_table::<T>(), None, entry);
+        // SAFETY: rules 2 and 3: the slot was free, so its payload is ours to write.
+        unsafe { store(payload, operation) };
+        // SAFETY: rule 2: a `T` was just put there; rule 4: the kernel has not seen it yet.
         let entry = unsafe { (*payload_as::<T>(payload)).prepare() };
         (key, entry.user_data(key.user_data()))
     }
 
-    fn place<T>(
+    /// Takes a free slot and fills in its header; the payload is to follow at once.
+    #[inline]
+    fn occupy(
         &mut self,
-        operation: T,
         table: &'static Table,
         waker: Option<Waker>,
-        batch: u64,
-        staged_at: u32,
+        entry: u64,
     ) -> (Key, *mut u8) {
         if self.free == NONE {
             self.grow();
         }
-        let index = self.free;
-        let header = self.header(index);
-        debug_assert_eq!(header.state, State::Free);
-        let generation = header.generation;
-        let next_free = header.place;
-        *header = Header {
-            generation,
-            state: State::Pending,
-            orphan: false,
-            unsubmitted: false,
-            batch,
-            place: staged_at,
-            result: 0,
-            flags: 0,
-            table: Some(table),
-            waker,
-        };
-        self.free = next_free;
+        let slot = self.slot(self.free);
+        // SAFETY: rule 3.
+        let header = unsafe { &mut (*slot).header };
+        debug_assert!(header.state == State::Free && header.waker.is_none());
+        self.free = header.next_free;
         self.live += 1;
-        let payload = self.payload(index);
-        // SAFETY: rules 2 and 3: the slot was free, so its payload is ours to write.
-        unsafe { store(payload, operation) };
-        (Key::new(generation, index), payload)
+        header.table = table;
+        // There was none: nothing is to be dropped.
+        let _none = ManuallyDrop::new(std::mem::replace(&mut header.waker, waker));
+        header.entry = entry;
+        header.state = State::Pending;
+        header.orphan = false;
+        header.unsubmitted = false;
+        (header.key, payload(slot))
     }
 
+    #[cold]
     fn grow(&mut self) {
         let base = (self.chunks.len() * CHUNK) as u32;
         let slots: Box<[Slot; CHUNK]> = (0..CHUNK as u32)
             .map(|offset| Slot {
                 header: Header {
-                    generation: 0,
+                    key: Key::first(base + offset),
+                    table: &VACANT,
+                    waker: None,
+                    entry: 0,
+                    next_free: if offset + 1 == CHUNK as u32 { NONE } else { base + offset + 1 },
+                    result: 0,
+                    flags: 0,
                     state: State::Free,
                     orphan: false,
                     unsubmitted: false,
-                    batch: 0,
-                    place: if offset + 1 == CHUNK as u32 { NONE } else { base + offset + 1 },
-                    result: 0,
-                    flags: 0,
-                    table: None,
-                    waker: None,
                 },
                 payload: UnsafeCell::new(MaybeUninit::uninit()),
             })
@@ -249,62 +247,60 @@ impl Slots {
         self.free = base;
     }
 
+    /// The place of an index that was handed out.
+    #[inline]
     fn slot(&self, index: u32) -> *mut Slot {
         let chunk = self.chunks[index as usize / CHUNK];
         // SAFETY: rule 1: within the chunk.
         unsafe { chunk.as_ptr().add(index as usize % CHUNK) }
     }
 
+    #[inline]
     fn header(&mut self, index: u32) -> &mut Header {
         // SAFETY: rule 3.
         unsafe { &mut (*self.slot(index)).header }
     }
 
-    fn payload(&self, index: u32) -> *mut u8 {
-        // SAFETY: rule 3: a field of a live slot.
-        unsafe { (&raw const (*self.slot(index)).payload).cast::<u8>().cast_mut() }
-    }
-
-    /// The header behind a key, unless the operation is over.
-    fn find(&mut self, key: Key) -> Option<&mut Header> {
-        let index = key.index();
-        if index as usize / CHUNK >= self.chunks.len() {
-            return None;
-        }
-        let header = self.header(index);
-        let found = header.generation == key.generation() && header.state != State::Free;
-        found.then_some(header)
+    /// The slot behind a key, unless the operation is over.
+    #[inline]
+    fn find(&mut self, key: Key) -> Option<(&mut Header, *mut u8)> {
+        let chunk = self.chunks.get(key.index() as usize / CHUNK)?;
+        // SAFETY: rule 1: within the chunk.
+        let slot = unsafe { chunk.as_ptr().add(key.index() as usize % CHUNK) };
+        // SAFETY: rule 3.
+        let header = unsafe { &mut (*slot).header };
+        let found = header.key == key && header.state != State::Free;
+        found.then(|| (header, payload(slot)))
     }
 
     /// Takes what the kernel says of an operation; a completion that names none is counted and ignored.
+    #[inline]
     pub(super) fn complete(&mut self, cqe: Cqe, actions: &mut Actions) {
-        if cqe.user_data & KIND_SLOT == 0 {
-            return;
-        }
         let key = Key(cqe.user_data);
-        let Some(header) = self.find(key).filter(|header| header.state == State::Pending) else {
-            self.stray += 1;
-            return;
+        let found = self.find(key).filter(|(header, _)| header.state == State::Pending);
+        let Some((header, payload)) = found else {
+            return self.count_stray(key);
         };
-        let table = header.table.expect("an occupied slot has a table");
-        let last = !cqe.more();
-        if last {
-            if table.standing || header.orphan {
+        if !cqe.more() {
+            header.result = cqe.result;
+            header.flags = cqe.flags;
+            actions.wake_taken(&mut header.waker);
+            if header.table.standing || header.orphan {
                 header.state = State::Leaving;
+                actions.release(key);
             } else {
                 header.state = State::Done;
             }
-            header.result = cqe.result;
-            header.flags = cqe.flags;
-            let leaving = header.state == State::Leaving;
-            actions.wake_taken(&mut header.waker);
-            if leaving {
-                actions.release(key);
-            }
         }
-        let payload = self.payload(key.index());
         // SAFETY: rules 2 and 4.
-        unsafe { (table.deliver)(payload, cqe, actions) };
+        unsafe { (header.table.deliver)(payload, cqe, actions) };
+    }
+
+    #[cold]
+    fn count_stray(&mut self, key: Key) {
+        if key.0 & KIND_SLOT != 0 {
+            self.stray += 1;
+        }
     }
 
     /// The result of a one-shot operation, if it is there.
@@ -312,48 +308,50 @@ impl Slots {
     /// # Panics
     ///
     /// If the operation is no `T`.
+    #[inline]
     pub(super) fn poll<T: Operation>(&mut self, key: Key, waker: &Waker) -> Polled<T> {
-        let Some(header) = self.find(key) else {
+        let next_free = self.free;
+        let Some((header, payload)) = self.find(key) else {
             return Polled::Lost;
         };
         if header.state != State::Done {
             let expected = header.waker.as_ref().is_some_and(|current| current.will_wake(waker));
             return if expected { Polled::Pending } else { Polled::OtherWaker };
         }
+        assert!(header.table.is_of::<T>(), "a key was used for another operation");
         let cqe = Cqe { user_data: key.0, result: header.result, flags: header.flags };
-        let table = header.table.expect("an occupied slot has a table");
-        assert!((table.type_id)() == TypeId::of::<T>(), "a key was used for another operation");
-        let payload = self.payload(key.index());
-        // SAFETY: rule 2: it is a `T`; the kernel is done with it.
-        let operation = unsafe { take::<T>(payload) };
-        self.free(key);
-        Polled::Done(operation, cqe)
+        header.vacate(next_free);
+        self.free = key.index();
+        self.live -= 1;
+        // SAFETY: rule 2: it is a `T`; the kernel is done with it, and no slot is taken before we return.
+        Polled::Done(unsafe { take::<T>(payload) }, cqe)
     }
 
     /// Has `waker` called when the operation is over; returns the one that was to be called, to drop.
     pub(super) fn set_waker(&mut self, key: Key, waker: Waker) -> Option<Waker> {
-        match self.find(key).filter(|header| header.state == State::Pending) {
-            Some(header) => header.waker.replace(waker),
+        match self.find(key).filter(|(header, _)| header.state == State::Pending) {
+            Some((header, _)) => header.waker.replace(waker),
             None => Some(waker),
         }
     }
 
-    /// Nobody waits for this operation any more. Returns the waker to drop, and what to do.
-    pub(super) fn abandon(&mut self, key: Key, batch: u64) -> (Option<Waker>, Abandoned) {
-        let Some(header) = self.find(key) else {
+    /// Nobody waits for this operation any more. Returns the waker to drop, and what to do. The kernel has not seen
+    /// entries whose number is `unseen` or above.
+    pub(super) fn abandon(&mut self, key: Key, unseen: u64) -> (Option<Waker>, Abandoned) {
+        let Some((header, _)) = self.find(key) else {
             return (None, Abandoned::Nothing);
         };
         let waker = header.waker.take();
-        let table = header.table.expect("an occupied slot has a table");
+        let table = header.table;
         let abandoned = match header.state {
             State::Done => {
                 header.state = State::Leaving;
                 Abandoned::Release
             }
-            State::Pending if header.batch == batch && !must_happen(table) => {
+            State::Pending if header.entry >= unseen && !table.must_happen() => {
                 header.state = State::Leaving;
                 header.unsubmitted = true;
-                Abandoned::Staged(header.place)
+                Abandoned::Staged(header.entry)
             }
             State::Pending => {
                 header.orphan = true;
@@ -369,22 +367,18 @@ impl Slots {
 
     /// The payload of a leaving operation, to be released once the driver is no longer borrowed.
     pub(super) fn leave(&mut self, key: Key) -> Option<Leaving> {
-        let header = self.find(key).filter(|header| header.state == State::Leaving)?;
-        let table = header.table.expect("an occupied slot has a table");
-        let submitted = !header.unsubmitted;
+        let found = self.find(key).filter(|(header, _)| header.state == State::Leaving);
+        let (header, payload) = found?;
         let cqe = Cqe { user_data: key.0, result: header.result, flags: header.flags };
-        let payload = self.payload(key.index());
-        Some(Leaving { key, table, payload, cqe: submitted.then_some(cqe) })
+        let cqe = (!header.unsubmitted).then_some(cqe);
+        Some(Leaving { key, table: header.table, payload, cqe })
     }
 
     /// Frees the slot of an operation whose payload was moved out.
+    #[inline]
     pub(super) fn free(&mut self, key: Key) {
         let next_free = self.free;
-        let header = self.header(key.index());
-        header.generation = (header.generation + 1) % GENERATIONS;
-        header.state = State::Free;
-        header.table = None;
-        header.place = next_free;
+        self.header(key.index()).vacate(next_free);
         self.free = key.index();
         self.live -= 1;
     }
@@ -396,12 +390,11 @@ impl Slots {
         for index in 0..count {
             let header = self.header(index);
             if header.state == State::Pending {
-                let table = header.table.expect("an occupied slot has a table");
                 pending.push(Pending {
-                    key: Key::new(header.generation, index),
-                    kind: table.kind,
-                    when_dropped: table.when_dropped,
-                    must_happen: must_happen(table),
+                    key: header.key,
+                    kind: header.table.kind,
+                    when_dropped: header.table.when_dropped,
+                    must_happen: header.table.must_happen(),
                 });
             }
         }
@@ -417,9 +410,11 @@ pub(super) struct Pending {
     pub(super) must_happen: bool,
 }
 
-/// Closes always happen; everything else may be taken back before the kernel saw it, and ended with the runtime.
-fn must_happen(table: &Table) -> bool {
-    table.when_dropped == WhenDropped::Finish && table.standing
+/// The payload of a slot.
+#[inline]
+fn payload(slot: *mut Slot) -> *mut u8 {
+    // SAFETY: rule 3: a field of a slot within its chunk.
+    unsafe { UnsafeCell::raw_get(&raw const (*slot).payload).cast::<u8>() }
 }
 
 /// What polling a one-shot operation found.
@@ -442,6 +437,7 @@ pub(super) struct Unprepared<T: Operation> {
 
 impl<T: Operation> Unprepared<T> {
     /// Makes the entry. The operation may ask a buffer of the user's where it lies, so nothing is borrowed.
+    #[inline]
     pub(super) fn prepare(&mut self) -> Sqe {
         // SAFETY: rule 2: `insert` put a `T` there; rule 4.
         let entry = unsafe { (*payload_as::<T>(self.payload)).prepare() };
@@ -473,96 +469,6 @@ impl Drop for Slots {
         for chunk in self.chunks.drain(..) {
             // SAFETY: rule 1: it was leaked from a box of this type, and no slot is occupied.
             drop(unsafe { Box::from_raw(chunk.cast::<[Slot; CHUNK]>().as_ptr()) });
-        }
-    }
-}
-
-/// True if a `T` lies in the slot itself, not in a box of its own.
-const fn fits<T>() -> bool {
-    size_of::<T>() <= PAYLOAD_WORDS * 8 && align_of::<T>() <= 8
-}
-
-/// # Safety
-///
-/// `payload` is the free payload of a slot.
-unsafe fn store<T>(payload: *mut u8, value: T) {
-    // SAFETY: our caller's promise; `fits` says which form has room.
-    unsafe {
-        if fits::<T>() {
-            payload.cast::<T>().write(value);
-        } else {
-            payload.cast::<*mut T>().write(Box::into_raw(Box::new(value)));
-        }
-    }
-}
-
-/// # Safety
-///
-/// `payload` holds a `T` that `store` put there.
-unsafe fn payload_as<T>(payload: *mut u8) -> *mut T {
-    if fits::<T>() {
-        payload.cast()
-    } else {
-        // SAFETY: our caller's promise: `store` wrote the pointer.
-        unsafe { payload.cast::<*mut T>().read() }
-    }
-}
-
-/// # Safety
-///
-/// As for `payload_as`; the payload counts as moved out afterwards.
-unsafe fn take<T>(payload: *mut u8) -> T {
-    // SAFETY: our caller's promise; the box was leaked by `store`.
-    unsafe {
-        if fits::<T>() {
-            payload.cast::<T>().read()
-        } else {
-            *Box::from_raw(payload.cast::<*mut T>().read())
-        }
-    }
-}
-
-fn one_shot_table<T: Operation>() -> &'static Table {
-    unsafe fn deliver<T: Operation>(payload: *mut u8, cqe: Cqe, actions: &mut Actions) {
-        // SAFETY: the table is `T`'s, so the payload is; rule 4.
-        unsafe { (*payload_as::<T>(payload)).landed(cqe, actions) };
-    }
-    unsafe fn release<T: Operation>(payload: *mut u8, cqe: Option<Cqe>) {
-        // SAFETY: the table is `T`'s, so the payload is; our caller frees the slot.
-        let operation = unsafe { take::<T>(payload) };
-        if let Some(cqe) = cqe {
-            operation.orphaned(cqe.into());
-        }
-    }
-    const {
-        &Table {
-            type_id: TypeId::of::<T>,
-            kind: T::KIND,
-            when_dropped: T::WHEN_DROPPED,
-            deliver: deliver::<T>,
-            standing: false,
-            release: release::<T>,
-        }
-    }
-}
-
-fn standing_table<T: Standing>() -> &'static Table {
-    unsafe fn deliver<T: Standing>(payload: *mut u8, cqe: Cqe, actions: &mut Actions) {
-        // SAFETY: the table is `T`'s, so the payload is; rule 4.
-        unsafe { (*payload_as::<T>(payload)).deliver(cqe, actions) };
-    }
-    unsafe fn release<T: Standing>(payload: *mut u8, _cqe: Option<Cqe>) {
-        // SAFETY: the table is `T`'s, so the payload is; our caller frees the slot.
-        drop(unsafe { take::<T>(payload) });
-    }
-    const {
-        &Table {
-            type_id: TypeId::of::<T>,
-            kind: T::KIND,
-            when_dropped: if T::CANCELLABLE { WhenDropped::Cancel } else { WhenDropped::Finish },
-            deliver: deliver::<T>,
-            standing: true,
-            release: release::<T>,
         }
     }
 }

@@ -19,22 +19,24 @@ use super::slots::Key;
 use crate::sys::Sqe;
 use crate::sys::ring::Ring;
 
-/// The entries, and a number for this filling of the list.
+/// The entries, and how many there were before them. An entry's number is its place among all that were ever staged.
 #[derive(Default)]
 pub(super) struct Staged {
     entries: Vec<Sqe>,
-    /// Wide enough never to come round: an operation may stay in the kernel for months.
-    batch: u64,
+    /// The number of the first. Wide enough never to come round.
+    first: u64,
 }
 
 impl Staged {
-    /// Where the next entry goes: the batch and the place in it.
-    pub(super) fn next(&self) -> (u64, u32) {
-        (self.batch, self.entries.len() as u32)
+    /// The number of the next entry.
+    #[inline]
+    pub(super) fn next(&self) -> u64 {
+        self.first + self.entries.len() as u64
     }
 
-    pub(super) fn batch(&self) -> u64 {
-        self.batch
+    /// Entries from this number on were not seen by the kernel.
+    pub(super) fn first(&self) -> u64 {
+        self.first
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -42,6 +44,7 @@ impl Staged {
     }
 
     /// Adds an entry that `Slots` made.
+    #[inline]
     pub(super) fn push(&mut self, entry: Sqe) {
         self.entries.push(entry);
     }
@@ -52,9 +55,10 @@ impl Staged {
         self.entries.push(entry.flags(Flags::SKIP_SUCCESS));
     }
 
-    /// Takes the entry at `place` of the current batch back.
-    pub(super) fn blank(&mut self, place: u32) {
-        self.entries[place as usize] = opcode::Nop::new().build().flags(Flags::SKIP_SUCCESS);
+    /// Takes back the entry of a number that was not seen yet.
+    pub(super) fn blank(&mut self, number: u64) {
+        self.entries[(number - self.first) as usize] =
+            opcode::Nop::new().build().flags(Flags::SKIP_SUCCESS);
     }
 
     /// Copies the entries from `start` on into the submission queue, as many as fit; returns where it stopped.
@@ -67,14 +71,14 @@ impl Staged {
         self.entries.len()
     }
 
-    /// The first `count` entries may have been seen by the kernel. What follows counts as seen as well.
+    /// The first `count` entries may have been seen by the kernel.
     pub(super) fn pushed(&mut self, count: usize) {
         if count == self.entries.len() {
             self.entries.clear();
         } else {
             self.entries.drain(..count);
         }
-        self.batch += 1;
+        self.first += count as u64;
     }
 }
 

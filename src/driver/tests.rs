@@ -91,23 +91,17 @@ fn cqe(key: Key, result: i32, flags: u32) -> Cqe {
 }
 
 /// A probe in its slot, with its entry made.
-fn insert(
-    slots: &mut Slots,
-    fate: &Rc<Fate>,
-    waker: Option<Waker>,
-    batch: u64,
-    staged_at: u32,
-) -> Key {
+fn insert(slots: &mut Slots, fate: &Rc<Fate>, waker: Option<Waker>, entry: u64) -> Key {
     let probe = Probe { fate: Rc::clone(fate) };
-    let mut unprepared = slots.insert(probe, waker, batch, staged_at);
+    let mut unprepared = slots.insert(probe, waker, entry);
     let _entry = unprepared.prepare();
     unprepared.key
 }
 
 fn run(slots: &mut Slots, actions: &mut Actions) {
-    for action in actions.list.drain(..) {
+    actions.wakers.drain(..).for_each(Waker::wake);
+    for action in actions.others.drain(..) {
         match action {
-            Action::Wake(waker) => waker.wake(),
             Action::Release(key) => {
                 let leaving = slots.leave(key).expect("a leaving slot");
                 leaving.release();
@@ -124,7 +118,7 @@ fn a_completion_wakes_once_and_its_result_is_taken_once() {
         (Slots::new(), Actions::default(), Rc::new(Fate::default()));
     let count = Arc::new(CountingWaker::default());
     let waker = Waker::from(Arc::clone(&count));
-    let key = insert(&mut slots, &fate, Some(waker.clone()), 0, 0);
+    let key = insert(&mut slots, &fate, Some(waker.clone()), 0);
     assert!(matches!(slots.poll::<Probe>(key, &waker), Polled::Pending));
 
     slots.complete(cqe(key, 7, 0), &mut actions);
@@ -142,7 +136,7 @@ fn a_completion_wakes_once_and_its_result_is_taken_once() {
 fn impossible_completions_are_counted_and_touch_nothing() {
     let (mut slots, mut actions, fate) =
         (Slots::new(), Actions::default(), Rc::new(Fate::default()));
-    let key = insert(&mut slots, &fate, None, 0, 0);
+    let key = insert(&mut slots, &fate, None, 0);
     // Twice the same one, one of an index that never was, one without a kind.
     slots.complete(cqe(key, 1, 0), &mut actions);
     slots.complete(cqe(key, 2, 0), &mut actions);
@@ -155,7 +149,7 @@ fn impossible_completions_are_counted_and_touch_nothing() {
     assert_eq!(answer.result, 1);
     drop(probe);
     // The slot is used again: the old generation finds nothing.
-    let again = insert(&mut slots, &fate, None, 0, 0);
+    let again = insert(&mut slots, &fate, None, 0);
     assert_ne!(key.user_data(), again.user_data());
     slots.complete(cqe(key, 3, 0), &mut actions);
     assert_eq!(slots.stray(), 3);
@@ -174,12 +168,12 @@ fn an_operation_abandoned_in_each_state_is_released_exactly_once() {
     let mut actions = Actions::default();
     for state in ["staged", "in the kernel", "done"] {
         let (mut slots, fate) = (Slots::new(), Rc::new(Fate::default()));
-        let key = insert(&mut slots, &fate, None, 4, 9);
-        let batch = if state == "staged" { 4 } else { 5 };
+        let key = insert(&mut slots, &fate, None, 9);
+        let unseen = if state == "staged" { 9 } else { 10 };
         if state == "done" {
             slots.complete(cqe(key, 0, 0), &mut actions);
         }
-        let (_, abandoned) = slots.abandon(key, batch);
+        let (_, abandoned) = slots.abandon(key, unseen);
         match (state, abandoned) {
             ("staged", Abandoned::Staged(9)) | ("done", Abandoned::Release) => {
                 slots.leave(key).expect("leaving").release();
@@ -195,7 +189,7 @@ fn an_operation_abandoned_in_each_state_is_released_exactly_once() {
         let submitted = u32::from(state != "staged");
         assert_eq!(fate.orphaned.get(), submitted, "{state}");
         assert_eq!((fate.dropped.get(), slots.live()), (1, 0), "{state}");
-        assert!(matches!(slots.abandon(key, batch).1, Abandoned::Nothing), "{state}: over");
+        assert!(matches!(slots.abandon(key, unseen).1, Abandoned::Nothing), "{state}: over");
     }
 }
 
@@ -204,7 +198,7 @@ fn a_standing_operation_lives_until_the_completion_without_more() {
     let (mut slots, mut actions, fate) =
         (Slots::new(), Actions::default(), Rc::new(Fate::default()));
     let standing = StandingProbe { probe: Probe { fate: Rc::clone(&fate) } };
-    let (key, _) = slots.insert_standing(standing, 0, 0);
+    let (key, _) = slots.insert_standing(standing, 0);
     slots.complete(cqe(key, 10, MORE), &mut actions);
     slots.complete(cqe(key, 11, MORE), &mut actions);
     run(&mut slots, &mut actions);
@@ -224,12 +218,17 @@ fn generations_wrap_without_confusing_two_lives_of_a_slot() {
         (Slots::new(), Actions::default(), Rc::new(Fate::default()));
     let mut previous = None;
     for _ in 0..1000 {
-        let key = insert(&mut slots, &fate, None, 0, 0);
+        let key = insert(&mut slots, &fate, None, 0);
         assert_ne!(previous.replace(key.user_data()), Some(key.user_data()));
         slots.complete(cqe(key, 0, 0), &mut actions);
         assert!(matches!(slots.poll::<Probe>(key, Waker::noop()), Polled::Done(..)));
     }
     assert_eq!((slots.live(), slots.stray()), (0, 0));
+    assert_eq!(
+        Key::last_of(7).next(),
+        Key::first(7),
+        "the last generation is followed by the first"
+    );
 }
 
 thread_local! {
@@ -411,7 +410,7 @@ fn a_panic_is_caught_whole() {
 #[should_panic(expected = "a key was used for another operation")]
 fn a_key_gives_only_the_operation_it_was_made_for() {
     let (mut slots, fate) = (Slots::new(), Rc::new(Fate::default()));
-    let key = insert(&mut slots, &fate, None, 0, 0);
+    let key = insert(&mut slots, &fate, None, 0);
     slots.complete(cqe(key, 0, 0), &mut Actions::default());
     let _ = slots.poll::<RudeProbe>(key, Waker::noop());
 }

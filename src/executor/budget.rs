@@ -12,12 +12,12 @@ use std::task::{Context, Poll};
 use pin_project_lite::pin_project;
 
 /// What one poll may use up.
-pub(crate) const PER_POLL: u32 = 128;
-/// Not inside a task.
-const UNLIMITED: u32 = u32::MAX;
+pub(crate) const PER_POLL: u64 = 128;
+/// Not inside a task: more than anything uses up.
+const UNLIMITED: u64 = u64::MAX;
 
 thread_local! {
-    static LEFT: Cell<u32> = const { Cell::new(UNLIMITED) };
+    static LEFT: Cell<u64> = const { Cell::new(UNLIMITED) };
 }
 
 /// Begins a poll.
@@ -32,25 +32,30 @@ pub(crate) fn lift() {
     LEFT.set(UNLIMITED);
 }
 
+/// Uses up one unit; `false` if none was left.
+#[inline]
+pub(crate) fn spend() -> bool {
+    let left = LEFT.get();
+    if left == 0 {
+        return false;
+    }
+    LEFT.set(left - 1);
+    true
+}
+
 /// Uses up one unit. `Pending`: none was left, and `cx` has been woken; return `Pending` too.
 #[inline]
 pub(crate) fn proceed(cx: &mut Context<'_>) -> Poll<()> {
-    match LEFT.get() {
-        UNLIMITED => Poll::Ready(()),
-        0 => {
-            cx.waker().wake_by_ref();
-            Poll::Pending
-        }
-        left => {
-            LEFT.set(left - 1);
-            Poll::Ready(())
-        }
+    if spend() {
+        return Poll::Ready(());
     }
+    cx.waker().wake_by_ref();
+    Poll::Pending
 }
 
 /// Sets what is left, and puts the former amount back when dropped.
 #[derive(Debug)]
-pub(super) struct Restore(u32);
+pub(super) struct Restore(u64);
 
 impl Restore {
     /// No limit until dropped.

@@ -63,7 +63,7 @@ impl Executor {
         self.home.spawn(future)
     }
 
-    /// Runs the tasks that are ready, in order, at most as many as the tick budget; returns how many.
+    /// Runs the tasks that are ready, in order, at most as many as the tick budget and `completions`; returns how many.
     ///
     /// What becomes ready meanwhile goes to the end of the queue and runs in the same batch if the budget allows: the
     /// loop looks at the kernel after so many polls, however few tasks there are. Call it entered: it works otherwise
@@ -72,12 +72,15 @@ impl Executor {
     /// # Panics
     ///
     /// From inside a task of this executor.
-    pub(crate) fn run_batch(&self) -> u32 {
+    pub(crate) fn run_batch(&self, completions: u32) -> u32 {
         assert!(!self.home.is_running(), "an executor cannot be run from inside one of its tasks");
         let mut polled = 0;
-        while polled < self.tick_budget && self.has_ready() {
+        let budget = self.tick_budget.saturating_add(completions);
+        while polled < budget {
             budget::reset();
-            self.home.run_next();
+            if !self.home.run_next() {
+                break;
+            }
             polled += 1;
         }
         budget::lift();

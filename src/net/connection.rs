@@ -33,16 +33,12 @@ struct Recv<'a> {
 }
 
 impl Future for Recv<'_> {
-    type Output = io::Result<Option<Chunk>>;
+    type Output = Arrival;
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         ready!(budget::proceed(cx));
-        match ready!(self.reading.poll_take(cx)) {
-            Ok(Arrival::Chunk(chunk)) => Poll::Ready(Ok(Some(chunk))),
-            Ok(Arrival::Eof) => Poll::Ready(Ok(None)),
-            Err(error) => Poll::Ready(Err(error)),
-        }
+        self.reading.poll_take(cx)
     }
 }
 
@@ -112,13 +108,13 @@ impl Connection {
             return Ok(0);
         }
         match self.line.arrivals.try_take() {
-            Some(Ok(Arrival::Chunk(chunk))) => {
+            Some(Ok(Some(chunk))) => {
                 let count = chunk.len().min(buf.len());
                 buf[..count].copy_from_slice(&chunk[..count]);
                 self.put_back(chunk, count);
                 Ok(count)
             }
-            Some(Ok(Arrival::Eof)) => Ok(0),
+            Some(Ok(None)) => Ok(0),
             Some(Err(error)) => Err(error),
             None => {
                 ensure_armed(&self.line)?;

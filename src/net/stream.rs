@@ -17,7 +17,7 @@ use super::{TcpSocket, ToSocketAddrs};
 use crate::buf::{BufError, BufResult, Chunk, IoBuf, IoBufMut};
 use crate::driver;
 use crate::op::close::Fd;
-use crate::op::receive::{Arrival, busy, receive_more};
+use crate::op::receive::{busy, receive_more};
 use crate::sys::sockaddr;
 
 /// A TCP connection.
@@ -115,7 +115,7 @@ impl TcpStream {
         drop(turn(&line).await?);
         poll_fn(|cx| line.arrivals.poll_disarmed(line.fd.driver(), cx)).await;
         let mut rest = Vec::new();
-        while let Some(Ok(Arrival::Chunk(chunk))) = line.arrivals.try_take() {
+        while let Some(Ok(Some(chunk))) = line.arrivals.try_take() {
             rest.extend_from_slice(&chunk);
         }
         drop(self);

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use super::connection::Connection;
 use crate::buf::{BufError, BufResult, IoBuf};
-use crate::driver::{InFlight, Key, Operation, Outcome};
+use crate::driver::{Key, Op, Operation, Outcome};
 use crate::executor::budget;
 use crate::op::line::Line;
 use crate::op::send::{Send, Turn};
@@ -23,20 +23,19 @@ pub(super) async fn turn(line: &Rc<Line>) -> io::Result<Turn> {
 }
 
 /// A send of one buffer: a part of it, or all.
+///
+/// Unlike a read it uses up no budget: it always waits for the kernel.
 struct Sending<'a, B: IoBuf> {
     line: &'a Rc<Line>,
-    stage: Stage<B>,
+    /// The buffer, until it moves into the operation.
+    waiting: Option<B>,
+    in_flight: Option<Key>,
+    /// Of the turn that was taken for it.
+    number: u32,
+    whole: bool,
     /// Bytes of the buffer that are out.
     sent: usize,
     len: usize,
-    whole: bool,
-}
-
-enum Stage<B> {
-    Waiting(B),
-    /// The operation, and the number of its turn.
-    InFlight(Key, u32),
-    Over,
 }
 
 // The buffer moves into the operation before the kernel sees it; nothing here is ever pinned.
@@ -46,20 +45,17 @@ impl<B: IoBuf> Sending<'_, B> {
     /// Submits what is left of the buffer, when it is our turn.
     #[inline]
     fn poll_submit(&mut self, cx: &mut Context<'_>) -> Poll<BufResult<usize, B>> {
-        ready!(budget::proceed(cx));
-        let turn = ready!(Turn::poll(self.line, cx));
-        let Stage::Waiting(buf) = std::mem::replace(&mut self.stage, Stage::Over) else {
-            panic!("a send was polled after it gave its result");
-        };
-        let turn = match turn {
-            Ok(turn) => turn,
+        let taken = ready!(self.line.outbox.poll_take(cx));
+        let buf = self.waiting.take().expect("a send was polled after it gave its result");
+        match taken {
+            Ok(number) => self.number = number,
             Err(error) => return Poll::Ready(Err(BufError { error, buf })),
-        };
-        let number = turn.number();
+        }
+        let turn = Turn::new(self.line, self.number);
         let send = Send { turn, buf, offset: self.sent, whole: self.whole };
         match self.line.fd.driver().submit(send, cx.waker().clone()) {
             Ok(key) => {
-                self.stage = Stage::InFlight(key, number);
+                self.in_flight = Some(key);
                 Poll::Pending
             }
             Err(send) => Poll::Ready(send.complete(Outcome::gone())),
@@ -69,7 +65,7 @@ impl<B: IoBuf> Sending<'_, B> {
     /// The kernel stopped half-way, as for a signal: the rest is a send of its own.
     #[cold]
     fn go_on(&mut self, buf: B, cx: &mut Context<'_>) -> Poll<BufResult<usize, B>> {
-        self.stage = Stage::Waiting(buf);
+        self.waiting = Some(buf);
         self.poll_submit(cx)
     }
 }
@@ -80,11 +76,12 @@ impl<B: IoBuf> Future for Sending<'_, B> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        if let Stage::InFlight(key, _) = this.stage {
-            let driver = this.line.fd.driver();
-            let (send, outcome) = ready!(driver.poll_operation::<Send<B>>(key, cx));
-            this.stage = Stage::Over;
-            let (count, buf) = send.complete(outcome)?;
+        if let Some(key) = this.in_flight {
+            let (count, buf) = {
+                let landed = ready!(this.line.fd.driver().poll_operation::<Send<B>>(key, cx));
+                this.in_flight = None;
+                landed?
+            };
             this.sent += count;
             if this.whole && this.sent < this.len && count > 0 {
                 return this.go_on(buf, cx);
@@ -92,7 +89,7 @@ impl<B: IoBuf> Future for Sending<'_, B> {
             return Poll::Ready(Ok((this.sent, buf)));
         }
         if this.len == 0
-            && let Stage::Waiting(buf) = std::mem::replace(&mut this.stage, Stage::Over)
+            && let Some(buf) = this.waiting.take()
         {
             return Poll::Ready(Ok((0, buf)));
         }
@@ -103,8 +100,8 @@ impl<B: IoBuf> Future for Sending<'_, B> {
 impl<B: IoBuf> Drop for Sending<'_, B> {
     #[inline]
     fn drop(&mut self) {
-        if let Stage::InFlight(key, number) = self.stage {
-            self.line.outbox.orphan_turn(number);
+        if let Some(key) = self.in_flight {
+            self.line.outbox.orphan_turn(self.number);
             self.line.fd.driver().abandon(key);
         }
     }
@@ -139,7 +136,8 @@ impl Connection {
     #[inline]
     fn sending<B: IoBuf>(&self, buf: B, whole: bool) -> Sending<'_, B> {
         let len = buf.buf_len();
-        Sending { line: &self.line, stage: Stage::Waiting(buf), sent: 0, len, whole }
+        let line = &self.line;
+        Sending { line, waiting: Some(buf), in_flight: None, number: 0, whole, sent: 0, len }
     }
 
     pub(super) async fn write(&self, bytes: &[u8]) -> io::Result<usize> {
@@ -204,21 +202,6 @@ impl Connection {
             }
         }
         let _orphan = Orphan(&self.line, number);
-        let mut send = Some(send);
-        let mut in_flight = None;
-        poll_fn(|cx| {
-            if let Some(send) = send.take() {
-                match InFlight::submit(self.line.fd.driver(), send, cx) {
-                    Ok(submitted) => in_flight = Some(submitted),
-                    Err(output) => return Poll::Ready(output),
-                }
-                return Poll::Pending;
-            }
-            match &mut in_flight {
-                Some(in_flight) => in_flight.poll_result(cx),
-                None => Poll::Pending,
-            }
-        })
-        .await
+        Op::new(Rc::clone(self.line.fd.driver()), send).await
     }
 }

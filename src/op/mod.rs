@@ -22,6 +22,7 @@ pub(crate) mod write_at;
 const LEN_MAX: usize = 0x7fff_f000;
 
 /// The length for an entry: a longer buffer is read or written in part.
+#[inline]
 fn entry_len(len: usize) -> u32 {
     len.min(LEN_MAX) as u32
 }

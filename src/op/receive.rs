@@ -46,7 +46,7 @@ struct State {
     others: VecDeque<Chunk>,
     bytes: usize,
     end: End,
-    account: Option<Account>,
+    account: Option<Rc<Account>>,
     armed: Option<Key>,
     cancelling: bool,
     class: Class,
@@ -71,11 +71,8 @@ struct Reader {
     waker: Waker,
 }
 
-/// What there is to read.
-pub(crate) enum Arrival {
-    Chunk(Chunk),
-    Eof,
-}
+/// What there is to read: a chunk, or `None` for the end of the stream.
+pub(crate) type Arrival = io::Result<Option<Chunk>>;
 
 impl Arrivals {
     pub(super) fn new(undelivered_max: usize) -> Self {
@@ -98,8 +95,12 @@ impl Arrivals {
     }
 
     /// What arrived, without waiting. `None` if nothing did.
-    pub(crate) fn try_take(&self) -> Option<io::Result<Arrival>> {
-        self.state.borrow_mut().take()
+    pub(crate) fn try_take(&self) -> Option<Arrival> {
+        let mut state = self.state.borrow_mut();
+        match state.take() {
+            Some(chunk) => Some(Ok(Some(chunk))),
+            None => state.take_end(),
+        }
     }
 
     /// Puts the rest of a chunk back to where it was taken from.
@@ -128,6 +129,7 @@ impl Arrivals {
 
     /// The task of `cx` is woken when something arrives. Cloning and dropping wakers runs code of the user's, so
     /// nothing is borrowed meanwhile.
+    #[inline]
     fn register(&self, id: u32, cx: &Context<'_>) {
         let reader = Reader { id, waker: cx.waker().clone() };
         let stale = self.state.borrow_mut().reader.replace(reader);
@@ -185,22 +187,33 @@ impl State {
         }
     }
 
+    #[inline]
     fn next_id(&mut self) -> u32 {
         self.readers = self.readers.wrapping_add(1).max(1);
         self.readers
     }
 
-    fn take(&mut self) -> Option<io::Result<Arrival>> {
-        if let Some(chunk) = self.first.take() {
-            self.bytes -= chunk.len();
-            if !self.others.is_empty() {
-                self.first = self.others.pop_front();
-            }
-            return Some(Ok(Arrival::Chunk(chunk)));
+    #[inline(never)]
+    fn queue(&mut self, chunk: Chunk) {
+        self.others.push_back(chunk);
+    }
+
+    /// The oldest chunk.
+    #[inline]
+    fn take(&mut self) -> Option<Chunk> {
+        let chunk = self.first.take()?;
+        self.bytes -= chunk.len();
+        if !self.others.is_empty() {
+            self.first = self.others.pop_front();
         }
+        Some(chunk)
+    }
+
+    /// How the stream ended, if it did.
+    fn take_end(&mut self) -> Option<Arrival> {
         match self.end {
             End::Open => None,
-            End::Eof => Some(Ok(Arrival::Eof)),
+            End::Eof => Some(Ok(None)),
             End::Error(code) => {
                 self.end = End::Eof;
                 Some(Err(io::Error::from_raw_os_error(code)))
@@ -227,10 +240,25 @@ impl<'a> Reading<'a> {
 
     /// Takes what arrived, or arms the receive if need be and waits.
     #[inline]
-    pub(crate) fn poll_take(&mut self, cx: &Context<'_>) -> Poll<io::Result<Arrival>> {
+    pub(crate) fn poll_take(&mut self, cx: &Context<'_>) -> Poll<Arrival> {
         let mut state = self.line.arrivals.state.borrow_mut();
-        if let Some(arrival) = state.take() {
-            return Poll::Ready(arrival);
+        if let Some(chunk) = state.take() {
+            if state.reader.is_none() {
+                // The arrival took what we had registered: our drop has nothing to look for.
+                self.id = 0;
+            }
+            return Poll::Ready(Ok(Some(chunk)));
+        }
+        if let Some(end) = state.take_end() {
+            return Poll::Ready(end);
+        }
+        if state.reader.is_none() && state.armed.is_some() {
+            if self.id == 0 {
+                self.id = state.next_id();
+            }
+            drop(state);
+            self.line.arrivals.register(self.id, cx);
+            return Poll::Pending;
         }
         match self.wait(state, cx) {
             Ok(()) => Poll::Pending,
@@ -250,6 +278,7 @@ impl<'a> Reading<'a> {
         }
     }
 
+    /// As `poll_take` and `poll_ready` do, whoever else waits and whether or not the receive is armed.
     fn wait(&mut self, mut state: RefMut<'_, State>, cx: &Context<'_>) -> io::Result<()> {
         if let Some(reader) = &mut state.reader {
             let same_task = reader.waker.will_wake(cx.waker());
@@ -277,6 +306,7 @@ impl<'a> Reading<'a> {
 }
 
 impl Drop for Reading<'_> {
+    #[inline]
     fn drop(&mut self) {
         if self.id != 0 {
             self.line.arrivals.leave(self.id);
@@ -305,8 +335,8 @@ fn arm(line: &Rc<Line>, state: &mut State) -> io::Result<()> {
     if state.account.is_none() {
         state.account = Some(Account::new(Rc::clone(driver.pool()?)));
     }
-    let class = state.class;
-    let receive = Receive { line: Rc::clone(line), class, size: driver.pool()?.size(class) };
+    let small = driver.pool()?.size(Class::Small);
+    let receive = Receive { line: Rc::clone(line), class: state.class, small };
     state.armed = Some(driver.stand(receive).map_err(|_| gone())?);
     Ok(())
 }
@@ -319,8 +349,8 @@ pub(crate) fn busy(text: &'static str) -> io::Error {
 struct Receive {
     line: Rc<Line>,
     class: Class,
-    /// Of a buffer of that class.
-    size: u32,
+    /// Bytes in a buffer of the small class.
+    small: u32,
 }
 
 // SAFETY: rule 1.
@@ -333,7 +363,8 @@ unsafe impl Standing for Receive {
         if self.line.fd.driver().features().multishot_receive {
             return opcode::RecvMulti::new(target, group).build();
         }
-        opcode::Recv::new(target, std::ptr::null_mut(), self.size)
+        // Zero bytes: as many as the buffer holds.
+        opcode::Recv::new(target, std::ptr::null_mut(), 0)
             .buf_group(group)
             .ioprio(POLL_FIRST)
             .build()
@@ -344,15 +375,8 @@ unsafe impl Standing for Receive {
         let mut state = self.line.arrivals.state.borrow_mut();
         let state = &mut *state;
         match u32::try_from(cqe.result) {
-            Ok(0) => state.end = End::Eof,
-            Ok(len) => self.arrived(state, cqe, len),
-            Err(_) if is_passing(-cqe.result) => {}
-            Err(_) => state.end = End::Error(-cqe.result),
-        }
-        if cqe.result <= 0
-            && let Some(bid) = cqe.buffer()
-        {
-            state.refuse(self.class, bid);
+            Ok(len) if len > 0 => self.arrived(state, cqe, len),
+            _ => self.came_empty(state, cqe),
         }
         if !cqe.more() {
             state.armed = None;
@@ -370,6 +394,18 @@ unsafe impl Standing for Receive {
 }
 
 impl Receive {
+    #[cold]
+    fn came_empty(&self, state: &mut State, cqe: Cqe) {
+        match -cqe.result {
+            0 => state.end = End::Eof,
+            code if is_passing(code) => {}
+            code => state.end = End::Error(code),
+        }
+        if let Some(bid) = cqe.buffer() {
+            state.refuse(self.class, bid);
+        }
+    }
+
     fn arrived(&self, state: &mut State, cqe: Cqe, len: u32) {
         let Some(bid) = cqe.buffer() else {
             return;
@@ -377,19 +413,31 @@ impl Receive {
         let Some(account) = &state.account else {
             return;
         };
-        let small = account.pool().size(Class::Small);
         if let Some(chunk) = account.chunk(self.class, bid, len) {
             state.bytes += chunk.len();
             match &state.first {
                 None => state.first = Some(chunk),
-                Some(_) => state.others.push_back(chunk),
+                Some(_) => state.queue(chunk),
             }
         }
-        let (counts, streak, next) = match self.class {
-            Class::Small => (len == small, FULL_STREAK, Class::Large),
-            Class::Large => (len <= small, SMALL_STREAK, Class::Small),
+        let fits_the_other_class = match self.class {
+            Class::Small => len == self.small,
+            Class::Large => len <= self.small,
         };
-        state.streak = if counts { state.streak.saturating_add(1) } else { 0 };
+        if fits_the_other_class {
+            self.consider_the_other_class(state);
+        } else {
+            state.streak = 0;
+        }
+    }
+
+    #[inline(never)]
+    fn consider_the_other_class(&self, state: &mut State) {
+        let (streak, next) = match self.class {
+            Class::Small => (FULL_STREAK, Class::Large),
+            Class::Large => (SMALL_STREAK, Class::Small),
+        };
+        state.streak = state.streak.saturating_add(1);
         if state.streak >= streak && state.class == self.class {
             state.class = next;
             state.streak = 0;

@@ -9,7 +9,7 @@
 //!    offset that is below its length, and the descriptor, which the turn's line keeps open.
 #![allow(unsafe_code, reason = "room 3: an operation")]
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -24,34 +24,55 @@ use crate::sys::{Cqe, Sqe};
 /// Whose turn it is to send on a stream.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
-    state: RefCell<State>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    busy: bool,
-    /// The number of the turn that is being taken, or was last.
-    number: u32,
+    busy: Cell<bool>,
     /// The future of the send in flight was dropped: its error is kept for the next write.
-    orphaned: bool,
-    error: Option<i32>,
-    waiting: Vec<Waker>,
+    orphaned: Cell<bool>,
+    /// The number of the turn that is being taken, or was last.
+    number: Cell<u32>,
+    /// Of an orphaned send; zero is none.
+    error: Cell<i32>,
+    waiting: RefCell<Vec<Waker>>,
+    /// False if nobody waits, which is so nearly always.
+    has_waiting: Cell<bool>,
 }
 
 impl Outbox {
     pub(crate) fn is_busy(&self) -> bool {
-        self.state.borrow().busy
+        self.busy.get()
+    }
+
+    /// Begins a turn, to be made a [`Turn`] at once; says its number. Waits until an orphaned send is out; fails with
+    /// its error, or because another task is sending.
+    #[inline]
+    pub(crate) fn poll_take(&self, cx: &Context<'_>) -> Poll<io::Result<u32>> {
+        if self.busy.get() {
+            return wait(self, cx);
+        }
+        let code = self.error.take();
+        if code != 0 {
+            return Poll::Ready(Err(io::Error::from_raw_os_error(code)));
+        }
+        let number = self.number.get().wrapping_add(1);
+        self.busy.set(true);
+        self.orphaned.set(false);
+        self.number.set(number);
+        Poll::Ready(Ok(number))
+    }
+
+    #[cold]
+    fn wake_waiting(&self, actions: &mut Actions) {
+        self.has_waiting.set(false);
+        self.waiting.borrow_mut().drain(..).for_each(|waker| actions.wake(waker));
     }
 
     /// Marks the send in flight, if there is one, as nobody's: the stream is being dropped.
     pub(crate) fn orphan(&self) {
-        let mut state = self.state.borrow_mut();
-        state.orphaned = state.busy;
+        self.orphaned.set(self.busy.get());
     }
 
     /// As [`orphan`](Self::orphan), if the turn of this number is still being taken: its future is being dropped.
     pub(crate) fn orphan_turn(&self, number: u32) {
-        if self.state.borrow().number == number {
+        if self.number.get() == number {
             self.orphan();
         }
     }
@@ -67,27 +88,23 @@ pub(crate) struct Turn {
 
 impl Turn {
     /// Waits until an orphaned send is out; fails with its error, or because another task is sending.
-    #[inline]
     pub(crate) fn poll(line: &Rc<Line>, cx: &Context<'_>) -> Poll<io::Result<Self>> {
-        let mut state = line.outbox.state.borrow_mut();
-        if state.busy {
-            drop(state);
-            return wait(&line.outbox, cx);
-        }
-        if let Some(code) = state.error.take() {
-            return Poll::Ready(Err(io::Error::from_raw_os_error(code)));
-        }
-        state.busy = true;
-        state.orphaned = false;
-        state.number = state.number.wrapping_add(1);
-        Poll::Ready(Ok(Self { line: Rc::clone(line), number: state.number, held: true }))
+        line.outbox.poll_take(cx).map_ok(|number| Self::new(line, number))
     }
 
+    /// The turn that [`Outbox::poll_take`] gave a number to.
+    #[inline]
+    pub(crate) fn new(line: &Rc<Line>, number: u32) -> Self {
+        Self { line: Rc::clone(line), number, held: true }
+    }
+
+    #[inline]
     pub(super) fn line(&self) -> &Line {
         &self.line
     }
 
     /// See [`Outbox::orphan_turn`].
+    #[inline]
     pub(crate) fn number(&self) -> u32 {
         self.number
     }
@@ -96,46 +113,55 @@ impl Turn {
     pub(super) fn orphaned(&self, outcome: Outcome, due: usize) {
         let error = match outcome.result {
             Ok(count) if count as usize >= due => return,
-            Ok(_) => Some(libc::EPIPE),
-            Err(error) => error.raw_os_error(),
+            Ok(_) => libc::EPIPE,
+            Err(error) => error.raw_os_error().unwrap_or(0),
         };
-        self.line.outbox.state.borrow_mut().error = error;
+        self.line.outbox.error.set(error);
     }
 
     /// The kernel is done with the send of this turn.
+    #[inline]
     pub(super) fn landed(&mut self, actions: &mut Actions) {
         self.held = false;
-        let mut state = self.line.outbox.state.borrow_mut();
-        state.busy = false;
-        state.waiting.drain(..).for_each(|waker| actions.wake(waker));
+        let outbox = &self.line.outbox;
+        outbox.busy.set(false);
+        if outbox.has_waiting.get() {
+            outbox.wake_waiting(actions);
+        }
     }
 }
 
 /// Another send is in flight.
 #[cold]
-fn wait(outbox: &Outbox, cx: &Context<'_>) -> Poll<io::Result<Turn>> {
-    let state = outbox.state.borrow();
-    if !state.orphaned {
+fn wait(outbox: &Outbox, cx: &Context<'_>) -> Poll<io::Result<u32>> {
+    if !outbox.orphaned.get() {
         return Poll::Ready(Err(busy("another task is writing to this stream")));
     }
-    if !state.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
-        drop(state);
+    if !outbox.waiting.borrow().iter().any(|waker| waker.will_wake(cx.waker())) {
         // Cloning runs code of the user's, so nothing is borrowed.
         let waker = cx.waker().clone();
-        outbox.state.borrow_mut().waiting.push(waker);
+        outbox.waiting.borrow_mut().push(waker);
+        outbox.has_waiting.set(true);
     }
     Poll::Pending
 }
 
 impl Drop for Turn {
+    #[inline]
     fn drop(&mut self) {
-        if !self.held {
-            return;
+        if self.held {
+            self.give_up();
         }
-        let mut state = self.line.outbox.state.borrow_mut();
-        state.busy = false;
-        let waiting = std::mem::take(&mut state.waiting);
-        drop(state);
+    }
+}
+
+impl Turn {
+    /// It was not used, or its send never reached the kernel.
+    #[cold]
+    fn give_up(&self) {
+        self.line.outbox.busy.set(false);
+        self.line.outbox.has_waiting.set(false);
+        let waiting = self.line.outbox.waiting.take();
         // One at a time: a waker that panics loses nobody else's wake-up.
         let driver = self.line.fd.driver();
         waiting.into_iter().for_each(|waker| driver.catching(|| waker.wake()));
@@ -159,6 +185,7 @@ unsafe impl<B: IoBuf> Operation for Send<B> {
     const KIND: &'static str = "send";
     const WHEN_DROPPED: WhenDropped = WhenDropped::Finish;
 
+    #[inline]
     fn prepare(&mut self) -> Sqe {
         let rest = &self.buf.as_bytes()[self.offset..];
         let whole = if self.whole { libc::MSG_WAITALL } else { 0 };
@@ -168,6 +195,7 @@ unsafe impl<B: IoBuf> Operation for Send<B> {
             .build()
     }
 
+    #[inline]
     fn landed(&mut self, _cqe: Cqe, actions: &mut Actions) {
         self.turn.landed(actions);
     }
@@ -178,6 +206,7 @@ unsafe impl<B: IoBuf> Operation for Send<B> {
         self.turn.orphaned(outcome, due as usize);
     }
 
+    #[inline]
     fn complete(self, outcome: Outcome) -> Self::Output {
         match outcome.result {
             Ok(count) => Ok((count as usize, self.buf)),

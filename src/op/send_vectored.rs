@@ -3,7 +3,8 @@
 //! # Safety rules
 //!
 //! 1. The entry names `header`, which names `parts`, which name the buffers: all lie in the operation or on the
-//!    heap behind it, and none is changed until the completion. `prepare` links them when they are in place.
+//!    heap behind it, and none is changed until the completion. `prepare` makes and links them when the buffers are in
+//!    place.
 #![allow(unsafe_code, reason = "room 3: an operation")]
 
 use std::fmt;
@@ -20,6 +21,9 @@ pub(crate) const PARTS_MAX: usize = 1024;
 pub(crate) struct SendVectored<B> {
     bufs: Vec<B>,
     turn: Turn,
+    /// Bytes of the buffers that were sent before.
+    skip: usize,
+    /// Made by `prepare`, when the buffers are in place.
     parts: Box<[libc::iovec]>,
     header: Box<libc::msghdr>,
 }
@@ -27,29 +31,34 @@ pub(crate) struct SendVectored<B> {
 impl<B: IoBuf> SendVectored<B> {
     /// Sends the bytes of `bufs` from `skip` on, at most `PARTS_MAX` buffers of them.
     pub(crate) fn new(turn: Turn, bufs: Vec<B>, skip: usize) -> Self {
-        let mut left = skip;
-        let mut parts = Vec::with_capacity(bufs.len().min(PARTS_MAX));
-        for buf in &bufs {
-            let bytes = buf.as_bytes();
-            let from = left.min(bytes.len());
-            left -= from;
-            if from < bytes.len() && parts.len() < PARTS_MAX {
-                let rest = &bytes[from..];
-                parts.push(libc::iovec {
-                    iov_base: rest.as_ptr().cast_mut().cast(),
-                    iov_len: rest.len(),
-                });
-            }
-        }
         // SAFETY: a `msghdr` of zeroes is valid: null pointers and lengths of zero.
         let header = unsafe { MaybeUninit::<libc::msghdr>::zeroed().assume_init() };
-        Self { bufs, turn, parts: parts.into_boxed_slice(), header: Box::new(header) }
+        Self { bufs, turn, skip, parts: Box::default(), header: Box::new(header) }
     }
+}
+
+/// Where the bytes of `bufs` lie, from `skip` on.
+fn parts<B: IoBuf>(bufs: &[B], skip: usize) -> Box<[libc::iovec]> {
+    let mut left = skip;
+    let mut parts = Vec::with_capacity(bufs.len().min(PARTS_MAX));
+    for buf in bufs {
+        let bytes = buf.as_bytes();
+        let from = left.min(bytes.len());
+        left -= from;
+        if from < bytes.len() && parts.len() < PARTS_MAX {
+            let rest = &bytes[from..];
+            parts.push(libc::iovec {
+                iov_base: rest.as_ptr().cast_mut().cast(),
+                iov_len: rest.len(),
+            });
+        }
+    }
+    parts.into_boxed_slice()
 }
 
 impl<B> fmt::Debug for SendVectored<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SendVectored").field("parts", &self.parts.len()).finish_non_exhaustive()
+        f.debug_struct("SendVectored").field("bufs", &self.bufs.len()).finish_non_exhaustive()
     }
 }
 
@@ -61,6 +70,7 @@ unsafe impl<B: IoBuf> Operation for SendVectored<B> {
     const WHEN_DROPPED: WhenDropped = WhenDropped::Finish;
 
     fn prepare(&mut self) -> Sqe {
+        self.parts = parts(&self.bufs, self.skip);
         self.header.msg_iov = self.parts.as_mut_ptr();
         self.header.msg_iovlen = self.parts.len();
         io_uring::opcode::SendMsg::new(self.turn.line().fd.target(), &raw const *self.header)

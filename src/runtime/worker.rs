@@ -25,6 +25,8 @@ pub(super) struct Worker {
     bell: Bell,
     bell_armed: Rc<Cell<bool>>,
     alarm: Alarm,
+    /// Completions of the last turn: so many more polls are due, or what they wake would pile up.
+    reaped: Cell<u32>,
     /// Wakers of timers that are due; kept for its memory.
     expired: RefCell<Vec<Waker>>,
     shutdown_deadline: Duration,
@@ -66,6 +68,7 @@ impl Worker {
             bell,
             bell_armed: Rc::default(),
             alarm,
+            reaped: Cell::new(0),
             expired: RefCell::default(),
             shutdown_deadline,
             on_leak,
@@ -84,8 +87,8 @@ impl Worker {
     /// One turn of the loop. One system call, more only if more is staged than the submission queue holds; none if
     /// there is nothing to ask the kernel.
     pub(super) fn turn(&self, root: &Root) -> io::Result<()> {
-        // Poll what is ready, at most a tick's budget of it.
-        self.executor.run_batch();
+        // Poll what is ready, at most a tick's budget of it, and what the last turn's completions woke.
+        self.executor.run_batch(self.reaped.get());
         // Take wakes that other threads sent.
         self.executor.take_inbox();
         // Wake what is due.
@@ -93,7 +96,7 @@ impl Worker {
         // Submit everything that was pushed; sleep in the same call if nothing is ready.
         self.flush_or_sleep(root)?;
         // Take what the kernel finished, and only then, with nothing borrowed, wake.
-        self.driver.reap();
+        self.reaped.set(self.driver.reap());
         self.driver.act();
         Ok(())
     }

@@ -135,7 +135,7 @@ impl Ring {
     }
 
     /// Hands each completion that is in the queue now to `each`, then gives the space back to the kernel.
-    pub(crate) fn drain(&mut self, mut each: impl FnMut(Cqe)) -> usize {
+    pub(crate) fn drain(&mut self, mut each: impl FnMut(Cqe)) -> u32 {
         let mut count = 0;
         for entry in self.uring.completion() {
             each(Cqe {

@@ -158,6 +158,37 @@ impl TaskPtr {
         unsafe { if self.is_home() { self.schedule() } else { self.post() } }
     }
 
+    /// As [`wake`](Self::wake) and then [`release`](Self::release), with one look at where we are.
+    ///
+    /// # Safety
+    ///
+    /// As for [`release`](Self::release).
+    #[inline]
+    pub(super) unsafe fn wake_and_release(self) {
+        // SAFETY: rule 1.
+        let header = unsafe { self.header() };
+        if !home::is_current(header.home) {
+            // SAFETY: rule 1; passed on.
+            return unsafe { self.post_and_release() };
+        }
+        // SAFETY: rules 1 and 2.
+        unsafe { self.schedule() };
+        if header.refs.release_home() == Last::Yes {
+            // SAFETY: rule 4; we were the last.
+            unsafe { home::free(self) };
+        }
+    }
+
+    /// See [`wake_and_release`](Self::wake_and_release): the reference is ours until released, also while home is rung.
+    #[cold]
+    unsafe fn post_and_release(self) {
+        // SAFETY: rule 1.
+        unsafe {
+            self.post();
+            self.release();
+        }
+    }
+
     /// Has the future dropped when the task comes up next, from whatever thread.
     ///
     /// # Safety

@@ -128,9 +128,10 @@ impl HomeRef {
 unsafe fn turn(task: TaskPtr) {
     // SAFETY: rule 1.
     let (header, home) = unsafe { (task.header(), task.header().home.as_ref()) };
+    let cancelled = header.state.has(CANCELLED);
     header.state.insert(RUNNING);
     let outer = home.running.replace(Some(task));
-    let done = if header.state.has(CANCELLED) {
+    let done = if cancelled {
         // SAFETY: rules 2 and 3; not complete, and `RUNNING` is ours.
         unsafe { (header.vtable.cancel)(task) };
         true

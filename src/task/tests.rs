@@ -20,7 +20,7 @@ thread_local! {
 fn running_waker() -> Waker {
     const TABLE: RawWakerVTable = RawWakerVTable::new(
         |data| {
-            EXECUTOR.with_borrow(|executor| executor.as_ref().expect("set").run_batch());
+            EXECUTOR.with_borrow(|executor| executor.as_ref().expect("set").run_batch(0));
             RawWaker::new(data, &TABLE)
         },
         |_| (),
@@ -61,7 +61,7 @@ fn a_waker_may_drop_the_handle_that_it_is_woken_for() {
     let waker = Waker::from(Arc::new(LettingGo));
     assert!(Pin::new(&mut handle).poll(&mut Context::from_waker(&waker)).is_pending());
     HANDLE.set(Some(handle));
-    executor.run_batch();
+    executor.run_batch(0);
     assert!(HANDLE.take().is_none());
     assert_eq!((executor.live_tasks(), executor.home().allocated()), (0, 0));
     assert_eq!(executor.caught_panics(), 0);

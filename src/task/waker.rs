@@ -63,12 +63,8 @@ unsafe fn clone(data: *const ()) -> RawWaker {
 }
 
 unsafe fn wake(data: *const ()) {
-    // SAFETY: rule 1; the reference is ours until released, also while home is rung.
-    unsafe {
-        let task = TaskPtr::from_data(data);
-        task.wake();
-        task.release();
-    }
+    // SAFETY: rule 1; the reference is ours.
+    unsafe { TaskPtr::from_data(data).wake_and_release() };
 }
 
 unsafe fn wake_by_ref(data: *const ()) {

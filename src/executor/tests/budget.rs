@@ -8,9 +8,9 @@ use super::probe::Bench;
 use crate::executor::{budget, consume_budget, unconstrained};
 use crate::task::spawn;
 
-fn steps_until_pending() -> u32 {
+fn steps_until_pending() -> u64 {
     let mut cx = Context::from_waker(Waker::noop());
-    (0..10_000).take_while(|_| budget::proceed(&mut cx).is_ready()).count() as u32
+    (0..10_000).take_while(|_| budget::proceed(&mut cx).is_ready()).count() as u64
 }
 
 #[test]
@@ -34,10 +34,10 @@ fn a_task_that_is_always_ready_yields() {
         }
     }));
     for expected in [128, 256, 300] {
-        assert_eq!(bench.executor.run_batch(), 1);
+        assert_eq!(bench.executor.run_batch(0), 1);
         assert_eq!(steps.get(), expected);
     }
-    assert_eq!(bench.executor.run_batch(), 0);
+    assert_eq!(bench.executor.run_batch(0), 0);
     assert_eq!(steps_until_pending(), 10_000, "lifted after the batch");
     bench.end_empty();
 }
@@ -54,7 +54,7 @@ fn unconstrained_lifts_it_and_puts_it_back() {
         .await;
         steps_until_pending()
     });
-    assert_eq!(bench.executor.run_batch(), 1);
+    assert_eq!(bench.executor.run_batch(0), 1);
     let Poll::Ready(Ok(left)) = super::probe::poll_once(&mut handle) else { panic!("finished") };
     assert_eq!(left, budget::PER_POLL);
     drop(handle);

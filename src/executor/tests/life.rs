@@ -17,7 +17,7 @@ fn a_task_runs_to_its_end() {
     assert_eq!((seen.counts(), bench.counts()), ((0, 0, 0), (1, 1)));
     assert_eq!(handle.references(), 0);
 
-    assert_eq!(bench.executor.run_batch(), 1);
+    assert_eq!(bench.executor.run_batch(0), 1);
     assert_eq!((seen.counts(), bench.counts()), ((1, 0, 0), (1, 1)));
     assert_eq!(handle.references(), 1, "the waker that the probe keeps");
     assert!(!handle.is_finished() && !bench.executor.has_ready());
@@ -26,7 +26,7 @@ fn a_task_runs_to_its_end() {
     seen.take_waker().wake();
     assert!(bench.executor.has_ready());
     assert_eq!(handle.references(), 0, "being queued counts nothing");
-    assert_eq!(bench.executor.run_batch(), 1);
+    assert_eq!(bench.executor.run_batch(0), 1);
     assert_eq!((seen.counts(), bench.counts()), ((2, 1, 0), (0, 1)));
     assert!(handle.is_finished());
 
@@ -109,14 +109,14 @@ fn a_wake_from_inside_the_poll_queues_the_task_again() {
     });
     drop(spawn(probe));
     for polls in 1..=2 {
-        assert_eq!(bench.executor.run_batch(), 1);
+        assert_eq!(bench.executor.run_batch(0), 1);
         assert_eq!((seen.counts(), bench.counts()), ((polls, 0, 0), (1, 1)));
     }
-    assert_eq!(bench.executor.run_batch(), 1);
+    assert_eq!(bench.executor.run_batch(0), 1);
     assert_eq!((seen.counts(), bench.counts()), ((3, 1, 1), (0, 1)));
     drop(seen.take_waker());
     assert_eq!(bench.counts(), (0, 1), "complete, and still queued");
-    assert_eq!(bench.executor.run_batch(), 1, "popped for nothing");
+    assert_eq!(bench.executor.run_batch(0), 1, "popped for nothing");
     assert_eq!((seen.counts(), bench.counts()), ((3, 1, 1), (0, 0)));
     bench.end_empty();
 }
@@ -183,8 +183,12 @@ fn a_batch_is_what_was_ready_and_no_more_than_the_budget() {
     for _ in 0..6 {
         drop(spawn(async { drop(spawn(async {})) }));
     }
-    assert_eq!([(); 4].map(|()| executor.run_batch()), [4, 4, 4, 0]);
+    assert_eq!([(); 4].map(|()| executor.run_batch(0)), [4, 4, 4, 0]);
     assert!(!executor.has_ready());
+    for _ in 0..9 {
+        drop(spawn(async {}));
+    }
+    assert_eq!([3, 0, 0].map(|woken| executor.run_batch(woken)), [7, 2, 0]);
 }
 
 #[test]
@@ -251,7 +255,7 @@ fn executors_nest() {
         let _guard = inner.enter();
         assert!(Rc::ptr_eq(&current().expect("entered"), &inner));
         drop(spawn(async {}));
-        assert_eq!((inner.run_batch(), outer.executor.has_ready()), (1, false));
+        assert_eq!((inner.run_batch(0), outer.executor.has_ready()), (1, false));
         seen.take_waker().wake();
         assert!(!outer.executor.has_ready() && !handle.is_finished());
     }
@@ -269,7 +273,7 @@ fn executors_nest() {
 fn a_batch_inside_a_task_is_refused() {
     let bench = Bench::new();
     let executor = Rc::clone(&bench.executor);
-    let mut handle = spawn(async move { executor.run_batch() });
+    let mut handle = spawn(async move { executor.run_batch(0) });
     bench.run();
     let Poll::Ready(Err(error)) = poll_once(&mut handle) else { panic!("finished") };
     std::panic::resume_unwind(error.into_panic());

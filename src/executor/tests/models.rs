@@ -46,7 +46,7 @@ impl Wake for Bell {
 /// One turn of a worker: run what is ready and arrived; sleep if that was nothing.
 fn turn(executor: &Executor, bell: &Bell) {
     executor.take_inbox();
-    if executor.run_batch() == 0 && executor.begin_sleep() {
+    if executor.run_batch(0) == 0 && executor.begin_sleep() {
         bell.wait();
         executor.end_sleep();
     }
@@ -68,7 +68,7 @@ fn waiting(
         inside.set(true);
         Poll::Ready(())
     })));
-    executor.run_batch();
+    executor.run_batch(0);
     let waker = slot.borrow_mut().take().expect("polled");
     (done, waker)
 }
@@ -103,7 +103,7 @@ fn loom_two_wakers_lose_no_wake_up() {
             thread.join().expect("no panic");
         }
         executor.take_inbox();
-        executor.run_batch();
+        executor.run_batch(0);
         drop(entered);
         end(executor);
     });
@@ -177,7 +177,7 @@ fn loom_shutdown_meets_wakes() {
             })
         });
         executor.take_inbox();
-        executor.run_batch();
+        executor.run_batch(0);
         drop(entered);
         drop(executor);
         assert!(!done.get());
@@ -195,7 +195,7 @@ fn loom_an_abort_from_elsewhere_arrives() {
         let executor = Executor::new(Waker::from(StdArc::clone(&bell)), 8);
         let entered = executor.enter();
         let handle = executor.spawn(std::future::pending::<()>());
-        executor.run_batch();
+        executor.run_batch(0);
         let aborter = handle.abort_handle();
         let threads =
             [aborter.clone(), aborter].map(|aborter| thread::spawn(move || aborter.abort()));
@@ -225,7 +225,7 @@ fn loom_completion_meets_foreign_drops() {
             inside.borrow_mut().replace(cx.waker().clone());
             if std::mem::replace(&mut polled, true) { Poll::Ready(()) } else { Poll::Pending }
         }));
-        executor.run_batch();
+        executor.run_batch(0);
         let waker: Waker = slot.borrow_mut().take().expect("polled");
         waker.wake_by_ref();
         // Made at home, cloned and dropped abroad, while home completes and merges.
@@ -236,7 +236,7 @@ fn loom_completion_meets_foreign_drops() {
                 drop(second);
             })
         });
-        executor.run_batch();
+        executor.run_batch(0);
         drop(handle);
         drop(slot.borrow_mut().take());
         for thread in threads {

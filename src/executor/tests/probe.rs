@@ -35,7 +35,7 @@ impl Bench {
     pub(super) fn run(&self) -> u32 {
         let mut polled = 0;
         while self.executor.take_inbox() || self.executor.has_ready() {
-            polled += self.executor.run_batch();
+            polled += self.executor.run_batch(0);
         }
         polled
     }

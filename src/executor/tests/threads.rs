@@ -186,7 +186,7 @@ fn eight_threads_wake_clone_and_drop_during_and_after_the_executor() {
         let until = std::time::Instant::now() + std::time::Duration::from_millis(40);
         while std::time::Instant::now() < until {
             bench.executor.take_inbox();
-            bench.executor.run_batch();
+            bench.executor.run_batch(0);
             if bench.executor.begin_sleep() {
                 bench.executor.end_sleep();
             }

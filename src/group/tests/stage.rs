@@ -23,7 +23,7 @@ impl Stage {
     /// Runs until nothing is ready.
     pub(super) fn run(&self) {
         while self.executor.has_ready() {
-            self.executor.run_batch();
+            self.executor.run_batch(0);
         }
     }
 

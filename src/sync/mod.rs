@@ -1,0 +1,47 @@
+//! Locks, queues and signals between tasks of one core, without an atomic.
+//!
+//! All of it belongs to one thread: nothing here is `Send`, nothing costs a locked instruction, and what nobody waits
+//! for allocates nothing. Waiters lie in the futures themselves. The names and their meaning are tokio's where tokio
+//! has the thing, and those of Python's asyncio otherwise.
+//!
+//! Everything is *fair*: who waited first is served first, and nobody overtakes. And everything is *cancel-safe*: a
+//! future that is dropped, also after it was woken, loses no permit, no message and no wake-up. What it would have
+//! had goes to the next.
+//!
+//! | what | for |
+//! | --- | --- |
+//! | [`Mutex`], [`RwLock`] | a value that is held over await points |
+//! | [`Semaphore`] | so many at once |
+//! | [`Notify`], [`Event`] | a wake-up, a flag |
+//! | [`Condvar`] | a change of what a mutex holds |
+//! | [`Barrier`] | a point that tasks pass together |
+//! | [`OnceCell`] | a value that the first who needs it makes |
+
+mod barrier;
+mod condvar;
+mod error;
+mod event;
+mod guarded;
+mod mutex;
+mod notify;
+mod once_cell;
+mod permits;
+mod rwlock;
+mod semaphore;
+#[cfg(all(test, not(loom)))]
+mod tests;
+mod until;
+mod waiters;
+
+pub use self::barrier::{Barrier, BarrierWaitResult, BrokenBarrierError};
+pub use self::condvar::Condvar;
+pub use self::error::{AcquireError, ReleaseError, TryAcquireError, TryLockError};
+pub use self::event::Event;
+pub use self::guarded::{Exclusive, Shared};
+pub use self::mutex::{Mutex, MutexGuard, OwnedMutexGuard};
+pub use self::notify::{Notified, Notify};
+pub use self::once_cell::{OnceCell, SetError};
+pub use self::rwlock::{
+    OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock, RwLockReadGuard, RwLockWriteGuard,
+};
+pub use self::semaphore::{OwnedSemaphorePermit, Permit, Semaphore, SemaphorePermit};
