@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 
 use annulus::runtime::metrics;
+use annulus::sync::{Barrier, BrokenBarrierError, Condvar, Event, Mutex, Semaphore};
 use annulus::task::{
     self, Builder, CancellationToken, Failure, GroupError, JoinSet, Until, yield_now,
 };
@@ -776,5 +777,149 @@ fn context_run() {
         let [child] = child;
         assert_eq!(child.await.expect("no panic"), 4);
         assert!(VARIABLE.try_get().is_err());
+    });
+}
+
+// Locks.
+
+#[test]
+fn lock() {
+    settled(async || {
+        let lock = Rc::new(Mutex::new(0));
+        let tasks = [(); 3].map(|()| {
+            let lock = Rc::clone(&lock);
+            spawn(async move {
+                let mut value = lock.lock().await;
+                let seen = *value;
+                yield_now().await;
+                *value = seen + 1;
+            })
+        });
+        for task in tasks {
+            task.await.expect("no panic");
+        }
+        let held = lock.lock().await;
+        assert_eq!(*held, 3, "nobody came between");
+        let waits = Rc::clone(&lock);
+        let cancelled = spawn(async move { *waits.lock().await = 100 });
+        yield_now().await;
+        cancelled.abort();
+        drop(held);
+        assert!(cancelled.await.expect_err("it waited").is_cancelled());
+        assert_eq!(*lock.try_lock().expect("who was cancelled holds nothing"), 3);
+    });
+}
+
+#[test]
+fn event() {
+    settled(async || {
+        let event = Rc::new(Event::new());
+        let waiters = [(); 3].map(|()| {
+            let event = Rc::clone(&event);
+            spawn(async move { event.wait().await })
+        });
+        yield_now().await;
+        assert!(!event.is_set() && waiters.iter().all(|waiter| !waiter.is_finished()));
+        event.set();
+        for waiter in waiters {
+            waiter.await.expect("no panic");
+        }
+        event.wait().await;
+        event.clear();
+        assert!(time::timeout(Duration::ZERO, event.wait()).await.is_err());
+    });
+}
+
+#[test]
+fn condition() {
+    settled(async || {
+        let shared = Rc::new((Mutex::new(Vec::new()), Condvar::new()));
+        let consumers = [(); 2].map(|()| {
+            let shared = Rc::clone(&shared);
+            spawn(async move {
+                let (items, available) = &*shared;
+                let guard = items.lock().await;
+                available.wait_for(guard, |items| !items.is_empty()).await.pop()
+            })
+        });
+        yield_now().await;
+        let (items, available) = &*shared;
+        items.lock().await.extend(["one", "two"]);
+        available.notify(2);
+        let mut taken = Vec::new();
+        for consumer in consumers {
+            taken.extend(consumer.await.expect("no panic"));
+        }
+        assert_eq!(taken, ["two", "one"]);
+    });
+}
+
+#[test]
+fn semaphore() {
+    settled(async || {
+        let semaphore = Rc::new(Semaphore::new(2));
+        let (active, most) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
+        let work = || {
+            let (semaphore, active, most) =
+                (Rc::clone(&semaphore), Rc::clone(&active), Rc::clone(&most));
+            async move {
+                let _permit = semaphore.acquire().await.expect("it is open");
+                active.set(active.get() + 1);
+                most.set(most.get().max(active.get()));
+                yield_now().await;
+                active.set(active.get() - 1);
+            }
+        };
+        task::gather((0..6).map(|_| work())).await;
+        assert_eq!((most.get(), semaphore.available_permits()), (2, 2));
+    });
+}
+
+#[test]
+fn bounded_semaphore() {
+    settled(async || {
+        let semaphore = Semaphore::bounded(1);
+        drop(semaphore.acquire().await.expect("it is open"));
+        assert!(semaphore.try_add_permits(1).is_err(), "a ValueError: released too often");
+        let text = catch_unwind(AssertUnwindSafe(|| semaphore.add_permits(1)));
+        assert!(text.is_err(), "or a panic, where the mistake is not expected");
+        assert_eq!(semaphore.available_permits(), 1);
+    });
+}
+
+#[test]
+fn barrier() {
+    settled(async || {
+        let barrier = Rc::new(Barrier::new(3));
+        let pass = || {
+            let barrier = Rc::clone(&barrier);
+            spawn(async move { barrier.wait().await.map(|passed| passed.index()) })
+        };
+        let first = [pass(), pass()];
+        yield_now().await;
+        assert_eq!((barrier.n_waiting(), barrier.parties()), (2, 3));
+        let last = barrier.wait().await.expect("not broken");
+        assert!(last.is_leader());
+        let mut indices = vec![last.index()];
+        for task in first {
+            indices.push(task.await.expect("no panic").expect("not broken"));
+        }
+        indices.sort_unstable();
+        assert_eq!((indices, barrier.n_waiting()), (vec![0, 1, 2], 0));
+    });
+}
+
+#[test]
+fn broken_barrier_error() {
+    settled(async || {
+        let barrier = Rc::new(Barrier::new(2));
+        let waits = Rc::clone(&barrier);
+        let waits = spawn(async move { waits.wait().await });
+        yield_now().await;
+        barrier.abort();
+        let error: BrokenBarrierError = waits.await.expect("no panic").expect_err("it is broken");
+        assert!(barrier.is_broken() && !error.to_string().is_empty());
+        barrier.reset();
+        assert!(!barrier.is_broken());
     });
 }
