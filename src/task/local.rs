@@ -82,9 +82,9 @@ impl<T: 'static> LocalKey<T> {
     ///
     /// What else is in scope is decided by the first poll. Dropping the future drops `future`, and then the value
     /// unless a task inherited it.
-    pub fn scope<F: Future>(&'static self, value: T, future: F) -> Scope<T, F> {
+    pub fn scope<F: Future>(&'static self, value: T, future: F) -> TaskLocalFuture<T, F> {
         let state = State::New { key: self.address(), value };
-        Scope { state, future: Some(future) }
+        TaskLocalFuture { state, future: Some(future) }
     }
 
     /// Sets the value for all that `f` does, and for the tasks it spawns.
@@ -168,14 +168,14 @@ impl Error for AccessError {}
 pin_project! {
     /// A future with a task-local value; made by [`LocalKey::scope`].
     #[must_use = "futures do nothing unless polled"]
-    pub struct Scope<T: 'static, F> {
+    pub struct TaskLocalFuture<T: 'static, F> {
         state: State<T>,
         // `None` once it is done.
         #[pin]
         future: Option<F>,
     }
 
-    impl<T: 'static, F> PinnedDrop for Scope<T, F> {
+    impl<T: 'static, F> PinnedDrop for TaskLocalFuture<T, F> {
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
             if this.future.is_some() {
@@ -214,23 +214,26 @@ impl<T: 'static> State<T> {
     }
 }
 
-impl<T: 'static, F: Future> Future for Scope<T, F> {
+impl<T: 'static, F: Future> Future for TaskLocalFuture<T, F> {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> Poll<F::Output> {
         let mut this = self.project();
         let _entered = Entered::new(this.state.context());
-        let future =
-            this.future.as_mut().as_pin_mut().expect("a Scope was polled after it was done");
+        let future = this
+            .future
+            .as_mut()
+            .as_pin_mut()
+            .expect("a TaskLocalFuture was polled after it was done");
         let output = ready!(future.poll(cx));
         this.future.set(None);
         Poll::Ready(output)
     }
 }
 
-impl<T, F: fmt::Debug> fmt::Debug for Scope<T, F> {
+impl<T, F: fmt::Debug> fmt::Debug for TaskLocalFuture<T, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Scope").field("future", &self.future).finish_non_exhaustive()
+        f.debug_struct("TaskLocalFuture").field("future", &self.future).finish_non_exhaustive()
     }
 }
 

@@ -115,7 +115,7 @@ pub use self::builder::Builder;
 pub use self::error::JoinError;
 pub use self::id::Id;
 pub use self::join::JoinHandle;
-pub use self::local::{AccessError, LocalKey, Scope};
+pub use self::local::{AccessError, LocalKey, TaskLocalFuture};
 pub use self::name::name;
 pub use self::spawn::{id, spawn, try_id};
 // The upward lines of the column: cooperation is the executor's business and what tasks form together the group's, but
