@@ -5,10 +5,13 @@
 
 use std::any::Any;
 use std::cell::Cell;
+use std::fmt;
 use std::mem::ManuallyDrop;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task;
+
+use pin_project_lite::pin_project;
 
 /// One value, and those around it.
 pub(super) struct Frame<T: ?Sized> {
@@ -72,13 +75,57 @@ fn swap(context: &mut Context) {
     *context = ManuallyDrop::into_inner(current);
 }
 
-/// A future of a task that was spawned within a scope.
-pub(super) struct Inheriting<T> {
-    context: Context,
-    /// `None` only while it is dropped. Boxed, so that only one type of task is made for each output, and none for
-    /// each future, that may never meet a scope.
-    future: Option<Pin<Box<dyn Future<Output = T>>>>,
+/// Nothing is in scope while this lives: for a runtime, whose tasks have scopes of their own.
+pub(crate) struct OutOfScope(Context);
+
+impl OutOfScope {
+    pub(crate) fn new() -> Self {
+        let mut context = None;
+        swap(&mut context);
+        Self(context)
+    }
 }
+
+impl Drop for OutOfScope {
+    fn drop(&mut self) {
+        swap(&mut self.0);
+    }
+}
+
+impl fmt::Debug for OutOfScope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OutOfScope")
+    }
+}
+
+pin_project! {
+    /// A future with what was in scope where it was made.
+    pub(crate) struct Within<F> {
+        context: Context,
+        // `None` only while it is dropped.
+        #[pin]
+        future: Option<F>,
+    }
+
+    impl<F> PinnedDrop for Within<F> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            let _entered = Entered::new(this.context);
+            this.future.set(None);
+        }
+    }
+}
+
+impl<F> Within<F> {
+    /// `future`, within what is in scope now.
+    pub(crate) fn current(future: F) -> Self {
+        Self { context: current(), future: Some(future) }
+    }
+}
+
+/// The future of a task that was spawned within a scope. Boxed, so that only one type of task is made for each output,
+/// and none for each future, that may never meet a scope.
+pub(super) type Inheriting<T> = Within<Pin<Box<dyn Future<Output = T>>>>;
 
 impl<T> Inheriting<T> {
     pub(super) fn new(context: Context, future: impl Future<Output = T> + 'static) -> Self {
@@ -86,19 +133,12 @@ impl<T> Inheriting<T> {
     }
 }
 
-impl<T> Future for Inheriting<T> {
-    type Output = T;
+impl<F: Future> Future for Within<F> {
+    type Output = F::Output;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> task::Poll<T> {
-        let this = self.get_mut();
-        let _entered = Entered::new(&mut this.context);
-        this.future.as_mut().expect("it is not dropped yet").as_mut().poll(cx)
-    }
-}
-
-impl<T> Drop for Inheriting<T> {
-    fn drop(&mut self) {
-        let _entered = Entered::new(&mut self.context);
-        self.future = None;
+    fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> task::Poll<F::Output> {
+        let this = self.project();
+        let _entered = Entered::new(this.context);
+        this.future.as_pin_mut().expect("it is not dropped yet").poll(cx)
     }
 }

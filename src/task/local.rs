@@ -42,7 +42,8 @@ macro_rules! task_local {
 ///
 /// A value is there while the future it was set for is polled or dropped, and in every task that was spawned
 /// meanwhile, for as long as that lives. Such tasks inherit the value itself and not a copy, so what one changes in a
-/// `Cell` the others see. Inheriting is what tokio's do not do; the names are tokio's.
+/// `Cell` the others see. What is set around [`block_on`](crate::Runtime::block_on) is seen by its future and what that
+/// spawns. Inheriting is what tokio's do not do; the names are tokio's.
 ///
 /// ```
 /// annulus::task_local! {

@@ -129,6 +129,7 @@ pub use crate::group::{
     as_completed, gather, race, shield, task_group, try_gather, try_wait, wait,
 };
 
+pub(crate) use self::context::{OutOfScope, Within};
 pub(crate) use self::home::{Entered, HomeRef, PanicHook};
 pub(crate) use self::root::Root;
 pub(crate) use self::spawn::{accepts_tasks, report_panic, running_abort_handle};

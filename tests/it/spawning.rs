@@ -91,6 +91,46 @@ fn tasks_inherit_what_is_in_scope_however_they_are_spawned() {
     });
 }
 
+/// What is in scope around `block_on` is its future's, and not that of tasks which happen to run meanwhile.
+#[test]
+fn a_scope_around_block_on_is_the_main_future_s() {
+    struct Look(Rc<Cell<Option<u32>>>);
+    impl Drop for Look {
+        fn drop(&mut self) {
+            self.0.set(NUMBER.try_get().ok());
+        }
+    }
+    let _leaks = LeakGuard::new();
+    let runtime = Runtime::new().expect("this machine has io_uring");
+    let (seen, dropped) = (Rc::new(Cell::new(None)), Rc::new(Cell::new(None)));
+    let theirs = (Rc::clone(&seen), Look(Rc::clone(&dropped)));
+    runtime.block_on(async {
+        drop(spawn(async move {
+            let (seen, _look) = theirs;
+            loop {
+                yield_now().await;
+                seen.set(NUMBER.try_get().ok().or(seen.get()));
+            }
+        }));
+    });
+    let last = Rc::new(Cell::new(None));
+    let look = Look(Rc::clone(&last));
+    let child = NUMBER.sync_scope(8, || {
+        let number = runtime.block_on(async move {
+            let _look = look;
+            yield_now().await;
+            (NUMBER.get(), [spawn(async { NUMBER.get() })])
+        });
+        assert_eq!((number.0, NUMBER.get(), last.get()), (8, 8, Some(8)));
+        number.1
+    });
+    assert!(NUMBER.try_get().is_err());
+    let [child] = child;
+    assert_eq!(runtime.block_on(child).expect("no panic"), 8, "what the main future spawned");
+    NUMBER.sync_scope(9, || runtime.shutdown(PATIENCE)).expect("nothing leaks");
+    assert_eq!((seen.get(), dropped.get()), (None, None));
+}
+
 #[test]
 fn what_one_task_changes_the_others_see() {
     run(async || {
