@@ -41,7 +41,8 @@
 //! ```
 //!
 //! [`net`] has the table of what each dropped future does, [`Builder`] every bound with its default, [`runtime`] the
-//! counters; [`buf`] says what a buffer must promise; [`task`], [`time`] and [`sync`] have tokio's names.
+//! counters; [`buf`] says what a buffer must promise; [`task`], [`time`] and [`sync`] have tokio's names. Who knows
+//! Python's asyncio finds its names in a table: [`asyncio`].
 //!
 //! It needs Linux 6.1 and a kernel that allows io_uring; where there is none, starting fails with the cause and the
 //! cure. There is no fallback.
@@ -66,6 +67,9 @@ pub mod time;
 pub use group::macros as __macros;
 pub use runtime::{Builder, Runtime, run};
 pub use task::spawn;
+
+#[doc = include_str!("../docs/asyncio.md")]
+pub mod asyncio {}
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -108,6 +108,9 @@ const BANNED_WORDS: &[(&str, &str)] =
 /// Files of `src/op` that are no operation.
 const NOT_OPERATIONS: &[&str] = &["mod.rs", "line.rs", "tests.rs"];
 
+/// Sections of `docs/asyncio.md` whose rows have no tests: what is not there yet, or not tested by name yet.
+const UNTESTED_SECTIONS: &[&str] = &["Futures and queues", "Open"];
+
 const COLUMNS_MAX: usize = 120;
 /// Lines in a file, its tests at the end not counted.
 const LINES_MAX: usize = 600;
@@ -284,6 +287,39 @@ fn words(file: &File) -> Vec<String> {
     let words = BANNED_WORDS.iter().map(|(head, tail)| format!("{head}{tail}"));
     let found = words.filter(|word| file.text.contains(word));
     found.map(|word| format!("{}: holds {word:?}", file.path)).collect()
+}
+
+/// Each name in the table of `docs/asyncio.md` is a test in `tests/it/asyncio.rs`, and each test a name.
+fn asyncio(table: &File, tests: &File) -> Vec<String> {
+    let mut section = "";
+    let mut rows = BTreeSet::new();
+    for line in table.text.lines() {
+        section = line.strip_prefix("## ").unwrap_or(section);
+        let name = line.strip_prefix("| `").and_then(|rest| rest.split('`').next());
+        rows.extend(name.filter(|_| !UNTESTED_SECTIONS.contains(&section)).map(test_name));
+    }
+    let functions = tests.code.split("#[test]\n").skip(1);
+    let names = functions.map(|text| first_word(text.trim_start().trim_start_matches("fn ")));
+    let names: BTreeSet<String> = names.collect();
+    let lone = rows.symmetric_difference(&names);
+    lone.map(|name| format!("{}: {name} is not in both it and {}", table.path, tests.path))
+        .collect()
+}
+
+/// The test of an asyncio name: `Task.cancel` is `task_cancel`, `TaskGroup` is `task_group`, `sleep(0)` is `sleep_0`.
+fn test_name(name: &str) -> String {
+    let mut test = String::new();
+    for c in name.chars() {
+        if c.is_uppercase() && test.ends_with(|before: char| before.is_lowercase()) {
+            test.push('_');
+        }
+        match c {
+            '.' | '(' => test.push('_'),
+            ')' => {}
+            c => test.extend(c.to_lowercase()),
+        }
+    }
+    test
 }
 
 // What the rules stand on.
@@ -530,6 +566,13 @@ fn pages_have_a_title_and_links_that_lead_somewhere() {
 }
 
 #[test]
+fn names_of_asyncio_are_tested() {
+    let files = repository();
+    let file = |path| files.iter().find(|file| file.path == path).expect("a file of this path");
+    assert_tidy(asyncio(file("docs/asyncio.md"), file("tests/it/asyncio.rs")));
+}
+
+#[test]
 fn words_of_one_machine_stay_out() {
     assert_tidy(repository().iter().flat_map(words).collect());
 }
@@ -644,6 +687,23 @@ mod self_tests {
         assert_eq!(wrong("docs/a.md", "[deep](deep.md) [none](LICENSE)\n"), 1);
         let fine = "# One\n```sh\n# comment\n[x](y)\n```\n[web](https://example.org) [top](#one)\n";
         assert_eq!(wrong("README.md", fine), 0);
+    }
+
+    #[test]
+    fn asyncio() {
+        let table = File::new(
+            "docs/asyncio.md",
+            "## Tasks\n| asyncio | annulus |\n| `Task.cancel` | a |\n| `sleep(0)` | b |\n\
+             | `TaskGroup` | c |\n## Open\n| `to_thread` | open |\n",
+        );
+        let missing =
+            |text: &str| super::asyncio(&table, &File::new("tests/it/asyncio.rs", text)).len();
+        let all =
+            "#[test]\nfn task_cancel() {}\n#[test]\nfn sleep_0() {}\n#[test]\nfn task_group() {}\n";
+        assert_eq!(missing(all), 0);
+        assert_eq!(missing(&all.replace("sleep_0", "sleep_1")), 2);
+        assert_eq!(missing(&format!("{all}#[test]\nfn to_thread() {{}}\n")), 1);
+        assert_eq!(missing(&format!("{all}fn helper() {{}}\n")), 0);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Instant;
 
-use annulus::task::{JoinSet, TaskGroup, task_group, unconstrained};
+use annulus::task::{Builder, JoinSet, TaskGroup, task_group, unconstrained};
 use annulus::time::sleep;
 use annulus::{spawn, task::yield_now};
 
@@ -21,6 +21,7 @@ pub(super) static CELLS: &[(&str, Run)] = &[
     ("group_1k", |operations| block_on(group(operations))),
     ("join_set_1k", |operations| block_on(join_set(operations))),
     ("spawn_one", |operations| block_on(spawn_one(operations))),
+    ("spawn_eager", |operations| block_on(spawn_eager(operations))),
     ("switch2", |operations| block_on(switch(operations))),
     ("wake_pingpong", |operations| block_on(pingpong(operations))),
     ("timer_create_cancel", |operations| block_on(timer_create_cancel(operations))),
@@ -73,6 +74,14 @@ async fn spawn_one(operations: u64) -> Sample {
     let watch = Stopwatch::start();
     for _ in 0..operations {
         spawn(async {}).await.ok();
+    }
+    watch.stop(operations)
+}
+
+async fn spawn_eager(operations: u64) -> Sample {
+    let watch = Stopwatch::start();
+    for _ in 0..operations {
+        Builder::new().eager().spawn(async {}).await.ok();
     }
     watch.stop(operations)
 }

@@ -50,6 +50,12 @@ pub(crate) static CELLS: &[Cell] = &[
         counted: 10_000,
     },
     Cell {
+        name: "spawn_eager",
+        about: "spawn a task that is polled at once, and ends, and await it",
+        operations: 200_000,
+        counted: 10_000,
+    },
+    Cell {
         name: "switch2",
         about: "two tasks that wake themselves; per poll",
         operations: 1_000_000,

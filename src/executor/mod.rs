@@ -14,7 +14,7 @@ use std::task::Waker;
 
 use self::budget::Restore;
 pub use self::budget::{Unconstrained, consume_budget, unconstrained, yield_now};
-use crate::task::{Entered, HomeRef, JoinHandle, Root};
+use crate::task::{Entered, HomeRef, JoinHandle, PanicHook, Root};
 
 /// What the thread is in. The guards own it, so the thread's end has nothing to drop: without a destructor the cell
 /// can be used by those of others, such as a runtime that lies in a thread local itself.
@@ -139,6 +139,16 @@ impl Executor {
     /// A place in the ready queue for a future that the worker polls itself.
     pub(crate) fn root(&self) -> Root {
         Root::new(&self.home)
+    }
+
+    /// Sets what is done with panics of tasks that nobody takes.
+    pub(crate) fn set_panic_hook(&self, hook: PanicHook) {
+        self.home.set_panic_hook(hook);
+    }
+
+    /// How many panics of tasks nobody took.
+    pub(crate) fn unhandled_panics(&self) -> u64 {
+        self.home.unhandled_panics()
     }
 
     /// How many panics of the user's code were caught: in polls, in drops and in wakers.

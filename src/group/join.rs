@@ -27,9 +27,18 @@ use pin_project_lite::pin_project;
 #[macro_export]
 macro_rules! join {
     (@slots [$($slot:ident)+]) => {{
-        let mut first = 0;
+        let mut turns = $crate::__macros::Turns::of([$($crate::__macros::count(&$slot)),+]);
         ::std::future::poll_fn(|cx| {
-            if !$crate::__macros::poll_slots(&mut first, &mut [$($slot.as_mut()),+], cx) {
+            let done = turns.all(|mut place| {
+                $(
+                    if place == 0 {
+                        return $slot.as_mut().poll(cx);
+                    }
+                    place -= 1;
+                )+
+                unreachable!("there are {place} slots too few")
+            });
+            if !done {
                 return ::std::task::Poll::Pending;
             }
             ::std::task::Poll::Ready(($($slot.as_mut().take(),)+))
@@ -60,10 +69,17 @@ macro_rules! join {
 #[macro_export]
 macro_rules! try_join {
     (@slots [$($slot:ident)+]) => {{
-        let mut first = 0;
+        let mut turns = $crate::__macros::Turns::of([$($crate::__macros::count(&$slot)),+]);
         ::std::future::poll_fn(|cx| {
-            let done =
-                $crate::__macros::poll_slots(&mut first, &mut [$($slot.as_mut()),+], cx);
+            let done = turns.all(|mut place| {
+                $(
+                    if place == 0 {
+                        return $slot.as_mut().poll(cx);
+                    }
+                    place -= 1;
+                )+
+                unreachable!("there are {place} slots too few")
+            });
             $(
                 if let ::std::option::Option::Some(error) = $slot.as_mut().take_error() {
                     return ::std::task::Poll::Ready(::std::result::Result::Err(error));
@@ -83,27 +99,34 @@ macro_rules! try_join {
     ($($future:expr),+ $(,)?) => { $crate::try_join!(@slots [] $($future,)+) };
 }
 
-/// Polls the slots, from the next `first` on, and tells whether all are done.
-pub fn poll_slots(
-    first: &mut usize,
-    slots: &mut [Pin<&mut dyn Slot>],
-    cx: &mut Context<'_>,
-) -> bool {
-    let start = *first % slots.len();
-    *first = start + 1;
-    let (later, sooner) = slots.split_at_mut(start);
-    let mut done = true;
-    for slot in sooner.iter_mut().chain(later) {
-        done &= slot.as_mut().poll(cx);
-    }
-    done
+/// Whose turn it is to be polled first: at each poll another one's.
+#[derive(Debug)]
+pub struct Turns<const COUNT: usize> {
+    first: usize,
 }
 
-/// A [`JoinSlot`] of whatever future.
-pub trait Slot {
-    /// Polls the future unless it is done; whether it is now.
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> bool;
+impl<const COUNT: usize> Turns<COUNT> {
+    /// One for each of the units.
+    pub fn of(_: [(); COUNT]) -> Self {
+        Self { first: 0 }
+    }
+
+    /// Calls `done` with each place, and tells whether it was true for all.
+    #[inline]
+    pub fn all(&mut self, mut done: impl FnMut(usize) -> bool) -> bool {
+        let mut all = true;
+        let mut place = self.first;
+        for _ in 0..COUNT {
+            all &= done(place);
+            place = if place + 1 == COUNT { 0 } else { place + 1 };
+        }
+        self.first = if self.first + 1 == COUNT { 0 } else { self.first + 1 };
+        all
+    }
 }
+
+/// A unit for each slot, to count them by.
+pub fn count<F: Future>(_: &Pin<&mut JoinSlot<F>>) {}
 
 pin_project! {
     /// A future, and then its output.
@@ -121,7 +144,19 @@ impl<F: Future> JoinSlot<F> {
         Self { future: Some(future.into_future()), output: None }
     }
 
+    /// Polls the future unless it is done; whether it is now.
+    #[inline]
+    pub fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> bool {
+        let mut this = self.project();
+        let Some(future) = this.future.as_mut().as_pin_mut() else { return true };
+        let Poll::Ready(output) = future.poll(cx) else { return false };
+        *this.output = Some(output);
+        this.future.set(None);
+        true
+    }
+
     /// The output of a slot that is done, once.
+    #[inline]
     pub fn take(self: Pin<&mut Self>) -> F::Output {
         self.project().output.take().expect("a slot that is done gives its output once")
     }
@@ -137,16 +172,5 @@ impl<T, E, F: Future<Output = Result<T, E>>> JoinSlot<F> {
     pub fn take_ok(self: Pin<&mut Self>) -> T {
         let output = self.take().ok();
         output.expect("errors were taken before")
-    }
-}
-
-impl<F: Future> Slot for JoinSlot<F> {
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> bool {
-        let mut this = self.project();
-        let Some(future) = this.future.as_mut().as_pin_mut() else { return true };
-        let Poll::Ready(output) = future.poll(cx) else { return false };
-        *this.output = Some(output);
-        this.future.set(None);
-        true
     }
 }

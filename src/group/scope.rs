@@ -57,6 +57,23 @@ use crate::task::{self, AbortHandle, JoinHandle};
 /// # .unwrap();
 /// ```
 ///
+/// A child may outlive the future of the group for a moment, so it cannot borrow from the function that spawns it;
+/// share by `Rc`, or await in place with [`join!`](crate::join!):
+///
+/// ```compile_fail,E0597
+/// annulus::run(async {
+///     let text = String::from("borrowed");
+///     let text = &text;
+///     annulus::task::task_group(async |group| {
+///         group.spawn(async { Ok::<_, std::io::Error>(text.len()) });
+///         Ok(())
+///     })
+///     .await?;
+///     Ok::<_, std::io::Error>(())
+/// })
+/// # .unwrap();
+/// ```
+///
 /// Dropping the future aborts all children; as with every abort, their futures are dropped when they come up next,
 /// and nobody waits for that. Panics that the children had, or have then, go the way of those of detached tasks.
 ///
@@ -66,7 +83,8 @@ use crate::task::{self, AbortHandle, JoinHandle};
 ///
 /// # Panics
 ///
-/// If the body panics, with the same payload, when all children are gone. Their own failures are lost with it.
+/// If the body panics, with the same payload, when all children are gone. Their errors are lost with it, their panics
+/// go the way of those of detached tasks.
 pub async fn task_group<R, E>(
     body: impl AsyncFnOnce(&TaskGroup<E>) -> Result<R, E>,
 ) -> Result<R, GroupError<E>> {
@@ -238,6 +256,17 @@ impl<E> Shared<E> {
             if self.live.get() == 0 { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
+    }
+}
+
+impl<E> Drop for Shared<E> {
+    /// Failures are left if the group was dropped, or its body panicked.
+    fn drop(&mut self) {
+        for failure in self.failures.take() {
+            if let Failure::Panic(error) = failure {
+                task::report_panic(error);
+            }
+        }
     }
 }
 

@@ -146,12 +146,14 @@ pub async fn select<B: Branches>(mut branches: Pin<&mut B>, start: Start) -> Opt
             Start::Random => random(B::COUNT),
         };
         let mut waits = false;
-        for index in (first..B::COUNT).chain(0..first) {
+        let mut index = first;
+        for _ in 0..B::COUNT {
             match branches.as_mut().poll(index, cx) {
                 Step::Ready(output) => return Poll::Ready(Some(output)),
                 Step::Pending => waits = true,
                 Step::Off => {}
             }
+            index = if index + 1 == B::COUNT { 0 } else { index + 1 };
         }
         if waits { Poll::Pending } else { Poll::Ready(None) }
     })

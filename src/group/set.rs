@@ -122,6 +122,11 @@ impl<T> JoinSet<T> {
         if let Some(kept) = self.kept.pop_front() {
             return Some(kept);
         }
+        // Nothing is registered: whoever waits goes on waiting.
+        let key = self.ended.keys.borrow().front().copied()?;
+        if !self.handles[key].is_finished() {
+            return None;
+        }
         match self.poll_ended(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(joined) => joined.map(|(_, id, outcome)| (id, outcome)),
             Poll::Pending => None,
@@ -179,13 +184,10 @@ impl<T> JoinSet<T> {
             next = self.ended.pop();
         }
         let Some(key) = next else { return Poll::Pending };
-        let outcome = match Pin::new(&mut self.handles[key]).poll(cx) {
-            Poll::Ready(outcome) => outcome,
-            Poll::Pending => {
-                // We are called by a waker in the midst of that task's end. It will wake the handle's waker.
-                self.ended.keys.borrow_mut().push_front(key);
-                return Poll::Pending;
-            }
+        let Poll::Ready(outcome) = Pin::new(&mut self.handles[key]).poll(cx) else {
+            // We are called by a waker in the midst of that task's end. It will wake the handle's waker.
+            self.ended.keys.borrow_mut().push_front(key);
+            return Poll::Pending;
         };
         let handle = self.handles.remove(key);
         Poll::Ready(Some((key, handle.id(), outcome)))

@@ -1,6 +1,7 @@
 //! The settings of a runtime: every bound of the core, with its default and its reason.
 
 use std::io;
+use std::rc::Rc;
 use std::time::Duration;
 
 use super::Runtime;
@@ -10,6 +11,7 @@ use crate::driver::{Driver, Leaked, Limits};
 use crate::executor::Executor;
 use crate::sys::eventfd::Bell;
 use crate::sys::setup::{Feature, Features, RingOptions};
+use crate::task::{JoinError, PanicHook};
 use crate::time::timers::Timers;
 
 /// The settings of a [`Runtime`].
@@ -32,6 +34,7 @@ pub struct Builder {
     tick_budget: u32,
     shutdown_deadline: Duration,
     on_leak: Option<LeakHook>,
+    on_unhandled_panic: Option<PanicHook>,
 }
 
 impl Default for Builder {
@@ -66,6 +69,7 @@ impl Builder {
             tick_budget: 64,
             shutdown_deadline: Duration::from_secs(5),
             on_leak: None,
+            on_unhandled_panic: None,
         }
     }
 
@@ -185,6 +189,41 @@ impl Builder {
         self
     }
 
+    /// What to do with a panic of a task that nobody can take any more. By default it is counted, in
+    /// [`Metrics::unhandled_panics`](super::Metrics::unhandled_panics), and the core goes on.
+    ///
+    /// A panic is taken by whoever awaits the [`JoinHandle`](crate::task::JoinHandle), the set or the group; it is
+    /// unhandled when the handle of the task was dropped, before or after, or a group in the midst of its end. The hook
+    /// gets it on the thread of the runtime, with the task's id and name; outside the runtime, if a handle is dropped
+    /// there. It may log, count, cancel a token that ends the service, or abort the process; what it throws is caught
+    /// and counted.
+    ///
+    /// Nothing is silent by default either: std's own panic hook has said on stderr where and why, at the time of the
+    /// panic. A task that *returns* an error which nobody looks at is no failure here, for to the runtime it is a value
+    /// like any other; a [`task_group`](crate::task::task_group()) looks.
+    ///
+    /// ```
+    /// use std::cell::RefCell;
+    /// use std::rc::Rc;
+    ///
+    /// let seen = Rc::new(RefCell::new(Vec::new()));
+    /// let log = Rc::clone(&seen);
+    /// let runtime = annulus::Runtime::builder()
+    ///     .on_unhandled_panic(move |error| log.borrow_mut().push(error.to_string()))
+    ///     .build()?;
+    /// runtime.block_on(async {
+    ///     drop(annulus::task::Builder::new().name("worker").spawn(async { panic!("out of work") }));
+    ///     annulus::task::yield_now().await;
+    /// });
+    /// assert!(seen.borrow()[0].ends_with("(worker) panicked with message \"out of work\""));
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn on_unhandled_panic(mut self, hook: impl Fn(JoinError) + 'static) -> Self {
+        self.on_unhandled_panic = Some(PanicHook(Rc::new(hook)));
+        self
+    }
+
     /// Does without a kernel feature, as on a kernel that lacks it.
     #[must_use]
     pub fn disable(mut self, feature: Feature) -> Self {
@@ -203,6 +242,9 @@ impl Builder {
         let driver = Driver::new(&self.ring, self.pool, self.limits)?;
         let bell = Bell::new()?;
         let executor = Executor::new(bell.waker(), self.tick_budget);
+        if let Some(hook) = self.on_unhandled_panic {
+            executor.set_panic_hook(hook);
+        }
         let timers = Timers::new();
         let (deadline, on_leak) = (self.shutdown_deadline, self.on_leak);
         Ok(Runtime { worker: Worker::new(driver, executor, timers, bell, deadline, on_leak) })

@@ -4,11 +4,13 @@ use std::rc::Rc;
 
 use crate::driver::{self, Driver};
 use crate::executor::{self, Executor};
+use crate::task::OutOfScope;
 use crate::time::timers::{self, Timers};
 
 /// While it lives, constructors of futures find this runtime. Leaving restores what was current before.
 #[derive(Debug)]
 pub(super) struct Entered {
+    _scope: OutOfScope,
     _time: timers::EnterGuard,
     _executor: executor::EnterGuard,
     _driver: driver::current::EnterGuard,
@@ -17,6 +19,7 @@ pub(super) struct Entered {
 impl Entered {
     pub(super) fn new(driver: &Rc<Driver>, executor: &Rc<Executor>, timers: &Rc<Timers>) -> Self {
         Self {
+            _scope: OutOfScope::new(),
             _time: timers.enter(),
             _executor: executor.enter(),
             _driver: driver::current::enter(driver),

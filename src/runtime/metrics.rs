@@ -27,6 +27,9 @@ pub struct Metrics {
     pub enters: u64,
     /// Panics of wakers and destructors that were caught; those of tasks are in their `JoinError`.
     pub caught_panics: u64,
+    /// Panics of tasks that nobody could take any more, because the handle was dropped; see
+    /// [`Builder::on_unhandled_panic`](super::Builder::on_unhandled_panic).
+    pub unhandled_panics: u64,
 }
 
 impl Metrics {
@@ -41,6 +44,7 @@ impl Metrics {
             stray_completions: driver.stray_completions(),
             enters: driver.enters(),
             caught_panics: driver.caught_panics() + executor.caught_panics(),
+            unhandled_panics: executor.unhandled_panics(),
         }
     }
 }

@@ -20,6 +20,7 @@ use worker::Worker;
 pub use crate::driver::Leaked;
 use crate::executor;
 pub use crate::sys::setup::Feature;
+use crate::task;
 
 /// Runs a future on this thread, on a runtime of its own, until it is done.
 ///
@@ -131,6 +132,8 @@ pub fn metrics() -> Metrics {
 impl Worker {
     /// Polls the future whenever it was woken, and turns the loop meanwhile.
     fn block_on<F: Future>(&self, future: F) -> io::Result<F::Output> {
+        // Task-local values around the call are the future's alone: they are none of the tasks' that run meanwhile.
+        let future = task::Within::current(future);
         let _entered = self.enter();
         let root = self.executor().root();
         let waker = root.waker().clone();

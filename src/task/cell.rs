@@ -186,8 +186,17 @@ unsafe fn cancel<F: Future>(task: TaskPtr) {
 
 /// See [`Vtable::drop_output`].
 unsafe fn drop_output<F: Future>(task: TaskPtr) {
-    // SAFETY: rule 3.
-    unsafe { ptr::drop_in_place(outcome_of::<F>(task)) };
+    // SAFETY: rule 3; it is moved out, or dropped where it lies, and not looked at again.
+    unsafe {
+        let outcome = outcome_of::<F>(task);
+        match &*outcome {
+            Err(error) if error.is_panic() => {
+                let Err(error) = outcome.read() else { return };
+                task.header().home.as_ref().report_panic(error);
+            }
+            _ => ptr::drop_in_place(outcome),
+        }
+    }
 }
 
 /// Moves the outcome out.

@@ -3,9 +3,10 @@
 use std::any::Any;
 use std::fmt;
 use std::io;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::id::Id;
+use super::name::name_of;
 
 /// What a panic carried.
 pub(crate) type Payload = Box<dyn Any + Send + 'static>;
@@ -18,9 +19,14 @@ pub struct JoinError {
 
 enum Cause {
     Cancelled,
-    /// The mutex is never locked for long; it makes the payload, and so this error, `Sync`. In a box, because each
-    /// task has room for its error, and few panic.
-    Panic(Box<Mutex<Payload>>),
+    /// Boxed, because each task has room for its error, and few panic.
+    Panic(Box<Panicked>),
+}
+
+struct Panicked {
+    /// The mutex is never locked for long; it makes the payload, and so the error, `Sync`.
+    payload: Mutex<Payload>,
+    name: Option<Arc<str>>,
 }
 
 const _: () =
@@ -31,8 +37,10 @@ impl JoinError {
         Self { id, cause: Cause::Cancelled }
     }
 
+    /// On the thread of the task, whose future is not dropped yet.
     pub(crate) fn panicked(id: Id, payload: Payload) -> Self {
-        Self { id, cause: Cause::Panic(Box::new(Mutex::new(payload))) }
+        let panicked = Panicked { payload: Mutex::new(payload), name: name_of(id) };
+        Self { id, cause: Cause::Panic(Box::new(panicked)) }
     }
 
     /// Whether the task was aborted, or dropped by the end of its runtime, before it finished.
@@ -65,8 +73,8 @@ impl JoinError {
     /// When the task was cancelled: the error, unchanged.
     pub fn try_into_panic(self) -> Result<Box<dyn Any + Send + 'static>, Self> {
         match self.cause {
-            Cause::Panic(payload) => {
-                Ok(payload.into_inner().unwrap_or_else(PoisonError::into_inner))
+            Cause::Panic(panicked) => {
+                Ok(panicked.payload.into_inner().unwrap_or_else(PoisonError::into_inner))
             }
             Cause::Cancelled => Err(self),
         }
@@ -77,10 +85,18 @@ impl JoinError {
         self.id
     }
 
+    /// The name of the task, if it was given one and panicked in a poll; see [`Builder::name`](super::Builder::name).
+    pub fn name(&self) -> Option<&str> {
+        match &self.cause {
+            Cause::Panic(panicked) => panicked.name.as_deref(),
+            Cause::Cancelled => None,
+        }
+    }
+
     /// The text of the panic, when it is text.
     fn with_message<R>(&self, f: impl FnOnce(Option<&str>) -> R) -> R {
-        let Cause::Panic(payload) = &self.cause else { return f(None) };
-        let payload = payload.lock().unwrap_or_else(PoisonError::into_inner);
+        let Cause::Panic(panicked) = &self.cause else { return f(None) };
+        let payload = panicked.payload.lock().unwrap_or_else(PoisonError::into_inner);
         f(payload
             .downcast_ref::<&'static str>()
             .copied()
@@ -93,9 +109,13 @@ impl fmt::Display for JoinError {
         if self.is_cancelled() {
             return write!(f, "task {} was cancelled", self.id);
         }
+        write!(f, "task {}", self.id)?;
+        if let Some(name) = self.name() {
+            write!(f, " ({name})")?;
+        }
         self.with_message(|message| match message {
-            Some(message) => write!(f, "task {} panicked with message {message:?}", self.id),
-            None => write!(f, "task {} panicked", self.id),
+            Some(message) => write!(f, " panicked with message {message:?}"),
+            None => f.write_str(" panicked"),
         })
     }
 }

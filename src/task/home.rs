@@ -12,7 +12,8 @@
 //! By number, those of `task`.
 #![allow(unsafe_code, reason = "room 4: a home is freed by count")]
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::fmt;
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::{self, NonNull};
@@ -21,7 +22,7 @@ use std::task::Waker;
 
 use super::abort::AbortHandle;
 use super::cache::{self, Cache};
-use super::error::Payload;
+use super::error::{JoinError, Payload};
 use super::header::TaskPtr;
 use super::id::{Id, Ids};
 use super::inbox::Inbox;
@@ -71,6 +72,16 @@ impl Drop for Entered {
     }
 }
 
+/// What is to be done with a panic that nobody will take.
+#[derive(Clone)]
+pub(crate) struct PanicHook(pub(crate) Rc<dyn Fn(JoinError)>);
+
+impl fmt::Debug for PanicHook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PanicHook")
+    }
+}
+
 /// The part of an executor that its tasks know.
 #[derive(Debug)]
 pub(crate) struct Home {
@@ -87,6 +98,9 @@ pub(crate) struct Home {
     pub(super) closed: Cell<bool>,
     pub(super) running: Cell<Option<TaskPtr>>,
     caught_panics: Cell<u64>,
+    unhandled_panics: Cell<u64>,
+    /// Dropped with the executor's own reference, for it stays on the home thread.
+    panic_hook: RefCell<Option<PanicHook>>,
     /// Set when the home's memory goes, for tests that watch it from outside.
     #[cfg(test)]
     pub(super) freed: tests::Freed,
@@ -112,6 +126,16 @@ impl Home {
     #[cold]
     pub(super) fn count_panic(&self) {
         self.caught_panics.set(self.caught_panics.get() + 1);
+    }
+
+    /// Counts a panic that nobody will take, and gives it to the hook. The caller catches what that throws.
+    #[cold]
+    pub(super) fn report_panic(&self, error: JoinError) {
+        self.unhandled_panics.set(self.unhandled_panics.get() + 1);
+        let hook = self.panic_hook.borrow().clone();
+        if let Some(PanicHook(hook)) = hook {
+            hook(error);
+        }
     }
 
     /// Hands one reference to a new task.
@@ -201,6 +225,8 @@ impl HomeRef {
             closed: Cell::new(false),
             running: Cell::new(None),
             caught_panics: Cell::new(0),
+            unhandled_panics: Cell::new(0),
+            panic_hook: RefCell::new(None),
             #[cfg(test)]
             freed: tests::Freed::default(),
         };
@@ -242,6 +268,16 @@ impl HomeRef {
     /// How many panics of the user's code were caught.
     pub(crate) fn caught_panics(&self) -> u64 {
         self.home().caught_panics.get()
+    }
+
+    /// How many panics of tasks nobody took.
+    pub(crate) fn unhandled_panics(&self) -> u64 {
+        self.home().unhandled_panics.get()
+    }
+
+    /// Sets what is done with panics that nobody takes.
+    pub(crate) fn set_panic_hook(&self, hook: PanicHook) {
+        self.home().panic_hook.replace(Some(hook));
     }
 
     /// Moves the wakes and aborts of other threads to the ready queue; whether there were any.
@@ -305,6 +341,8 @@ impl HomeRef {
 impl Drop for HomeRef {
     fn drop(&mut self) {
         self.home().cache.clear();
+        let hook = self.home().panic_hook.take();
+        self.home().shield(|| drop(hook));
         let credits = self.home().credits.take();
         // SAFETY: rule 1; our own reference and those not lent.
         unsafe { Home::release(self.0, credits + 1) };
@@ -316,6 +354,15 @@ impl Drop for HomeRef {
 pub(super) fn accepts_tasks() -> Option<bool> {
     // SAFETY: rule 2; the current home is alive, and this its thread.
     current().map(|home| !unsafe { home.as_ref() }.closed.get())
+}
+
+/// See [`Home::report_panic`]; outside a home the panic is dropped.
+pub(super) fn report_panic(error: JoinError) {
+    if let Some(home) = current() {
+        // SAFETY: rule 2; the current home is alive, and this its thread.
+        let home = unsafe { home.as_ref() };
+        home.shield(|| home.report_panic(error));
+    }
 }
 
 /// A handle of the task that runs on this thread.

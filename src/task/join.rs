@@ -25,7 +25,8 @@ use super::waker;
 /// Awaiting it gives the task's output, or a [`JoinError`] if the task was aborted, dropped by the end of its
 /// runtime, or panicked. Dropping the handle does not stop the task: it runs on *detached*, and its output is
 /// dropped when it comes. Dropping a handle whose task has finished drops the output; a panic of that drop is
-/// caught.
+/// caught. Where the output is the panic of the task, it goes to
+/// [`Builder::on_unhandled_panic`](crate::Builder::on_unhandled_panic).
 ///
 /// The handle stays on the thread of its runtime:
 ///

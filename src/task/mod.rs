@@ -15,6 +15,9 @@
 //! The names and their meaning are tokio's. Beyond tokio's, a [`task_group`] keeps children from outliving the block
 //! that spawns them, and reports all of their errors; a [`JoinSet`] gives outcomes one by one.
 //!
+//! A [`LocalKey`] is a value that a task and all it spawns can see, a [`Builder`] gives a task a name, a
+//! [`CancellationToken`] asks tasks to end.
+//!
 //! # Waiting for several things
 //!
 //! | futures that | all | all, or the first error | the first | one by one |
@@ -85,8 +88,10 @@
 //    changed, and a task on which it runs keeps an anchor meanwhile.
 
 mod abort;
+mod builder;
 mod cache;
 mod cell;
+mod context;
 mod error;
 mod header;
 mod home;
@@ -94,6 +99,8 @@ mod id;
 mod inbox;
 mod join;
 mod list;
+mod local;
+mod name;
 mod refs;
 mod root;
 mod run;
@@ -104,9 +111,12 @@ mod tests;
 mod waker;
 
 pub use self::abort::AbortHandle;
+pub use self::builder::Builder;
 pub use self::error::JoinError;
 pub use self::id::Id;
 pub use self::join::JoinHandle;
+pub use self::local::{AccessError, LocalKey, TaskLocalFuture};
+pub use self::name::name;
 pub use self::spawn::{id, spawn, try_id};
 // The upward lines of the column: cooperation is the executor's business and what tasks form together the group's, but
 // users look for both here.
@@ -119,6 +129,7 @@ pub use crate::group::{
     as_completed, gather, race, shield, task_group, try_gather, try_wait, wait,
 };
 
-pub(crate) use self::home::{Entered, HomeRef};
+pub(crate) use self::context::{OutOfScope, Within};
+pub(crate) use self::home::{Entered, HomeRef, PanicHook};
 pub(crate) use self::root::Root;
-pub(crate) use self::spawn::{accepts_tasks, running_abort_handle};
+pub(crate) use self::spawn::{accepts_tasks, report_panic, running_abort_handle};

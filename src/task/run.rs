@@ -42,6 +42,23 @@ pub(super) unsafe fn spawn<F: Future + 'static>(
     }
 }
 
+/// Makes a task of `future` and polls it at once; after the close, one that is cancelled. `None` as for
+/// [`spawn_current`].
+#[inline]
+pub(super) fn spawn_polled<F: Future + 'static>(future: F) -> Option<JoinHandle<F::Output>> {
+    let home = home::current()?;
+    // SAFETY: rules 1 and 2; as for `spawn`. The task is new, so it is not `RUNNING`.
+    unsafe {
+        let task = cell::allocate(home, future, JOIN_INTEREST);
+        home.as_ref().owned.insert(task);
+        if home.as_ref().closed.get() {
+            task.header().state.insert(CANCELLED);
+        }
+        turn(task);
+        Some(JoinHandle::new(task))
+    }
+}
+
 /// See [`spawn`]; `None` where the thread is inside no home.
 #[inline]
 pub(super) fn spawn_current<F: Future + 'static>(future: F) -> Option<JoinHandle<F::Output>> {

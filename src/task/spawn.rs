@@ -1,6 +1,8 @@
 //! The free functions: spawn a task, and ask which one is running.
 
 use super::abort::AbortHandle;
+use super::context::{self, Inheriting};
+use super::error::JoinError;
 use super::home;
 use super::id::Id;
 use super::join::JoinHandle;
@@ -9,8 +11,8 @@ use super::run;
 /// Spawns a task on the runtime of this thread.
 ///
 /// It is polled for the first time after the running task has yielded, and goes on whether or not the handle is
-/// awaited or dropped. In a runtime that is shutting down the future is dropped at once, and the handle gives
-/// a cancelled [`JoinError`](super::JoinError).
+/// awaited or dropped. It inherits the task-local values in scope: see [`LocalKey`](super::LocalKey). In a runtime
+/// that is shutting down the future is dropped at once, and the handle gives a cancelled [`JoinError`].
 ///
 /// ```
 /// annulus::run(async {
@@ -29,7 +31,23 @@ use super::run;
 #[track_caller]
 #[inline]
 pub fn spawn<F: Future + 'static>(future: F) -> JoinHandle<F::Output> {
-    let Some(handle) = run::spawn_current(future) else { no_runtime("annulus::task::spawn") };
+    let handle = match context::current() {
+        None => run::spawn_current(future),
+        context => run::spawn_current(Inheriting::new(context, future)),
+    };
+    let Some(handle) = handle else { no_runtime("annulus::task::spawn") };
+    handle
+}
+
+/// As [`spawn`], with the first poll inside this call.
+#[track_caller]
+#[inline]
+pub(super) fn spawn_polled<F: Future + 'static>(future: F) -> JoinHandle<F::Output> {
+    let handle = match context::current() {
+        None => run::spawn_polled(future),
+        context => run::spawn_polled(Inheriting::new(context, future)),
+    };
+    let Some(handle) = handle else { no_runtime("annulus::task::Builder::spawn") };
     handle
 }
 
@@ -42,6 +60,11 @@ pub fn spawn<F: Future + 'static>(future: F) -> JoinHandle<F::Output> {
 #[inline]
 pub(crate) fn accepts_tasks(name: &str) -> bool {
     home::accepts_tasks().unwrap_or_else(|| no_runtime(name))
+}
+
+/// Hands a panic that nobody will take to the runtime of this thread; outside one it is dropped.
+pub(crate) fn report_panic(error: JoinError) {
+    home::report_panic(error);
 }
 
 /// A handle of the running task, for a future that is always a task of its own.

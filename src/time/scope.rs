@@ -84,7 +84,20 @@ pub fn timeout_scope_at<T>(
     }
 }
 
-/// The deadline of a [`timeout_scope`], in the hands of its body.
+/// The deadline of a [`timeout_scope`], in the hands of its body, which cannot give it away:
+///
+/// ```compile_fail,E0521
+/// use annulus::time::{Duration, timeout_scope};
+///
+/// annulus::run(async {
+///     timeout_scope(Duration::from_secs(1), async |scope| {
+///         annulus::spawn(async { scope.reschedule(None) });
+///     })
+///     .await?;
+///     Ok::<_, std::io::Error>(())
+/// })
+/// # .unwrap();
+/// ```
 pub struct TimeoutScope {
     deadline: Cell<Option<Instant>>,
     /// Whether it was set since the timer was.

@@ -3,6 +3,7 @@
 //! One binary links once, carries the allocator once, and is one file to copy into the old kernels
 //! that `.ci/kernels` boots. Each module says in its first sentence what it holds:
 //!
+//! - `asyncio`: the names of Python's asyncio, one test for each row of `docs/asyncio.md`.
 //! - `cancel`: what a dropped future leaves behind, row by row of the table in `annulus::net`.
 //! - `faults`: faults of the environment, the peer and the program, and what the user sees of them.
 //! - `features`: a representative set, once without each optional feature of the kernel.
@@ -12,12 +13,14 @@
 //! - `linger`: streams that end with bytes still to send.
 //! - `product`: every operation dropped in every state, whoever wins the race and whatever drops it.
 //! - `races`: accepts and receives dropped again and again while the other side is busy.
+//! - `spawning`: task-local values, names, eager starts, and panics that nobody takes.
 //! - `structured`: tokens, deadlines that move, and waits of sets and collections, on a running core.
 //! - `tasks`: panics, handles, wakers, nesting and hogs, through the public door.
 //! - `tcp`: what streams, listeners and sockets do, held against those of std.
 //! - `support`: what the tests stand on, with its own tests: the allocator, the leak guard,
 //!   `skip!`.
 
+mod asyncio;
 mod cancel;
 mod faults;
 mod features;
@@ -27,6 +30,7 @@ mod limits;
 mod linger;
 mod product;
 mod races;
+mod spawning;
 mod structured;
 mod support;
 mod tasks;
