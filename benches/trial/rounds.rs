@@ -126,7 +126,8 @@ fn print(plan: &Plan, name: &str, rows: &[Row]) {
     print!("{:<14}{:>9}{:>8}{:>8}{:>8}", "server", "req/s", "srv us", "cli us", "srv/cli");
     print!("{:>9}{:>9}{:>9}{:>11}{:>4}", "p50 us", "p99 us", "p99.9 us", "srv%/cli%", "n");
     for base in &plan.baselines {
-        print!("  {:<23}{:<23}", format!("CPU vs {base}"), format!("p99.9 vs {base}"));
+        let columns = ["srv/cli", "srv us", "p99.9"].map(|figure| format!("{figure} vs {base}"));
+        columns.iter().for_each(|column| print!("  {column:<21}"));
     }
     println!();
     for row in rows {
@@ -147,7 +148,7 @@ fn print(plan: &Plan, name: &str, rows: &[Row]) {
         let busy = format!("{:.0}/{:.0}", middle(server_percent), middle(client_percent));
         print!("{busy:>11}{:>4}", taken.len());
         for base in plan.baselines.iter().filter_map(|name| named(rows, name)) {
-            for figure in [&FIGURES[0], &FIGURES[2]] {
+            for figure in &FIGURES[..3] {
                 let shown = compare(figure, row, base, plan.seed).map(|interval| interval.show());
                 print!("  {:<21}", shown.unwrap_or_default());
             }
