@@ -13,6 +13,7 @@
 //! - `product`: every operation dropped in every state, whoever wins the race and whatever drops it.
 //! - `races`: accepts and receives dropped again and again while the other side is busy.
 //! - `structured`: tokens, deadlines that move, and waits of sets and collections, on a running core.
+//! - `sync`: locks, channels and queues under timeouts, aborts and hogs.
 //! - `tasks`: panics, handles, wakers, nesting and hogs, through the public door.
 //! - `tcp`: what streams, listeners and sockets do, held against those of std.
 //! - `support`: what the tests stand on, with its own tests: the allocator, the leak guard,
@@ -29,6 +30,7 @@ mod product;
 mod races;
 mod structured;
 mod support;
+mod sync;
 mod tasks;
 mod tcp;
 
