@@ -1,4 +1,4 @@
-//! What both benches share: measuring on a machine that drifts, and saying how sure one may be.
+//! What all benches share: measuring on a machine that drifts, and saying how sure one may be.
 
 pub(crate) mod callgrind;
 pub(crate) mod cpu;

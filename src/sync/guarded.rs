@@ -19,7 +19,7 @@ use std::rc::Rc;
 
 use super::mutex::Mutex;
 use super::permits::{Claim, Permits, Take};
-use super::rwlock::RwLock;
+use super::rwlock::{MAX_READERS, RwLock};
 
 /// A value and the permits to touch it.
 #[derive(Debug)]
@@ -74,7 +74,7 @@ unsafe impl<T: ?Sized> Lock for Mutex<T> {
     }
 }
 
-// SAFETY: a field of its own, made by `RwLock::with_max_readers`; the number never changes.
+// SAFETY: a field of its own, made by `RwLock::new`.
 unsafe impl<T: ?Sized> Lock for RwLock<T> {
     type Value = T;
 
@@ -85,7 +85,7 @@ unsafe impl<T: ?Sized> Lock for RwLock<T> {
 
     #[inline]
     fn all(&self) -> usize {
-        self.max_readers
+        MAX_READERS
     }
 }
 

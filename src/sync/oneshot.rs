@@ -26,13 +26,8 @@ use crate::executor::budget;
 /// A channel for one value, with its two ends. It costs one allocation.
 #[inline]
 pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
-    let shared = Rc::new(Shared {
-        value: Cell::new(None),
-        sender_gone: Cell::new(false),
-        closed: Cell::new(false),
-        receiver: WakerSlot::default(),
-        sender: WakerSlot::default(),
-    });
+    // By default, because that is made in its place; what is moved there costs a stall (`local`, `oneshot`).
+    let shared = Rc::<Shared<T>>::default();
     (Sender { shared: Rc::clone(&shared) }, Receiver { shared })
 }
 
@@ -44,6 +39,19 @@ struct Shared<T> {
     closed: Cell<bool>,
     receiver: WakerSlot,
     sender: WakerSlot,
+}
+
+impl<T> Default for Shared<T> {
+    #[inline]
+    fn default() -> Self {
+        Self {
+            value: Cell::new(None),
+            sender_gone: Cell::new(false),
+            closed: Cell::new(false),
+            receiver: WakerSlot::default(),
+            sender: WakerSlot::default(),
+        }
+    }
 }
 
 /// Sends one value; made by [`channel`].

@@ -6,8 +6,8 @@ use std::rc::Rc;
 use super::error::TryLockError;
 use super::guarded::{self, Exclusive, Guarded, Pointer, Shared};
 
-/// How many readers there may be at once, unless said otherwise.
-const MAX_READERS: u32 = u32::MAX >> 3;
+/// How many readers there may be at once; more wait.
+pub(super) const MAX_READERS: usize = u32::MAX as usize >> 3;
 
 /// A value that many tasks may read or one may write, also while they await.
 ///
@@ -49,7 +49,6 @@ const MAX_READERS: u32 = u32::MAX >> 3;
 /// is_send::<annulus::sync::OwnedRwLockWriteGuard<()>>();
 /// ```
 pub struct RwLock<T: ?Sized> {
-    pub(super) max_readers: usize,
     pub(super) guarded: Guarded<T>,
 }
 
@@ -68,18 +67,7 @@ pub type OwnedRwLockWriteGuard<T> = Exclusive<Rc<RwLock<T>>>;
 impl<T> RwLock<T> {
     /// A free lock around `value`.
     pub const fn new(value: T) -> Self {
-        Self::with_max_readers(value, MAX_READERS)
-    }
-
-    /// A free lock around `value`, for at most `max_readers` at once; more wait.
-    ///
-    /// # Panics
-    ///
-    /// If `max_readers` is zero.
-    pub const fn with_max_readers(value: T, max_readers: u32) -> Self {
-        assert!(max_readers > 0, "a lock that lets in no reader is of no use");
-        let max_readers = max_readers as usize;
-        Self { max_readers, guarded: Guarded::new(value, max_readers) }
+        Self { guarded: Guarded::new(value, MAX_READERS) }
     }
 
     /// The value; nobody holds the lock, or it would be borrowed.

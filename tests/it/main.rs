@@ -15,6 +15,7 @@
 //! - `races`: accepts and receives dropped again and again while the other side is busy.
 //! - `spawning`: task-local values, names, eager starts, and panics that nobody takes.
 //! - `structured`: tokens, deadlines that move, and waits of sets and collections, on a running core.
+//! - `sync`: locks, channels and queues under timeouts, aborts and hogs.
 //! - `tasks`: panics, handles, wakers, nesting and hogs, through the public door.
 //! - `tcp`: what streams, listeners and sockets do, held against those of std.
 //! - `support`: what the tests stand on, with its own tests: the allocator, the leak guard,
@@ -33,6 +34,7 @@ mod races;
 mod spawning;
 mod structured;
 mod support;
+mod sync;
 mod tasks;
 mod tcp;
 

@@ -1,0 +1,109 @@
+//! What the tools that tasks of one core share cost: locks, channels, notifications.
+//!
+//! `cargo bench --bench local` times every cell; `-- --instructions` counts under callgrind instead. tokio's run on its
+//! current-thread runtime with a `LocalSet`; `futures` and `local-sync` run on annulus, so that only the tool differs;
+//! `floor` is the plain cell of std that does as much without waiting.
+
+#![allow(clippy::print_stdout, reason = "a bench's output is what it prints")]
+
+mod contest;
+
+mod support;
+mod tools;
+
+use std::process::ExitCode;
+
+use contest::rounds::Bench;
+use contest::{Cell, Contestant};
+use support::cpu;
+use support::options::{Known, Options};
+use support::report::{self, Sink};
+use tools::{CELLS, CONTESTANTS};
+
+const ABOUT: &str = "What locks, channels and notifications cost between tasks of one core.";
+
+const KNOWN: &[Known] = &[
+    ("--crates", Some("A,B"), "whose (floor,tokio,futures,local-sync,annulus)"),
+    ("--baseline", Some("A"), "whom to compare with (tokio)"),
+    ("--cells", Some("C,D"), "which cells (all; --list names them)"),
+    ("--rounds", Some("N"), "samples of each crate in each cell (10)"),
+    ("--seed", Some("N"), "of the order and the bootstrap (1)"),
+    ("--max-loss", Some("N"), "retake samples of which the host stole more percent (12)"),
+    ("--out", Some("FILE"), "append samples and summaries as JSON lines"),
+    ("--quick", None, "a smoke test: one round, a hundredth of the work; so is no argument"),
+    ("--instructions", None, "count user-space instructions per operation under callgrind"),
+    ("--run", Some("CRATE"), "run one cell once and say nothing (used by --instructions)"),
+    ("--operations", Some("N"), "how often, with --run"),
+    ("--list", None, "name the cells"),
+    ("--help", None, "this text"),
+    ("--bench", None, "ignored; cargo passes it"),
+];
+
+fn main() -> ExitCode {
+    match Options::parse(ABOUT, KNOWN).and_then(|options| run(&options)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(text) => {
+            println!("{text}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options) -> Result<(), String> {
+    if let Some(help) = options.help(ABOUT, KNOWN) {
+        println!("{help}");
+        return Ok(());
+    }
+    if options.has("--list") {
+        CELLS.iter().for_each(|cell| println!("{:<22}{}", cell.name, cell.about));
+        return Ok(());
+    }
+    let all: Vec<&str> = CELLS.iter().map(|cell| cell.name).collect();
+    let all = all.join(",");
+    let names = options.words("--cells", &all).into_iter();
+    let chosen = names.map(cell).collect::<Result<Vec<_>, _>>()?;
+    let processor = *cpu::allowed().first().ok_or("no processor is allowed")?;
+    cpu::pin_to(processor).map_err(|error| error.to_string())?;
+    if let Some(name) = options.text("--run") {
+        let operations = options.number("--operations", 1000)?;
+        return once(contestant(name)?, &chosen, operations);
+    }
+    let crates = options.words("--crates", "floor,tokio,futures,local-sync,annulus");
+    let quick = options.has("--quick") || options.is_empty();
+    let bench = Bench {
+        name: "local",
+        runtimes: crates.into_iter().map(contestant).collect::<Result<Vec<_>, _>>()?,
+        baseline: options.text("--baseline").unwrap_or("tokio"),
+        quick,
+        rounds: options.number("--rounds", 10)?,
+        seed: options.number("--seed", 1)?,
+        processor,
+        max_steal_percent: options.number("--max-loss", if quick { 100 } else { 12 })? as f64,
+    };
+    let mut sink = Sink::open(options.text("--out")).map_err(|error| error.to_string())?;
+    sink.write(report::environment("local")).map_err(|error| error.to_string())?;
+    for cell in chosen {
+        let lines =
+            if options.has("--instructions") { bench.count(cell) } else { bench.time(cell) };
+        for line in lines {
+            sink.write(line).map_err(|error| error.to_string())?;
+        }
+    }
+    Ok(())
+}
+
+fn cell(name: &str) -> Result<&'static Cell, String> {
+    CELLS.iter().find(|cell| cell.name == name).ok_or(format!("no cell {name}"))
+}
+
+fn contestant(name: &str) -> Result<&'static Contestant, String> {
+    CONTESTANTS.iter().find(|one| one.name == name).ok_or(format!("no crate {name}"))
+}
+
+fn once(one: &Contestant, cells: &[&Cell], operations: u64) -> Result<(), String> {
+    for cell in cells {
+        let run = one.cell(cell.name).ok_or(format!("{} has no {}", one.name, cell.name))?;
+        run(operations);
+    }
+    Ok(())
+}
