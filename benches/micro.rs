@@ -1,16 +1,22 @@
-//! What the runtime itself costs: spawning, switching, waking, timers, and memory of idle tasks.
+//! What the runtime itself costs: spawning, switching, waking, timers, and the memory of what is idle.
 //!
 //! `cargo bench --bench micro` times every cell; `-- --instructions` counts under callgrind instead, which no drift of
-//! the host can blur. Runtimes take turns within each round and are compared in pairs.
+//! the host can blur; `-- --memory` weighs idle tasks and connections. Runtimes take turns within each round and are
+//! compared in pairs.
 
 #![allow(clippy::print_stdout, reason = "a bench's output is what it prints")]
 
 mod cells;
+mod memory;
+#[allow(dead_code, reason = "the echo bench names and describes them")]
+mod servers;
 mod support;
+mod uring;
 
 use std::process::ExitCode;
 
 use cells::{CELLS, CONTESTANTS, Cell, Contestant, Sample};
+use memory::WEIGHTS;
 use support::options::{Known, Options};
 use support::report::{self, Line, Sink};
 use support::shuffle::Shuffle;
@@ -29,6 +35,8 @@ const KNOWN: &[Known] = &[
     ("--out", Some("FILE"), "append samples and summaries as JSON lines"),
     ("--quick", None, "a smoke test: one round, a hundredth of the work; so is no argument"),
     ("--instructions", None, "count user-space instructions per operation under callgrind"),
+    ("--memory", None, "weigh idle tasks and connections instead"),
+    ("--weigh", Some("CELL"), "weigh one for --run and print the figures (used by --memory)"),
     ("--run", Some("RUNTIME"), "run one cell once and say nothing (used by --instructions)"),
     ("--operations", Some("N"), "how often, with --run"),
     ("--list", None, "name the cells"),
@@ -36,6 +44,7 @@ const KNOWN: &[Known] = &[
     ("--bench", None, "ignored; cargo passes it"),
 ];
 
+const RUNTIMES: &str = "floor,tokio,annulus";
 const TRIES: usize = 3;
 
 fn main() -> ExitCode {
@@ -55,7 +64,14 @@ fn run(options: &Options) -> Result<(), String> {
     }
     if options.has("--list") {
         CELLS.iter().for_each(|cell| println!("{:<22}{}", cell.name, cell.about));
+        WEIGHTS.iter().for_each(|weight| println!("{:<22}--memory: {}", weight.name, weight.about));
         return Ok(());
+    }
+    if let (Some(weight), Some(runtime)) = (options.text("--weigh"), options.text("--run")) {
+        return memory::weigh_here(weight, runtime);
+    }
+    if options.has("--memory") {
+        return weigh(options);
     }
     let all: Vec<&str> = CELLS.iter().map(|cell| cell.name).collect();
     let all = all.join(",");
@@ -69,7 +85,7 @@ fn run(options: &Options) -> Result<(), String> {
     if let Some(name) = options.text("--run") {
         return once(contestant(name)?, &chosen, options.number("--operations", 1000)?);
     }
-    let runtimes = options.words("--runtimes", "floor,tokio,annulus");
+    let runtimes = options.words("--runtimes", RUNTIMES);
     let runtimes = runtimes.into_iter().map(contestant).collect::<Result<Vec<_>, _>>()?;
     let mut sink = Sink::open(options.text("--out")).map_err(|error| error.to_string())?;
     sink.write(report::environment("micro")).map_err(|error| error.to_string())?;
@@ -87,6 +103,21 @@ fn run(options: &Options) -> Result<(), String> {
         let lines =
             if options.has("--instructions") { bench.count(cell) } else { bench.time(cell) };
         for line in lines {
+            sink.write(line).map_err(|error| error.to_string())?;
+        }
+    }
+    Ok(())
+}
+
+/// Weighs each of the idle things, or those of `--cells`.
+fn weigh(options: &Options) -> Result<(), String> {
+    let mut sink = Sink::open(options.text("--out")).map_err(|error| error.to_string())?;
+    sink.write(report::environment("micro")).map_err(|error| error.to_string())?;
+    let runtimes = options.words("--runtimes", RUNTIMES);
+    let chosen = options.text("--cells").map(|_| options.words("--cells", ""));
+    let chosen = |name: &str| chosen.as_ref().is_none_or(|chosen| chosen.contains(&name));
+    for weight in WEIGHTS.iter().filter(|weight| chosen(weight.name)) {
+        for line in memory::weigh(weight, &runtimes) {
             sink.write(line).map_err(|error| error.to_string())?;
         }
     }

@@ -15,10 +15,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("buf", &["sys"]),
     ("driver", &["sys", "buf"]),
     ("op", &["sys", "buf", "driver"]),
-    // The scheduling column, and time, which stands alone.
+    // The scheduling column, and time, which takes nothing but the clock from the kernel.
     ("task", &["executor", "group", "loom"]),
     ("executor", &["task", "loom"]),
-    ("time", &[]),
+    ("time", &["sys"]),
     ("group", &["executor", "task", "time", "join", "select", "try_join"]),
     // Where the columns meet, and what stands on that.
     ("runtime", &["sys", "buf", "driver", "op", "task", "executor", "time"]),

@@ -12,8 +12,9 @@ use annulus::task::{Builder, JoinSet, TaskGroup, task_group, unconstrained};
 use annulus::time::sleep;
 use annulus::{spawn, task::yield_now};
 
-use super::futures::{Memory, Table, play, wake_self};
+use super::futures::{Table, play, wake_self};
 use super::{Run, Sample, Stopwatch, lateness, sleep_of};
+use crate::memory::process::Memory;
 
 pub(super) static CELLS: &[(&str, Run)] = &[
     ("spawn_batch_1k", |operations| block_on(spawn_batch(operations))),

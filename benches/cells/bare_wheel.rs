@@ -25,6 +25,7 @@ impl Wheel {
         Self { heads: vec![NONE; SLOTS], timers: Vec::new(), free: NONE }
     }
 
+    #[inline]
     pub(super) fn insert(&mut self, due_ns: u64, waker: Waker) -> u32 {
         let slot = (due_ns / TICK_NS) as u32 % SLOTS as u32;
         let next = self.heads[slot as usize];
@@ -46,6 +47,7 @@ impl Wheel {
     }
 
     /// Unlinks a timer and returns when it was due.
+    #[inline]
     pub(super) fn cancel(&mut self, index: u32) -> u64 {
         let free = self.free;
         let timer = &mut self.timers[index as usize];

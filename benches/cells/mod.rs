@@ -75,7 +75,7 @@ pub(crate) static CELLS: &[Cell] = &[
     },
     Cell {
         name: "timer_fire_1k",
-        about: "a thousand sleeping tasks due within 100 ms; per sleep",
+        about: "a thousand sleeping tasks due within 100 ms (floor: the bare ring's timeouts); per sleep",
         operations: 1_000,
         counted: 0,
     },

@@ -10,8 +10,9 @@ use std::time::Instant;
 use tokio::task::{JoinSet, LocalSet, spawn_local, unconstrained};
 use tokio::time::sleep;
 
-use super::futures::{Memory, Table, play, wake_self};
+use super::futures::{Table, play, wake_self};
 use super::{Run, Sample, Stopwatch, lateness, sleep_of};
+use crate::memory::process::Memory;
 
 pub(super) static CELLS: &[(&str, Run)] = &[
     ("spawn_batch_1k", |operations| block_on(spawn_batch(operations))),

@@ -2,6 +2,7 @@
 
 pub(crate) mod callgrind;
 pub(crate) mod cpu;
+pub(crate) mod files;
 pub(crate) mod options;
 pub(crate) mod report;
 pub(crate) mod shuffle;

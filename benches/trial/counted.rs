@@ -10,6 +10,7 @@ use std::process::Child;
 use crate::load::{self, Cell, Length, Watched};
 use crate::servers::Server;
 use crate::support::callgrind;
+use crate::support::files::raise_file_limit;
 
 /// Requests per connection in the short and in the long run.
 const REQUESTS: [u64; 2] = [50, 250];
@@ -43,7 +44,7 @@ fn drive(child: &mut Child, cell: Cell, requests: u64) -> Result<(), String> {
 
 /// The child's part: serves under the count until the first connection closes.
 pub(crate) fn serve(server: &Server) -> std::io::Result<()> {
-    super::raise_file_limit();
+    raise_file_limit();
     let listener = super::bind()?;
     println!("{}", listener.local_addr()?);
     let (control, _) = listener.accept()?;

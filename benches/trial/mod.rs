@@ -1,7 +1,5 @@
 //! One trial: a fresh server on its thread, the client on another, and what the clocks said.
 
-#![allow(unsafe_code, reason = "setrlimit takes a pointer")]
-
 pub(crate) mod counted;
 pub(crate) mod rounds;
 
@@ -16,6 +14,7 @@ use socket2::{Domain, Socket, Type};
 use crate::load::{self, Cell, Length, Measured, Thread, Watched};
 use crate::servers::Server;
 use crate::support::cpu;
+use crate::support::files::raise_file_limit;
 
 /// Sockets may hold this much on the way before the kernel's memory decides the outcome.
 const IN_FLIGHT_BYTES: usize = 256 << 20;
@@ -129,17 +128,4 @@ fn end(thread: JoinHandle<io::Result<()>>) -> Result<(), String> {
         Ok(served) => served.map_err(|error| error.to_string()),
         Err(_) => Err(String::from("the server panicked")),
     }
-}
-
-/// Raises the limit of open files to the hard limit and returns it.
-fn raise_file_limit() -> u64 {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: the place for the answer is valid.
-    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) } != 0 {
-        return 0;
-    }
-    limit.rlim_cur = limit.rlim_max;
-    // SAFETY: the limit is valid for reads. When it is refused, the old one holds and a socket will fail.
-    unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) };
-    limit.rlim_cur
 }

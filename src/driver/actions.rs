@@ -3,6 +3,7 @@
 //! No waker is called and no value of the user's is dropped while the driver is borrowed, so a waker or a
 //! destructor may itself submit, drop and wake.
 
+use std::collections::VecDeque;
 use std::task::Waker;
 
 use super::slots::Key;
@@ -20,6 +21,9 @@ pub(super) enum Action {
 pub(crate) struct Actions {
     pub(super) wakers: Vec<Waker>,
     pub(super) others: Vec<Action>,
+    /// Tasks whose receive found no buffer, in that order. A turn wakes as many as there are buffers, so that the same
+    /// ones do not win again and again.
+    pub(super) starved: VecDeque<Waker>,
 }
 
 impl Actions {
@@ -35,6 +39,12 @@ impl Actions {
         if let Some(waker) = waker.take() {
             self.wake(waker);
         }
+    }
+
+    /// The waker is called, after those that came before it, when there is a buffer to receive into.
+    #[cold]
+    pub(crate) fn wake_when_fed(&mut self, waker: Waker) {
+        self.starved.push_back(waker);
     }
 
     /// The operation is cancelled at the end of this turn.

@@ -249,6 +249,7 @@ impl Driver {
     /// Wakes, releases and cancels what reaping left, with nothing borrowed. A panic of a waker or a destructor
     /// is caught and counted.
     pub(crate) fn act(&self) {
+        self.feed();
         self.act_on(|actions| &mut actions.wakers, Waker::wake);
         self.act_on(
             |actions| &mut actions.others,
@@ -257,6 +258,27 @@ impl Driver {
                 Action::Cancel(key) => self.cancel(key),
             },
         );
+    }
+
+    /// A receive found no buffer, and its task still waits for one: others wait behind it.
+    pub(crate) fn is_starved(&self) -> bool {
+        !self.actions.borrow().starved.is_empty()
+    }
+
+    /// See [`Actions::wake_when_fed`].
+    pub(crate) fn wake_when_fed(&self, waker: Waker) {
+        self.actions.borrow_mut().wake_when_fed(waker);
+    }
+
+    /// Has as many of the tasks woken that wait for a buffer as there are buffers, and at least one.
+    fn feed(&self) {
+        let mut actions = self.actions.borrow_mut();
+        if actions.starved.is_empty() {
+            return;
+        }
+        let room = self.pool.get().map_or(0, |pool| pool.room()).max(1);
+        let Actions { wakers, starved, .. } = &mut *actions;
+        wakers.extend(starved.drain(..room.min(starved.len())));
     }
 
     /// Empties one of the lists. A panic in the middle loses none of what follows.

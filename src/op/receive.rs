@@ -49,6 +49,8 @@ struct State {
     account: Option<Rc<Account>>,
     armed: Option<Key>,
     cancelling: bool,
+    /// The reader has been in the queue for a buffer since the last receive ended.
+    has_queued: bool,
     class: Class,
     streak: u8,
     reader: Option<Reader>,
@@ -85,6 +87,7 @@ impl Arrivals {
                 account: None,
                 armed: None,
                 cancelling: false,
+                has_queued: false,
                 class: Class::Small,
                 streak: 0,
                 reader: None,
@@ -294,6 +297,13 @@ impl<'a> Reading<'a> {
             }
         }
         if state.armed.is_none() {
+            let driver = self.line.fd.driver();
+            if !state.has_queued && driver.is_starved() {
+                state.has_queued = true;
+                drop(state);
+                driver.wake_when_fed(cx.waker().clone());
+                return Ok(());
+            }
             arm(self.line, &mut state)?;
         }
         if self.id == 0 {
@@ -335,6 +345,7 @@ fn arm(line: &Rc<Line>, state: &mut State) -> io::Result<()> {
     if state.account.is_none() {
         state.account = Some(Account::new(Rc::clone(driver.pool()?)));
     }
+    state.has_queued = false;
     let small = driver.pool()?.size(Class::Small);
     let receive = Receive { line: Rc::clone(line), class: state.class, small };
     state.armed = Some(driver.stand(receive).map_err(|_| gone())?);
@@ -388,7 +399,13 @@ unsafe impl Standing for Receive {
             }
         }
         if let Some(reader) = state.reader.take() {
-            actions.wake(reader.waker);
+            match -cqe.result {
+                libc::ENOBUFS => {
+                    state.has_queued = true;
+                    actions.wake_when_fed(reader.waker);
+                }
+                _ => actions.wake(reader.waker),
+            }
         }
     }
 }

@@ -10,7 +10,6 @@ use crate::buf::PoolOptions;
 use crate::driver::{Driver, Leaked, Limits};
 use crate::executor::Executor;
 use crate::sys::eventfd::Bell;
-use crate::sys::plain;
 use crate::sys::setup::{Feature, Features, RingOptions};
 use crate::task::{JoinError, PanicHook};
 use crate::time::timers::Timers;
@@ -246,32 +245,10 @@ impl Builder {
         if let Some(hook) = self.on_unhandled_panic {
             executor.set_panic_hook(hook);
         }
-        let timers = timers();
+        let timers = Timers::new();
         let (deadline, on_leak) = (self.shutdown_deadline, self.on_leak);
         Ok(Runtime { worker: Worker::new(driver, executor, timers, bell, deadline, on_leak) })
     }
-}
-
-/// A gap between two readings of a clock that is no longer than it takes.
-const GAP_MAX_NS: u64 = 5_000;
-const ATTEMPTS: u32 = 8;
-
-/// Timers whose idea of `CLOCK_MONOTONIC` is not late by more than a tick: a thread that lost the processor between
-/// the two readings takes them again.
-fn timers() -> Rc<Timers> {
-    let mut best = None;
-    for _ in 0..ATTEMPTS {
-        let before_ns = plain::monotonic_ns();
-        let timers = Timers::new(before_ns);
-        let gap_ns = plain::monotonic_ns() - before_ns;
-        if best.as_ref().is_none_or(|(best_ns, _)| gap_ns < *best_ns) {
-            best = Some((gap_ns, timers));
-        }
-        if gap_ns < GAP_MAX_NS {
-            break;
-        }
-    }
-    best.expect("there was at least one attempt").1
 }
 
 fn check_buffers(size: u32, count: u16) {

@@ -138,28 +138,24 @@ impl Worker {
         }
     }
 
-    /// Sees to it that the kernel's timer fires no later than the wheel's earliest deadline. A timer that is armed
-    /// for an earlier time stays: it costs one wake-up.
+    /// Sees to it that the kernel's timer fires in time for the wheel's earliest deadline. A timer that is armed for
+    /// an earlier time stays: it costs one wake-up.
     fn arm_alarm(&self) {
-        if self.timers.is_paused() {
-            return;
-        }
-        let Some(deadline_ns) = self.timers.next_deadline_ns() else {
+        let Some(wanted) = self.timers.alarm() else {
             return;
         };
-        let deadline_ns = self.timers.monotonic_deadline_ns(deadline_ns);
         let armed = self.alarm.armed.get();
-        if armed && self.alarm.deadline_ns.get() <= deadline_ns {
+        if armed && self.alarm.deadline_ns.get() <= wanted.latest_ns {
             return;
         }
         match self.alarm.key.get().filter(|_| armed) {
-            Some(key) => drop(self.driver.stand(Rearm::new(key, deadline_ns))),
+            Some(key) => drop(self.driver.stand(Rearm::new(key, wanted.at_ns))),
             None => {
-                let timeout = Timeout::new(deadline_ns, Rc::clone(&self.alarm.armed));
+                let timeout = Timeout::new(wanted.at_ns, Rc::clone(&self.alarm.armed));
                 self.alarm.key.set(self.driver.stand(timeout).ok());
             }
         }
-        self.alarm.deadline_ns.set(deadline_ns);
+        self.alarm.deadline_ns.set(wanted.at_ns);
     }
 
     /// A runtime cannot run inside another one's loop, which would not turn meanwhile.

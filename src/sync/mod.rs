@@ -16,22 +16,33 @@
 //! | [`Condvar`] | a change of what a mutex holds |
 //! | [`Barrier`] | a point that tasks pass together |
 //! | [`OnceCell`] | a value that the first who needs it makes |
+//! | [`oneshot`] | one value, from one task to another |
+//! | [`mpsc`] | a queue from many tasks to one |
+//! | [`broadcast`] | a queue from many tasks to many, where each gets all |
+//! | [`watch`] | a value of which only the last counts |
+//! | [`Queue`], [`LifoQueue`], [`PriorityQueue`] | work for many tasks, to be waited for |
 
 mod barrier;
+pub mod broadcast;
 mod condvar;
 mod error;
 mod event;
 mod guarded;
+pub mod mpsc;
 mod mutex;
 mod notify;
 mod once_cell;
+pub mod oneshot;
 mod permits;
+mod queue;
 mod rwlock;
 mod semaphore;
 #[cfg(all(test, not(loom)))]
 mod tests;
 mod until;
 mod waiters;
+mod waker_slot;
+pub mod watch;
 
 pub use self::barrier::{Barrier, BarrierWaitResult, BrokenBarrierError};
 pub use self::condvar::Condvar;
@@ -41,6 +52,10 @@ pub use self::guarded::{Exclusive, Shared};
 pub use self::mutex::{Mutex, MutexGuard, OwnedMutexGuard};
 pub use self::notify::{Notified, Notify};
 pub use self::once_cell::{OnceCell, SetError};
+pub use self::queue::{
+    Fifo, GetError, Lifo, LifoQueue, Order, OrderedQueue, Priority, PriorityQueue, PutError, Queue,
+    TryGetError, TryPutError,
+};
 pub use self::rwlock::{
     OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock, RwLockReadGuard, RwLockWriteGuard,
 };

@@ -190,6 +190,10 @@ impl<'a> Turn<'a> {
         match waiter.place() {
             Place::Granted => {
                 waiter.settle();
+                if permits.is_closed() {
+                    permits.put(count);
+                    return Poll::Ready(Err(Refused));
+                }
                 Poll::Ready(Ok(()))
             }
             Place::Dismissed => Poll::Ready(Err(Refused)),

@@ -234,7 +234,8 @@ impl Semaphore {
         taken
     }
 
-    /// Refuses all who wait for permits and all who will; permits that are held stay held.
+    /// Refuses all who wait for permits, those included who were granted some and have not run since, and all who will;
+    /// permits that are held stay held.
     pub fn close(&self) {
         self.permits.close();
     }

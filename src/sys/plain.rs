@@ -72,9 +72,10 @@ pub(crate) fn memlock_limit() -> String {
 }
 
 /// `CLOCK_MONOTONIC` in nanoseconds: the clock of the kernel's absolute timeouts.
+#[inline]
 pub(crate) fn monotonic_ns() -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: rule 1. This clock exists on every Linux; the call cannot fail.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
-    time.tv_sec.unsigned_abs() * 1_000_000_000 + time.tv_nsec.unsigned_abs()
+    time.tv_sec.cast_unsigned() * 1_000_000_000 + time.tv_nsec.cast_unsigned()
 }

@@ -19,7 +19,7 @@ pub struct JoinError {
 
 enum Cause {
     Cancelled,
-    /// Boxed, because every outcome has room for it.
+    /// In a box, because each task has room for its error, and few panic.
     Panic(Box<Panicked>),
 }
 
@@ -28,6 +28,9 @@ struct Panicked {
     payload: Mutex<Payload>,
     name: Option<Arc<str>>,
 }
+
+const _: () =
+    assert!(size_of::<JoinError>() <= 16, "an error grew: so does each task that returns little");
 
 impl JoinError {
     pub(super) fn cancelled(id: Id) -> Self {

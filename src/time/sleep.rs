@@ -10,11 +10,12 @@ use std::time::Duration;
 use super::Instant;
 use super::clock::checked_ns;
 use super::entries::Key;
-use super::timers::{Timers, Wait};
+use super::timers::{Ended, Timers};
 
 /// Waits until `duration` has passed.
 ///
-/// Never less; more by up to a tick of the timers (16.4 us) and by however long the core is busy.
+/// Never less; more by however long the core is busy or takes to wake up, and by up to 50 us where
+/// other timers are due so soon after that one wake-up does for all.
 /// Zero is over at the first poll. A duration that leads beyond the clock's 584 years, as
 /// `Duration::MAX` does, never ends.
 ///
@@ -26,7 +27,7 @@ pub fn sleep(duration: Duration) -> Sleep {
     let timers = Timers::expect_current();
     let now_ns = timers.now_ns();
     let deadline_ns = checked_ns(duration).and_then(|ns| now_ns.checked_add(ns));
-    Sleep::new(timers, State::at(deadline_ns, now_ns))
+    Sleep::new(timers, deadline_ns, now_ns)
 }
 
 /// Waits until `deadline`; one that has passed is over at the first poll.
@@ -41,7 +42,7 @@ pub fn sleep_until(deadline: Instant) -> Sleep {
     let timers = Timers::expect_current();
     let deadline_ns = timers.clock().ns_at(deadline.into_std());
     let now_ns = timers.now_ns();
-    Sleep::new(timers, State::at(deadline_ns, now_ns))
+    Sleep::new(timers, deadline_ns, now_ns)
 }
 
 /// A future that is ready when its deadline has passed; made by [`sleep`] and [`sleep_until`].
@@ -56,49 +57,37 @@ pub fn sleep_until(deadline: Instant) -> Sleep {
 #[must_use = "a sleep waits only when awaited"]
 pub struct Sleep {
     timers: Rc<Timers>,
+    /// Of no meaning while the state is `Never`.
+    deadline_ns: u64,
     state: State,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 enum State {
     /// The deadline is beyond the clock.
     Never,
     /// Not in the wheel: not polled yet.
-    Idle {
-        deadline_ns: u64,
-    },
+    Idle,
     /// In the wheel, or moved out of it by `expire`.
-    Armed {
-        deadline_ns: u64,
-        key: Key,
-    },
-    Elapsed {
-        deadline_ns: u64,
-    },
-}
-
-impl State {
-    fn at(deadline_ns: Option<u64>, now_ns: u64) -> Self {
-        match deadline_ns {
-            None => Self::Never,
-            Some(deadline_ns) if deadline_ns <= now_ns => Self::Elapsed { deadline_ns },
-            Some(deadline_ns) => Self::Idle { deadline_ns },
-        }
-    }
+    Armed(Key),
+    Elapsed,
 }
 
 impl Sleep {
-    /// A sleep that ends with the next `expire` at or after `deadline_ns`, even if that has passed.
-    pub(super) fn armed(timers: Rc<Timers>, deadline_ns: u64, waker: Waker) -> Self {
-        let state = match timers.arm_always(deadline_ns, waker) {
-            Wait::Armed(key) => State::Armed { deadline_ns, key },
-            Wait::Elapsed | Wait::Closed => State::Idle { deadline_ns },
+    #[inline]
+    fn new(timers: Rc<Timers>, deadline_ns: Option<u64>, now_ns: u64) -> Self {
+        let state = match deadline_ns {
+            None => State::Never,
+            Some(deadline_ns) if deadline_ns <= now_ns => State::Elapsed,
+            Some(_) => State::Idle,
         };
-        Self::new(timers, state)
+        Self { timers, deadline_ns: deadline_ns.unwrap_or(u64::MAX), state }
     }
 
-    fn new(timers: Rc<Timers>, state: State) -> Self {
-        Self { timers, state }
+    /// A sleep that ends with the next `expire` at or after `deadline_ns`, even if that has passed.
+    pub(super) fn armed(timers: Rc<Timers>, deadline_ns: u64, waker: Waker) -> Self {
+        let state = timers.arm_always(deadline_ns, waker).map_or(State::Idle, State::Armed);
+        Self { timers, deadline_ns, state }
     }
 
     /// When the wait ends, or `None` if it never does.
@@ -112,10 +101,8 @@ impl Sleep {
     pub fn is_elapsed(&self) -> bool {
         match self.state {
             State::Never => false,
-            State::Elapsed { .. } => true,
-            State::Idle { deadline_ns } | State::Armed { deadline_ns, .. } => {
-                deadline_ns <= self.timers.now_ns()
-            }
+            State::Elapsed => true,
+            State::Idle | State::Armed(_) => self.deadline_ns <= self.timers.now_ns(),
         }
     }
 
@@ -129,18 +116,43 @@ impl Sleep {
 
     /// As `reset`, by the clock's reading; `None` is never. The clock is not read.
     pub(super) fn reset_ns(&mut self, deadline_ns: Option<u64>) {
-        let waker = match self.state {
-            State::Armed { key, .. } => self.timers.disarm(key),
-            _ => None,
+        let waker = self.disarm(State::Never);
+        let Some(deadline_ns) = deadline_ns else { return };
+        self.deadline_ns = deadline_ns;
+        let armed = waker.and_then(|waker| self.timers.arm_always(deadline_ns, waker));
+        self.state = armed.map_or(State::Idle, State::Armed);
+    }
+
+    /// What `poll` does but the first time; apart, so that the first has fewer registers to save.
+    #[inline(never)]
+    fn poll_again(&mut self, waker: &Waker) -> Poll<()> {
+        let ended = match &self.state {
+            State::Never => return Poll::Pending,
+            State::Elapsed => return Poll::Ready(()),
+            State::Idle => self.timers.ended(),
+            State::Armed(key) => match self.timers.renew(key, waker) {
+                Ok(()) => return Poll::Pending,
+                Err(ended) => ended,
+            },
         };
-        self.state = match deadline_ns {
-            None => State::Never,
-            Some(deadline_ns) => State::Idle { deadline_ns },
-        };
-        if let (Some(waker), Some(deadline_ns)) = (waker, deadline_ns)
-            && let Wait::Armed(key) = self.timers.arm_always(deadline_ns, waker)
-        {
-            self.state = State::Armed { deadline_ns, key };
+        match ended {
+            Ended::Elapsed => {}
+            Ended::Closed => assert!(
+                self.deadline_ns <= self.timers.now_ns(),
+                "the runtime of this timer is gone: nothing can end the wait. \
+                 Await it inside the `annulus::run` or `Runtime::block_on` it was made in",
+            ),
+        }
+        drop(self.disarm(State::Elapsed));
+        Poll::Ready(())
+    }
+
+    /// Leaves the wheel; the waker that was there.
+    #[inline]
+    fn disarm(&mut self, state: State) -> Option<Waker> {
+        match std::mem::replace(&mut self.state, state) {
+            State::Armed(key) => self.timers.disarm(key),
+            State::Never | State::Idle | State::Elapsed => None,
         }
     }
 
@@ -148,9 +160,7 @@ impl Sleep {
     pub(super) fn deadline_ns(&self) -> Option<u64> {
         match self.state {
             State::Never => None,
-            State::Idle { deadline_ns }
-            | State::Armed { deadline_ns, .. }
-            | State::Elapsed { deadline_ns } => Some(deadline_ns),
+            State::Idle | State::Armed(_) | State::Elapsed => Some(self.deadline_ns),
         }
     }
 
@@ -163,34 +173,20 @@ impl Future for Sleep {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let (deadline_ns, wait) = match self.state {
-            State::Never => return Poll::Pending,
-            State::Elapsed { .. } => return Poll::Ready(()),
-            State::Idle { deadline_ns } => (deadline_ns, self.timers.arm(deadline_ns, cx.waker())),
-            State::Armed { deadline_ns, key } => (deadline_ns, self.timers.renew(key, cx.waker())),
-        };
-        match wait {
-            Wait::Armed(key) => {
-                self.state = State::Armed { deadline_ns, key };
-                return Poll::Pending;
-            }
-            Wait::Elapsed => {}
-            Wait::Closed => assert!(
-                deadline_ns <= self.timers.now_ns(),
-                "the runtime of this timer is gone: nothing can end the wait. \
-                 Await it inside the `annulus::run` or `Runtime::block_on` it was made in",
-            ),
+        if let State::Idle = self.state
+            && let Some(key) = self.timers.arm(self.deadline_ns, cx.waker().clone())
+        {
+            self.state = State::Armed(key);
+            return Poll::Pending;
         }
-        self.state = State::Elapsed { deadline_ns };
-        Poll::Ready(())
+        self.get_mut().poll_again(cx.waker())
     }
 }
 
 impl Drop for Sleep {
+    #[inline]
     fn drop(&mut self) {
-        if let State::Armed { key, .. } = self.state {
-            drop(self.timers.disarm(key));
-        }
+        drop(self.disarm(State::Elapsed));
     }
 }
 

@@ -11,6 +11,7 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use super::timers::Timers;
 use super::*;
+use crate::sys::plain::monotonic_ns;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -63,7 +64,7 @@ fn block_on<F: Future>(timers: &Rc<Timers>, future: F) -> F::Output {
 
 /// Runs `future` with the clock paused, and checks that it left no timer behind.
 fn in_virtual_time<F: Future>(future: F) -> F::Output {
-    let timers = Timers::new(0);
+    let timers = Timers::new();
     let output = block_on(&timers, async {
         pause();
         future.await
@@ -100,7 +101,7 @@ fn a_sleep_ends_at_its_deadline_to_the_nanosecond_of_virtual_time() {
 
 #[test]
 fn a_sleep_in_real_time_is_never_short() {
-    let timers = Timers::new(0);
+    let timers = Timers::new();
     for us in [1, 20, 300, 2000] {
         let start = std::time::Instant::now();
         block_on(&timers, async { sleep(Duration::from_micros(us)).await });
@@ -110,7 +111,7 @@ fn a_sleep_in_real_time_is_never_short() {
 
 #[test]
 fn zero_and_past_are_over_at_the_first_poll_and_take_no_timer() {
-    let timers = Timers::new(0);
+    let timers = Timers::new();
     let _entered = timers.enter();
     let earlier = Instant::now();
     assert_eq!(poll_once(&mut sleep(Duration::ZERO)), Poll::Ready(()));
@@ -124,7 +125,7 @@ fn zero_and_past_are_over_at_the_first_poll_and_take_no_timer() {
 
 #[test]
 fn a_sleep_first_polled_after_its_deadline_was_expired_is_over_at_once() {
-    let timers = Timers::new(0);
+    let timers = Timers::new();
     let _entered = timers.enter();
     pause();
     let (_, waker) = counter();
@@ -140,7 +141,7 @@ fn a_sleep_first_polled_after_its_deadline_was_expired_is_over_at_once() {
 
 #[test]
 fn a_deadline_beyond_the_clock_is_never_and_takes_no_timer() {
-    let timers = Timers::new(0);
+    let timers = Timers::new();
     let _entered = timers.enter();
     let beyond = Instant::now() + Duration::from_secs(1 << 35);
     for mut never in
@@ -163,7 +164,7 @@ fn a_deadline_beyond_the_clock_is_never_and_takes_no_timer() {
 
 #[test]
 fn dropping_a_sleep_removes_its_timer_and_its_waker() {
-    let timers = Timers::new(0);
+    let timers = Timers::new();
     let _entered = timers.enter();
     let (count, waker) = counter();
     let mut first = sleep(SECOND);
@@ -176,7 +177,7 @@ fn dropping_a_sleep_removes_its_timer_and_its_waker() {
 
 #[test]
 fn the_waker_of_the_last_poll_is_woken_and_the_same_one_is_not_cloned_again() {
-    let timers = Timers::new(0);
+    let timers = Timers::new();
     let _entered = timers.enter();
     pause();
     let (count, waker) = counter();
@@ -195,7 +196,7 @@ fn the_waker_of_the_last_poll_is_woken_and_the_same_one_is_not_cloned_again() {
 
 #[test]
 fn reset_moves_the_deadline_of_a_waiting_task_without_another_poll() {
-    let timers = Timers::new(0);
+    let timers = Timers::new();
     let _entered = timers.enter();
     pause();
     let (count, waker) = counter();
@@ -339,7 +340,7 @@ fn advance_is_woken_last_of_all_that_is_due() {
     }
     let order = Arc::default();
     let waker = |name| Waker::from(Arc::new(Name(name, Arc::clone(&order))));
-    let timers = Timers::new(0);
+    let timers = Timers::new();
     let _entered = timers.enter();
     pause();
     let mut one = sleep(SECOND);
@@ -355,29 +356,50 @@ fn advance_is_woken_last_of_all_that_is_due() {
 
 #[test]
 fn the_clock_runs_on_after_resume_and_the_kernel_is_told_real_times() {
-    let timers = Timers::new(1_000_000_000_000);
+    let timers = Timers::new();
     let _entered = timers.enter();
-    let rounded_up_ns = 1_000_000_000_000 + 62 * 16_384;
-    assert_eq!(timers.monotonic_deadline_ns(1_000_000), rounded_up_ns);
-    assert_eq!(timers.monotonic_deadline_ns(62 * 16_384), rounded_up_ns);
-    assert_eq!(timers.monotonic_deadline_ns(u64::MAX), u64::MAX);
+    assert_eq!(timers.alarm(), None, "without a timer there is nothing to wait for");
+    let mut hour = sleep(3600 * SECOND);
+    assert!(poll_once(&mut hour).is_pending());
+    let before_ns = monotonic_ns();
+    let alarm = timers.alarm().expect("a timer");
+    assert!((1..=3600).contains(&((alarm.at_ns - before_ns) / 1_000_000_000 + 1)));
+    assert_eq!(alarm.latest_ns, alarm.at_ns + 50_000);
+    assert_eq!(timers.alarm(), Some(alarm), "to the nanosecond, whenever it is asked");
     assert!(!timers.auto_advance(), "a running clock is left alone");
+
     pause();
+    assert_eq!(timers.alarm(), None, "no real time will do");
+    drop(hour);
     assert!(!timers.auto_advance(), "without a timer there is nowhere to go");
-    assert_eq!(timers.monotonic_deadline_ns(0), u64::MAX);
     assert!(poll_once(&mut Box::pin(advance(3600 * SECOND))).is_pending());
     let virtual_ns = timers.now_ns();
     resume();
     // An hour ahead of real time now: an hour's deadline is near.
     assert!(timers.now_ns() >= virtual_ns);
-    let real_ns = timers.monotonic_deadline_ns(virtual_ns) - 1_000_000_000_000;
-    assert!(real_ns < 60_000_000_000);
+    let mut near = sleep(SECOND);
+    assert!(poll_once(&mut near).is_pending());
+    assert!(timers.alarm().expect("a timer").at_ns - before_ns < 60_000_000_000);
+}
+
+#[test]
+fn one_alarm_serves_timers_that_are_due_soon_after() {
+    let timers = Timers::new();
+    let _entered = timers.enter();
+    let deadline = Instant::now() + SECOND;
+    let mut sleeps = [0, 20, 45, 120].map(|us| sleep_until(deadline + Duration::from_micros(us)));
+    for sleep in &mut sleeps {
+        assert!(poll_once(sleep).is_pending());
+    }
+    let alarm = timers.alarm().expect("timers");
+    // In the second's slot of an upper level they are a crowd: the whole slack.
+    assert_eq!(alarm.latest_ns, alarm.at_ns);
 }
 
 #[test]
 fn entering_nests_and_restores() {
     let now_ns = || Timers::current().map(|timers| timers.now_ns());
-    let (outer, nested) = (Timers::new(0), Timers::new(0));
+    let (outer, nested) = (Timers::new(), Timers::new());
     for timers in [&outer, &nested] {
         let _entered = timers.enter();
         pause();
@@ -401,7 +423,7 @@ fn entering_nests_and_restores() {
 
 #[test]
 fn after_the_runtime_is_gone_a_wait_ends_or_says_so() {
-    let timers = Timers::new(0);
+    let timers = Timers::new();
     let entered = timers.enter();
     pause();
     let (count, waker) = counter();
@@ -430,7 +452,7 @@ fn closing_survives_wakers_that_use_the_timers_when_dropped() {
             assert!(panic_text(|| poll_once(&mut sleep(SECOND))).contains("gone"));
         }
     }
-    let timers = Timers::new(0);
+    let timers = Timers::new();
     let _entered = timers.enter();
     let mut sleep = sleep(SECOND);
     let waker = Waker::from(Arc::new(Curious));
@@ -444,7 +466,7 @@ fn mistakes_are_named() {
     assert!(panic_text(|| sleep(SECOND)).contains("no annulus runtime"));
     assert!(panic_text(|| timeout(SECOND, ready(()))).contains("no annulus runtime"));
     assert!(panic_text(pause).contains("no annulus runtime"));
-    let timers = Timers::new(0);
+    let timers = Timers::new();
     let _entered = timers.enter();
     assert!(panic_text(|| interval(Duration::ZERO)).contains("must not be zero"));
     assert!(panic_text(resume).contains("not paused"));
@@ -454,13 +476,13 @@ fn mistakes_are_named() {
 }
 
 #[test]
-fn a_sleep_is_40_bytes() {
-    assert_eq!(size_of::<Sleep>(), 40);
+fn a_sleep_is_24_bytes() {
+    assert_eq!(size_of::<Sleep>(), 24);
 }
 
 #[test]
 fn a_hundred_thousand_sleeps_dropped_leave_nothing() {
-    let timers = Timers::new(0);
+    let timers = Timers::new();
     let _entered = timers.enter();
     let mut sleeps: Vec<_> = (1..=100_000).map(|n| sleep(n * SECOND)).collect();
     for sleep in &mut sleeps {
@@ -468,5 +490,5 @@ fn a_hundred_thousand_sleeps_dropped_leave_nothing() {
     }
     assert_eq!(timers.live(), 100_000);
     drop(sleeps);
-    assert_eq!((timers.live(), timers.next_deadline_ns()), (0, None));
+    assert_eq!((timers.live(), timers.alarm()), (0, None));
 }

@@ -1,7 +1,6 @@
 //! A core's timers: the wheel of those who wait for a time, and the clock they wait by.
 //!
-//! The worker drives it (`next_deadline_ns`, `expire`, `auto_advance`), futures arm and disarm.
-//! Wakers are user code in all they do (clone, wake, drop), so none is touched while the wheel is
+//! The worker drives it (`alarm`, `expire`, `auto_advance`), futures arm and disarm. Wakers are user code in all they do (clone, wake, drop), so none is touched while the wheel is
 //! borrowed: a clone is made before, and whatever leaves the wheel is moved out and dropped or
 //! woken after.
 
@@ -13,31 +12,40 @@ use std::task::Waker;
 
 use super::clock::Clock;
 use super::entries::Key;
-use super::wheel::{TICK_NS, Wheel};
+use super::wheel::Wheel;
 
 /// What the thread is in. The guards own it, so the thread's end has nothing to drop: without a
 /// destructor the cell can be used by those of others, such as a runtime in a thread local.
 type Current = Option<ManuallyDrop<Rc<Timers>>>;
 
 thread_local! {
-    static CURRENT: RefCell<Current> = const { RefCell::new(None) };
+    static CURRENT: Cell<Current> = const { Cell::new(None) };
 }
+
+/// How much later than its deadline a timer may be fired on purpose, where that saves a wake-up:
+/// what Linux allows itself for a thread that sleeps. A wake-up of an idle core costs some 20 us of
+/// CPU (`micro`, `timer_fire_1k`, the bare ring).
+const SLACK_NS: u64 = 50_000;
 
 /// See the file's head.
 pub(crate) struct Timers {
-    wheel: RefCell<Wheel<Waker>>,
+    /// `None` once the runtime is gone.
+    wheel: RefCell<Option<Wheel<Waker>>>,
     clock: Clock,
-    /// CLOCK_MONOTONIC when the clock read 0.
-    monotonic_epoch_ns: u64,
-    closed: Cell<bool>,
 }
 
-/// Where a wait stands after it was armed or renewed.
-#[must_use]
+/// When the kernel should end a wait, by `CLOCK_MONOTONIC`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Alarm {
+    /// By then the earliest timer is due, and what is due soon after it.
+    pub(crate) at_ns: u64,
+    /// A wait that ends by then will do as well.
+    pub(crate) latest_ns: u64,
+}
+
+/// Why a wait is over.
 #[derive(Debug)]
-pub(super) enum Wait {
-    /// The waker is in the wheel.
-    Armed(Key),
+pub(super) enum Ended {
     /// The deadline has passed.
     Elapsed,
     /// The runtime is gone; nobody will fire anything.
@@ -46,17 +54,8 @@ pub(super) enum Wait {
 
 impl Timers {
     /// No timers, and a running clock that reads 0.
-    ///
-    /// `monotonic_epoch_ns` is CLOCK_MONOTONIC read just before this call. A delay between the two
-    /// brings the kernel's timeouts forward by as much; a tick of it is made up for by
-    /// `monotonic_deadline_ns`.
-    pub(crate) fn new(monotonic_epoch_ns: u64) -> Rc<Self> {
-        Rc::new(Self {
-            wheel: RefCell::new(Wheel::new()),
-            clock: Clock::new(),
-            monotonic_epoch_ns,
-            closed: Cell::new(false),
-        })
+    pub(crate) fn new() -> Rc<Self> {
+        Rc::new(Self { wheel: RefCell::new(Some(Wheel::new())), clock: Clock::new() })
     }
 
     /// Makes these the thread's current timers until the guard is dropped, which restores those
@@ -70,34 +69,26 @@ impl Timers {
         self.clock.now_ns()
     }
 
-    /// A time, by the clock, that is not after the earliest deadline; nearly always that deadline.
-    ///
-    /// `expire` may find nothing there if an earlier timer was cancelled, once for each that was.
-    pub(crate) fn next_deadline_ns(&self) -> Option<u64> {
-        self.wheel.borrow().next_deadline_ns()
-    }
-
     /// Moves the wakers of all due timers to the end of `expired`, for the caller to wake. With no
     /// timers the clock is not read. They are `live()` at most.
     pub(crate) fn expire(&self, expired: &mut Vec<Waker>) {
-        let mut wheel = self.wheel.borrow_mut();
-        if wheel.live() > 0 {
+        if let Some(wheel) = self.wheel.borrow_mut().as_mut().filter(|wheel| wheel.live() > 0) {
             wheel.advance(self.clock.now_ns(), expired);
         }
     }
 
-    /// The absolute CLOCK_MONOTONIC time, in nanoseconds, at which the kernel should end a wait for
-    /// `deadline_ns`.
+    /// The wait that the kernel should end; `None` without timers, or while the clock is paused and
+    /// no real time will do.
     ///
-    /// It is rounded up to the end of the tick, so deadlines of one tick share one timeout of the
-    /// kernel and none comes early. `u64::MAX` while the clock is paused: then no real time will
-    /// do.
-    pub(crate) fn monotonic_deadline_ns(&self, deadline_ns: u64) -> u64 {
-        let tick_end_ns = deadline_ns.checked_next_multiple_of(TICK_NS).unwrap_or(u64::MAX);
-        match self.clock.real_ns_since_epoch(tick_end_ns) {
-            Some(ns) => self.monotonic_epoch_ns.saturating_add(ns),
-            None => u64::MAX,
-        }
+    /// `expire` may find nothing then if an earlier timer was cancelled, once for each that was.
+    pub(crate) fn alarm(&self) -> Option<Alarm> {
+        let wheel = self.wheel.borrow();
+        let wheel = wheel.as_ref()?;
+        let latest_ns = wheel.next_deadline_ns()?.saturating_add(SLACK_NS);
+        Some(Alarm {
+            at_ns: self.clock.monotonic_at(wheel.gathered_deadline_ns(SLACK_NS)?)?,
+            latest_ns: self.clock.monotonic_at(latest_ns)?,
+        })
     }
 
     /// Whether the clock stands still.
@@ -110,26 +101,32 @@ impl Timers {
     ///
     /// For the worker with nothing else to do; after true it goes on with `expire`.
     pub(crate) fn auto_advance(&self) -> bool {
-        let next_ns = self.next_deadline_ns().filter(|_| self.is_paused());
+        let next_ns = self.wheel.borrow().as_ref().and_then(Wheel::next_deadline_ns);
+        let next_ns = next_ns.filter(|_| self.is_paused());
         next_ns.inspect(|ns| self.clock.advance_to(*ns)).is_some()
     }
 
     /// The number of timers in the wheel.
     pub(crate) fn live(&self) -> usize {
-        self.wheel.borrow().live()
+        self.wheel.borrow().as_ref().map_or(0, Wheel::live)
     }
 
     /// Drops all wakers and takes no more: the end of the runtime.
     pub(crate) fn close(&self) {
-        self.closed.set(true);
         // A statement of its own: the wakers are dropped when the borrow has ended.
-        let wheel = self.wheel.replace(Wheel::new());
+        let wheel = self.wheel.take();
         drop(wheel);
     }
 
     /// The thread's current timers, if a runtime is entered.
+    #[inline]
     pub(crate) fn current() -> Option<Rc<Self>> {
-        CURRENT.with_borrow(|current| current.as_deref().cloned())
+        CURRENT.with(|cell| {
+            let current = cell.take();
+            let cloned = current.as_deref().cloned();
+            cell.set(current);
+            cloned
+        })
     }
 
     /// The thread's current timers, for a constructor that cannot do without.
@@ -149,66 +146,59 @@ impl Timers {
         &self.clock
     }
 
-    /// Has `waker` moved out by the first `expire` at or after `deadline_ns`.
+    /// Has `waker` moved out by the first `expire` at or after `deadline_ns`. `None` if the wait is
+    /// over, see `ended`.
     ///
     /// The clock is not read: a deadline counts as passed when the last `expire` was later, and the
     /// next finds the rest.
-    pub(super) fn arm(&self, deadline_ns: u64, waker: &Waker) -> Wait {
-        if self.closed.get() {
-            return Wait::Closed;
-        }
-        if deadline_ns <= self.wheel.borrow().now_ns() {
-            return Wait::Elapsed;
-        }
-        self.arm_always(deadline_ns, waker.clone())
+    #[inline]
+    pub(super) fn arm(&self, deadline_ns: u64, waker: Waker) -> Option<Key> {
+        // Where the waker is not kept, it is dropped after the guard.
+        let mut wheel = self.wheel.borrow_mut();
+        let wheel = wheel.as_mut().filter(|wheel| deadline_ns > wheel.now_ns())?;
+        Some(wheel.insert_coming(deadline_ns, waker))
     }
 
     /// As `arm`, but a deadline that has passed also waits for the next `expire`.
-    pub(super) fn arm_always(&self, deadline_ns: u64, waker: Waker) -> Wait {
-        if self.closed.get() {
-            return Wait::Closed;
-        }
-        Wait::Armed(self.wheel.borrow_mut().insert(deadline_ns, waker))
+    pub(super) fn arm_always(&self, deadline_ns: u64, waker: Waker) -> Option<Key> {
+        Some(self.wheel.borrow_mut().as_mut()?.insert(deadline_ns, waker))
+    }
+
+    /// Why a timer is not in the wheel, or not any more.
+    pub(super) fn ended(&self) -> Ended {
+        if self.wheel.borrow().is_none() { Ended::Closed } else { Ended::Elapsed }
     }
 
     /// Has `waker` instead of the one that was armed; the same one costs nothing.
-    pub(super) fn renew(&self, key: Key, waker: &Waker) -> Wait {
-        match self.wheel.borrow_mut().get_mut(key) {
-            Some(present) if present.will_wake(waker) => return Wait::Armed(key),
-            Some(_) => {}
-            None => return self.ended(),
+    pub(super) fn renew(&self, key: &Key, waker: &Waker) -> Result<(), Ended> {
+        match self.wheel.borrow_mut().as_mut().map(|wheel| wheel.get_mut(key)) {
+            None => return Err(Ended::Closed),
+            Some(None) => return Err(Ended::Elapsed),
+            Some(Some(present)) if present.will_wake(waker) => return Ok(()),
+            Some(Some(_)) => {}
         }
+        // The clone, being user code, may run the timer out or the runtime down.
         let mut replaced = waker.clone();
-        let wait = match self.wheel.borrow_mut().get_mut(key) {
-            Some(present) => {
+        match self.wheel.borrow_mut().as_mut().map(|wheel| wheel.get_mut(key)) {
+            None => Err(Ended::Closed),
+            Some(None) => Err(Ended::Elapsed),
+            Some(Some(present)) => {
                 std::mem::swap(present, &mut replaced);
-                Wait::Armed(key)
+                Ok(())
             }
-            // The clone, being user code, may have run the timer out or the runtime down.
-            None => self.ended(),
-        };
-        drop(replaced);
-        wait
+        }
     }
 
-    /// Takes a timer's waker out of the wheel, if it is still there.
+    /// Ends a wait: the waker, if it was not moved out before.
+    #[inline]
     pub(super) fn disarm(&self, key: Key) -> Option<Waker> {
-        self.wheel.borrow_mut().remove(key)
-    }
-
-    /// What became of a wait whose entry is no longer in the wheel.
-    fn ended(&self) -> Wait {
-        if self.closed.get() { Wait::Closed } else { Wait::Elapsed }
+        self.wheel.borrow_mut().as_mut().and_then(|wheel| wheel.remove(key))
     }
 }
 
 impl fmt::Debug for Timers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Timers")
-            .field("wheel", &self.wheel)
-            .field("clock", &self.clock)
-            .field("closed", &self.closed.get())
-            .finish_non_exhaustive()
+        f.debug_struct("Timers").field("wheel", &self.wheel).field("clock", &self.clock).finish()
     }
 }
 

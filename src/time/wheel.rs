@@ -19,16 +19,12 @@
 
 use std::fmt;
 
-use super::entries::{Entries, Key, NIL};
+use super::entries::{Entries, Entry, Key, NIL};
 
 const TICK_BITS: u32 = 14;
 const SLOT_BITS: u32 = 6;
 const SLOTS: usize = 1 << SLOT_BITS;
 const LEVELS: usize = (u64::BITS - TICK_BITS).div_ceil(SLOT_BITS) as usize;
-
-/// The length of a tick in nanoseconds: how far apart two deadlines are sure to be told apart in
-/// order.
-pub(super) const TICK_NS: u64 = 1 << TICK_BITS;
 
 /// A list of entries whose ticks agree from its level's digit up.
 #[derive(Clone, Copy)]
@@ -51,6 +47,8 @@ pub(super) struct Wheel<T> {
     occupied: [u64; LEVELS],
     slots: Box<[[Slot; SLOTS]; LEVELS]>,
     entries: Entries<T>,
+    /// The payloads that have not left.
+    live: usize,
 }
 
 impl<T> Wheel<T> {
@@ -61,27 +59,52 @@ impl<T> Wheel<T> {
             occupied: [0; LEVELS],
             slots: Box::new([[Slot::EMPTY; SLOTS]; LEVELS]),
             entries: Entries::new(),
+            live: 0,
         }
     }
 
-    /// Keeps `payload` until `deadline_ns`; one that is past is due at the next `advance`. O(1).
+    /// Keeps `payload` until `deadline_ns`; one that is past is due at the next `advance`. The key is
+    /// for `remove`, also when the payload has left. O(1).
     pub(super) fn insert(&mut self, deadline_ns: u64, payload: T) -> Key {
-        let key = self.entries.insert(deadline_ns.max(self.now_ns), payload);
-        self.link(key.index());
+        self.insert_coming(deadline_ns.max(self.now_ns), payload)
+    }
+
+    /// As `insert`, for a deadline that has not passed by `now_ns`: the common way, which is inlined.
+    #[inline]
+    pub(super) fn insert_coming(&mut self, deadline_ns: u64, payload: T) -> Key {
+        debug_assert!(deadline_ns >= self.now_ns, "it would be in a slot that is never reached");
+        // First of all: what is computed before a call that grows would have to be kept across it.
+        self.entries.reserve();
+        let (level, slot) = self.place(deadline_ns);
+        let list = &mut self.slots[level][slot];
+        let prev = list.tail;
+        let key =
+            self.entries.insert(Entry { payload: Some(payload), deadline_ns, prev, next: NIL });
+        self.live += 1;
+        list.earliest_ns = list.earliest_ns.min(deadline_ns);
+        list.tail = key.index();
+        if prev == NIL {
+            list.head = key.index();
+            self.occupied[level] |= 1 << slot;
+        } else {
+            self.entries[prev].next = key.index();
+        }
         key
     }
 
-    /// Takes a payload out before its deadline; `None` if it is out already. O(1).
+    /// Ends what `insert` began: the payload, if it has not left before. O(1).
+    #[inline]
     pub(super) fn remove(&mut self, key: Key) -> Option<T> {
-        let index = self.entries.find(key)?;
-        self.unlink(index);
-        Some(self.entries.remove(index))
+        let entry = self.entries.remove(key);
+        let payload = entry.payload?;
+        self.live -= 1;
+        self.unlink(entry.prev, entry.next, entry.deadline_ns);
+        Some(payload)
     }
 
     /// The payload, while it is in the wheel.
-    pub(super) fn get_mut(&mut self, key: Key) -> Option<&mut T> {
-        let index = self.entries.find(key)?;
-        Some(self.entries.payload_mut(index))
+    pub(super) fn get_mut(&mut self, key: &Key) -> Option<&mut T> {
+        self.entries[key.index()].payload.as_mut()
     }
 
     /// Moves every payload due at `now_ns` to the end of `due`, none that is due later.
@@ -112,6 +135,30 @@ impl<T> Wheel<T> {
         self.first_occupied().map(|(level, slot)| self.slots[level][slot].earliest_ns)
     }
 
+    /// When to stop for the earliest deadline, so that one stop serves what is due up to `slack_ns`
+    /// after it: no sooner than `next_deadline_ns`, later only where that gathers more. O(slack).
+    ///
+    /// Only the level of the earliest deadline is looked at, and in a slot of several entries only
+    /// the earliest is known.
+    pub(super) fn gathered_deadline_ns(&self, slack_ns: u64) -> Option<u64> {
+        let (level, first) = self.first_occupied()?;
+        let mut gathered_ns = self.slots[level][first].earliest_ns;
+        let latest_ns = gathered_ns.saturating_add(slack_ns);
+        let mut occupied = self.occupied[level];
+        while occupied != 0 {
+            let list = self.slots[level][occupied.trailing_zeros() as usize];
+            if list.earliest_ns > latest_ns {
+                break;
+            }
+            let several = list.head != list.tail;
+            let last_ns =
+                if several { self.last_ns(level, list.earliest_ns) } else { list.earliest_ns };
+            gathered_ns = last_ns.min(latest_ns);
+            occupied &= occupied - 1;
+        }
+        Some(gathered_ns)
+    }
+
     /// The latest time `advance` was told: whatever is due by then would be so at the next one.
     pub(super) fn now_ns(&self) -> u64 {
         self.now_ns
@@ -119,7 +166,7 @@ impl<T> Wheel<T> {
 
     /// The number of payloads in the wheel.
     pub(super) fn live(&self) -> usize {
-        self.entries.live()
+        self.live
     }
 
     /// Takes each entry of a slot out of it, and into `due` or to where it now belongs.
@@ -132,7 +179,8 @@ impl<T> Wheel<T> {
             let next = entry.next;
             // Only level 0 is in the order of deadlines.
             if level == 0 && entry.deadline_ns <= now_ns {
-                due.push(self.entries.remove(index));
+                due.extend(self.entries[index].payload.take());
+                self.live -= 1;
             } else {
                 self.link(index);
             }
@@ -158,9 +206,9 @@ impl<T> Wheel<T> {
         entry.next = NIL;
     }
 
-    fn unlink(&mut self, index: u32) {
-        let entry = &self.entries[index];
-        let (prev, next, deadline_ns) = (entry.prev, entry.next, entry.deadline_ns);
+    /// Takes an entry that was freed, and had these neighbours, out of its list.
+    #[inline]
+    fn unlink(&mut self, prev: u32, next: u32, deadline_ns: u64) {
         let (level, slot) = self.place(deadline_ns);
         let list = &mut self.slots[level][slot];
         match (prev, next) {
@@ -181,6 +229,7 @@ impl<T> Wheel<T> {
     }
 
     /// The level and slot of a deadline that is not before `now`.
+    #[inline]
     fn place(&self, deadline_ns: u64) -> (usize, usize) {
         let tick = deadline_ns >> TICK_BITS;
         let differing = tick ^ (self.now_ns >> TICK_BITS);
@@ -197,6 +246,11 @@ impl<T> Wheel<T> {
         (turn | slot as u64) << shift
     }
 
+    /// The last nanosecond of the slot of this level that holds `deadline_ns`.
+    fn last_ns(&self, level: usize, deadline_ns: u64) -> u64 {
+        deadline_ns | u64::MAX >> (u64::BITS - TICK_BITS - SLOT_BITS * level as u32)
+    }
+
     /// The slot that holds the earliest deadline.
     fn first_occupied(&self) -> Option<(usize, usize)> {
         let level = self.occupied.iter().position(|slots| *slots != 0)?;
@@ -209,7 +263,7 @@ impl<T> fmt::Debug for Wheel<T> {
         f.debug_struct("Wheel")
             .field("now_ns", &self.now_ns)
             .field("next_deadline_ns", &self.next_deadline_ns())
-            .field("live", &self.live())
+            .field("live", &self.live)
             .finish_non_exhaustive()
     }
 }
@@ -250,6 +304,8 @@ mod tests {
             self.entries.values().min().copied()
         }
     }
+
+    const TICK_NS: u64 = 1 << TICK_BITS;
 
     struct XorShift(u64);
 
@@ -294,7 +350,7 @@ mod tests {
                     model.insert(deadline_ns, id);
                 }
                 4..6 if removals && !keys.is_empty() => {
-                    let (id, key) = keys[random.next() as usize % keys.len()];
+                    let (id, key) = keys.swap_remove(random.next() as usize % keys.len());
                     assert_eq!(wheel.remove(key), model.remove(id), "{context}");
                 }
                 6 => {
@@ -317,6 +373,8 @@ mod tests {
         }
         assert_eq!(advance(&mut wheel, u64::MAX), model.advance(u64::MAX), "seed {seed:#x}");
         assert_eq!((wheel.live(), wheel.occupied), (0, [0; LEVELS]));
+        assert!(keys.into_iter().all(|(_, key)| wheel.remove(key).is_none()));
+        assert_eq!(wheel.entries.capacity(), SLOTS);
     }
 
     #[test]
@@ -396,10 +454,47 @@ mod tests {
         let early = wheel.insert(1 << 40, "early");
         wheel.insert((1 << 40) + 99, "late");
         assert_eq!(wheel.remove(early), Some("early"));
-        assert_eq!(wheel.remove(early), None);
         assert_eq!(wheel.next_deadline_ns(), Some(1 << 40));
         assert!(advance(&mut wheel, 1 << 40).is_empty());
         assert_eq!(wheel.next_deadline_ns(), Some((1 << 40) + 99));
+    }
+
+    #[test]
+    fn a_payload_that_left_leaves_its_key_behind() {
+        let mut wheel = Wheel::new();
+        let mut key = wheel.insert(TICK_NS, "due");
+        assert_eq!(wheel.get_mut(&key), Some(&mut "due"));
+        assert_eq!(advance(&mut wheel, TICK_NS), ["due"]);
+        assert_eq!((wheel.live(), wheel.get_mut(&key)), (0, None));
+        // The place is taken by nobody else meanwhile.
+        let other = std::mem::replace(&mut key, wheel.insert(2 * TICK_NS, "other"));
+        assert_eq!((wheel.remove(other), wheel.remove(key)), (None, Some("other")));
+    }
+
+    #[test]
+    fn a_stop_gathers_what_is_due_soon_after_and_waits_for_nothing_else() {
+        let slack_ns = 3 * TICK_NS;
+        let gathered = |deadlines: &[u64]| {
+            let mut wheel = Wheel::new();
+            assert!(advance(&mut wheel, 1 << 40).is_empty());
+            for ns in deadlines {
+                let _key = wheel.insert((1 << 40) + ns, ());
+            }
+            wheel.gathered_deadline_ns(slack_ns).map(|ns| ns - (1 << 40))
+        };
+        assert_eq!(gathered(&[]), None);
+        // Alone, or with none soon enough, a timer is not made to wait.
+        assert_eq!(gathered(&[5]), Some(5));
+        assert_eq!(gathered(&[5, slack_ns + 6]), Some(5));
+        assert_eq!(gathered(&[TICK_NS << 30]), Some(TICK_NS << 30));
+        // The last of those within the slack; in a tick of several, its end.
+        assert_eq!(gathered(&[5, 2 * TICK_NS + 1, slack_ns + 5]), Some(slack_ns + 5));
+        assert_eq!(gathered(&[5, 2 * TICK_NS + 1, slack_ns + 6]), Some(2 * TICK_NS + 1));
+        assert_eq!(gathered(&[5, 6]), Some(TICK_NS - 1));
+        assert_eq!(gathered(&[5, slack_ns + 4, slack_ns + 9]), Some(slack_ns + 5));
+        // Of a crowded slot of an upper level only the earliest is known.
+        assert_eq!(gathered(&[TICK_NS << 6, (TICK_NS << 6) + 9]), Some((TICK_NS << 6) + slack_ns));
+        assert_eq!(gathered(&[u64::MAX - (1 << 41), 1 << 50]), Some(1 << 50));
     }
 
     #[test]
@@ -407,8 +502,8 @@ mod tests {
         let mut wheel = Wheel::new();
         let keys: Vec<_> = (0..1_000_000).map(|n| wheel.insert(n << 13, n)).collect();
         assert_eq!(wheel.live(), 1_000_000);
-        for (n, key) in keys.iter().enumerate() {
-            assert_eq!(wheel.remove(*key), Some(n as u64));
+        for (n, key) in keys.into_iter().enumerate() {
+            assert_eq!(wheel.remove(key), Some(n as u64));
         }
         assert_eq!((wheel.live(), wheel.next_deadline_ns()), (0, None));
         assert_eq!(wheel.entries.capacity(), SLOTS);

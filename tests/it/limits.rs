@@ -1,7 +1,9 @@
 //! The bounds of a core: what waits untaken, what a stream may hold, small pools and rings, and a fair tick.
 
+use std::cell::RefCell;
 use std::io::{ErrorKind, Write};
 use std::net::TcpStream as StdStream;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -150,6 +152,41 @@ fn a_stream_past_its_share_gets_copies_and_the_others_do_not() {
         }
         drop(hoard);
         assert_eq!(metrics().lent_buffers, 0);
+    });
+}
+
+#[test]
+fn streams_that_find_no_buffer_take_turns() {
+    const STREAMS: usize = 64;
+    const CHUNKS: usize = 50;
+    run_with(Builder::new().small_buffers(64, 4).large_buffers(64, 4), async || {
+        let served = Rc::new(RefCell::new(Vec::new()));
+        let mut tasks = Vec::new();
+        let mut peers = Vec::new();
+        for number in 0..STREAMS {
+            let (near, far) = pair();
+            write_now(&far, &content(number, 0, 64 * CHUNKS));
+            peers.push(far);
+            let served = Rc::clone(&served);
+            tasks.push(spawn(async move {
+                let mut received = 0;
+                while received < 64 * CHUNKS {
+                    let chunk = near.recv().await.expect("the stream is whole").expect("more");
+                    assert_content(number, received, &chunk);
+                    received += chunk.len();
+                    served.borrow_mut().push(number);
+                }
+            }));
+        }
+        for task in tasks {
+            task.await.expect("it ends");
+        }
+        let served = served.borrow();
+        let first = |number| served.iter().position(|other| *other == number).expect("served");
+        let latest = (0..STREAMS).map(first).max().expect("streams");
+        let before = &served[..latest];
+        let most = (0..STREAMS).map(|n| before.iter().filter(|other| **other == n).count()).max();
+        assert!(most < Some(latest / 16), "{most:?} for one of {latest}, before another had any");
     });
 }
 

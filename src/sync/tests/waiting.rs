@@ -48,7 +48,7 @@ pub(super) fn poll<F: Future + Unpin>(future: &mut F, waker: &Waker) -> Poll<F::
     std::pin::Pin::new(future).poll(&mut Context::from_waker(waker))
 }
 
-fn poll_noop<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
+pub(super) fn poll_noop<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
     poll(future, Waker::noop())
 }
 

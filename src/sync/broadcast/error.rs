@@ -1,0 +1,64 @@
+//! What broadcasting fails with.
+
+use std::fmt;
+
+/// There is no receiver; holds what was not sent.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct SendError<T>(pub T);
+
+impl<T> fmt::Debug for SendError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SendError").finish_non_exhaustive()
+    }
+}
+
+impl<T> fmt::Display for SendError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the channel has no receiver")
+    }
+}
+
+impl<T> std::error::Error for SendError<T> {}
+
+/// Why there is no message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RecvError {
+    /// All were received, and all senders are dropped.
+    Closed,
+    /// The receiver was too slow, and missed so many.
+    Lagged(u64),
+}
+
+impl fmt::Display for RecvError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed => f.write_str("the channel is empty, and nobody will send"),
+            Self::Lagged(missed) => write!(f, "the receiver was too slow, and missed {missed}"),
+        }
+    }
+}
+
+impl std::error::Error for RecvError {}
+
+/// Why there is no message now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TryRecvError {
+    /// None was sent yet.
+    Empty,
+    /// All were received, and all senders are dropped.
+    Closed,
+    /// The receiver was too slow, and missed so many.
+    Lagged(u64),
+}
+
+impl fmt::Display for TryRecvError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("the channel is empty"),
+            Self::Closed => RecvError::Closed.fmt(f),
+            Self::Lagged(missed) => RecvError::Lagged(*missed).fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for TryRecvError {}
