@@ -130,10 +130,17 @@ pub fn metrics() -> Metrics {
 }
 
 impl Worker {
-    /// Polls the future whenever it was woken, and turns the loop meanwhile.
+    /// See [`Runtime::block_on`]. Task-local values around the call are the future's alone: none of the tasks that run
+    /// meanwhile sees them.
     fn block_on<F: Future>(&self, future: F) -> io::Result<F::Output> {
-        // Task-local values around the call are the future's alone: they are none of the tasks' that run meanwhile.
-        let future = task::Within::current(future);
+        match task::Within::current(future) {
+            Ok(future) => self.turn_until(future),
+            Err(future) => self.turn_until(future),
+        }
+    }
+
+    /// Polls the future whenever it was woken, and turns the loop meanwhile.
+    fn turn_until<F: Future>(&self, future: F) -> io::Result<F::Output> {
         let _entered = self.enter();
         let root = self.executor().root();
         let waker = root.waker().clone();

@@ -117,9 +117,12 @@ pin_project! {
 }
 
 impl<F> Within<F> {
-    /// `future`, within what is in scope now.
-    pub(crate) fn current(future: F) -> Self {
-        Self { context: current(), future: Some(future) }
+    /// `future`, within what is in scope now; as it was, if that is nothing.
+    pub(crate) fn current(future: F) -> Result<Self, F> {
+        match current() {
+            None => Err(future),
+            context => Ok(Self { context, future: Some(future) }),
+        }
     }
 }
 

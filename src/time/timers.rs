@@ -1,8 +1,8 @@
 //! A core's timers: the wheel of those who wait for a time, and the clock they wait by.
 //!
-//! The worker drives it (`alarm`, `expire`, `auto_advance`), futures arm and disarm. Wakers are user code in all they
-//! do (clone, wake, drop), so none is touched while the wheel is borrowed: a clone is made before, and whatever leaves
-//! the wheel is moved out and dropped or woken after.
+//! The worker drives it (`alarm`, `expire`, `auto_advance`), futures arm and disarm. Wakers are user
+//! code in all they do (clone, wake, drop), so none is touched while the wheel is borrowed: a clone
+//! is made before, and whatever leaves the wheel is moved out and dropped or woken after.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;

@@ -7,7 +7,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 
 use annulus::runtime::metrics;
-use annulus::sync::{Barrier, BrokenBarrierError, Condvar, Event, Mutex, Semaphore};
+use annulus::sync::{
+    Barrier, BrokenBarrierError, Condvar, Event, LifoQueue, Mutex, PriorityQueue, PutError, Queue,
+    Semaphore, TryGetError, TryPutError, oneshot,
+};
 use annulus::task::{
     self, Builder, CancellationToken, Failure, GroupError, JoinSet, Until, yield_now,
 };
@@ -921,5 +924,144 @@ fn broken_barrier_error() {
         assert!(barrier.is_broken() && !error.to_string().is_empty());
         barrier.reset();
         assert!(!barrier.is_broken());
+    });
+}
+
+// Futures and queues.
+
+#[test]
+fn future() {
+    settled(async || {
+        let (sets_result, future) = oneshot::channel();
+        let waits = spawn(future);
+        yield_now().await;
+        assert!(!waits.is_finished());
+        sets_result.send(7).expect("somebody waits");
+        assert_eq!(waits.await.expect("no panic"), Ok(7));
+        let (dropped, future) = oneshot::channel::<u32>();
+        drop(dropped);
+        assert!(future.await.is_err(), "cancelled");
+        let (sets_result, cancelled) = oneshot::channel();
+        drop(cancelled);
+        assert!(sets_result.is_closed() && sets_result.send(1) == Err(1), "an InvalidStateError");
+    });
+}
+
+#[test]
+fn queue() {
+    settled(async || {
+        let queue = Rc::new(Queue::bounded(2));
+        let puts = Rc::clone(&queue);
+        let producer = spawn(async move {
+            for item in 0..5 {
+                puts.put(item).await.expect("open");
+            }
+        });
+        while !queue.is_full() {
+            yield_now().await;
+        }
+        assert_eq!((queue.len(), queue.max_size(), producer.is_finished()), (2, Some(2), false));
+        let mut items = Vec::new();
+        for _ in 0..5 {
+            items.push(queue.get().await.expect("open"));
+        }
+        producer.await.expect("no panic");
+        assert_eq!((items, queue.is_empty()), (vec![0, 1, 2, 3, 4], true));
+        assert!(time::timeout(Duration::ZERO, queue.get()).await.is_err());
+        queue.try_put(9).expect("room");
+        assert_eq!(queue.try_get(), Ok(9), "who gave up took nothing with it");
+    });
+}
+
+#[test]
+fn queue_join() {
+    settled(async || {
+        let queue = Rc::new(Queue::new());
+        (0..6).for_each(|item| queue.try_put(item).expect("room"));
+        let done = Rc::new(Cell::new(0));
+        let workers = [(); 3].map(|()| {
+            let (queue, done) = (Rc::clone(&queue), Rc::clone(&done));
+            spawn(async move {
+                while let Ok(_item) = queue.get().await {
+                    yield_now().await;
+                    done.set(done.get() + 1);
+                    queue.task_done();
+                }
+            })
+        });
+        queue.join().await;
+        assert_eq!((done.get(), queue.unfinished()), (6, 0));
+        for worker in workers {
+            worker.abort(); // as asyncio's example does
+            assert!(worker.await.expect_err("aborted").is_cancelled());
+        }
+        let too_often = catch_unwind(AssertUnwindSafe(|| queue.task_done()));
+        assert!(too_often.is_err(), "a ValueError");
+    });
+}
+
+#[test]
+fn queue_shutdown() {
+    settled(async || {
+        let queue = Rc::new(Queue::new());
+        let waits = Rc::clone(&queue);
+        let waits = spawn(async move { (waits.get().await, waits.get().await.is_err()) });
+        yield_now().await;
+        queue.put("last").await.expect("open");
+        queue.shutdown(false);
+        assert!(queue.put("late").await.is_err());
+        assert_eq!(waits.await.expect("no panic"), (Ok("last"), true));
+        let at_once = Queue::new();
+        at_once.try_put(1).expect("room");
+        at_once.shutdown(true);
+        assert!(at_once.get().await.is_err() && at_once.unfinished() == 0);
+        at_once.join().await;
+    });
+}
+
+#[test]
+fn priority_queue() {
+    settled(async || {
+        let queue = PriorityQueue::new();
+        for entry in [(2, "b"), (1, "a"), (3, "c")] {
+            queue.put(entry).await.expect("open");
+        }
+        let order = [(); 3].map(|()| queue.try_get().expect("three").1);
+        assert_eq!(order, ["a", "b", "c"]);
+    });
+}
+
+#[test]
+fn lifo_queue() {
+    settled(async || {
+        let queue = LifoQueue::new();
+        for item in 1..=3 {
+            queue.put(item).await.expect("open");
+        }
+        assert_eq!([(); 3].map(|()| queue.try_get()), [Ok(3), Ok(2), Ok(1)]);
+    });
+}
+
+#[test]
+fn queue_empty() {
+    assert!(matches!(Queue::<()>::new().try_get(), Err(TryGetError::Empty)));
+}
+
+#[test]
+fn queue_full() {
+    let queue = Queue::bounded(1);
+    queue.try_put("first").expect("room");
+    assert!(matches!(queue.try_put("second"), Err(TryPutError::Full("second"))));
+}
+
+#[test]
+fn queue_shut_down() {
+    settled(async || {
+        let queue = Queue::new();
+        queue.shutdown(false);
+        assert!(matches!(queue.put("lost?").await, Err(PutError("lost?"))));
+        assert!(queue.get().await.is_err());
+        assert!(matches!(queue.try_get(), Err(TryGetError::ShutDown)));
+        assert!(matches!(queue.try_put("no"), Err(TryPutError::ShutDown("no"))));
     });
 }
