@@ -63,7 +63,13 @@ impl<F: Future<Output = Result<T, E>>, T, E> Future for Child<F, E> {
         };
         let failure = match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
             Ok(Poll::Pending) => {
-                this.key.get_or_insert_with(|| this.group.insert(task::running_abort_handle()));
+                if this.key.is_none() {
+                    *this.key = Some(this.group.insert(task::running_abort_handle()));
+                    // What it did in its first poll may have aborted it, before there was a handle.
+                    if this.group.aborts() != *this.aborts {
+                        task::running_abort_handle().abort();
+                    }
+                }
                 return Poll::Pending;
             }
             Ok(Poll::Ready(Ok(output))) => return Poll::Ready(output),

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::future::{Future, pending};
 use std::io;
 use std::panic::AssertUnwindSafe;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
@@ -362,6 +362,57 @@ fn a_body_whose_work_is_done_ends_its_helpers() {
             Ok(after.await?)
         });
         assert_eq!((output.await.expect("no failure"), drops.get()), (7, 1));
+    });
+}
+
+/// A child that aborts its group, by a clone or by dropping its future, is aborted itself, also in its first poll.
+#[test]
+fn a_child_may_abort_its_own_group_in_any_poll() {
+    run(async || {
+        for polls in 0..3 {
+            let drops = Rc::new(Cell::new(0));
+            let counted = Rc::clone(&drops);
+            let output = task_group(async |group| {
+                let (clone, own, other) = (group.clone(), Rc::clone(&counted), Rc::clone(&counted));
+                group.spawn::<_, ()>(async move {
+                    for _ in 0..polls {
+                        yield_now().await;
+                    }
+                    clone.abort_all();
+                    for_ever(&own).await
+                });
+                group.spawn::<_, ()>(async move { for_ever(&other).await });
+                Ok::<_, ()>(())
+            });
+            output.await.expect("an abort is no failure");
+            assert!(drops.get() >= 1, "its own future, after {polls} polls");
+
+            type Kept = Rc<RefCell<Option<Pin<Box<dyn Future<Output = ()>>>>>>;
+            let kept = Kept::default();
+            let (theirs, counted) = (Rc::clone(&kept), Rc::clone(&drops));
+            drops.set(0);
+            kept.replace(Some(Box::pin(async move {
+                let body = async move |group: &TaskGroup<()>| {
+                    let theirs = Rc::clone(&theirs);
+                    group.spawn::<_, ()>(async move {
+                        for _ in 0..polls {
+                            yield_now().await;
+                        }
+                        drop(theirs.take());
+                        for_ever(&counted).await
+                    });
+                    Ok(())
+                };
+                task_group(body).await.ok();
+            })));
+            let mut group = kept.take().expect("just put");
+            assert!(group.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+            kept.replace(Some(group));
+            while metrics().live_tasks > 0 {
+                yield_now().await;
+            }
+            assert_eq!((drops.get(), kept.take().is_none()), (1, true));
+        }
     });
 }
 
