@@ -1,4 +1,7 @@
-//! TIMEOUT at an absolute time: the one timer that a core keeps in the kernel, for its earliest deadline.
+//! TIMEOUT: the one timer that a core keeps in the kernel, for its earliest deadline.
+//!
+//! It counts from now. The kernel takes an absolute time for one of its own clock, and a process in a time namespace
+//! reads another.
 //!
 //! # Safety rules
 //!
@@ -8,7 +11,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use io_uring::types::{TimeoutFlags, Timespec};
+use io_uring::types::Timespec;
 
 use crate::driver::{Actions, Standing};
 use crate::sys::{Cqe, Sqe};
@@ -22,14 +25,14 @@ pub(crate) struct Timeout {
 }
 
 impl Timeout {
-    /// A timer that completes when `CLOCK_MONOTONIC` reaches `deadline_ns`, and then clears `armed`.
-    pub(crate) fn new(deadline_ns: u64, armed: Rc<Cell<bool>>) -> Self {
-        Self { time: timespec(deadline_ns), armed }
+    /// A timer that completes `after_ns` from when it is submitted, and then clears `armed`.
+    pub(crate) fn new(after_ns: u64, armed: Rc<Cell<bool>>) -> Self {
+        Self { time: timespec(after_ns), armed }
     }
 }
 
-fn timespec(deadline_ns: u64) -> Timespec {
-    Timespec::new().sec(deadline_ns / 1_000_000_000).nsec((deadline_ns % 1_000_000_000) as u32)
+fn timespec(after_ns: u64) -> Timespec {
+    Timespec::new().sec(after_ns / 1_000_000_000).nsec((after_ns % 1_000_000_000) as u32)
 }
 
 // SAFETY: rule 1.
@@ -38,7 +41,7 @@ unsafe impl Standing for Timeout {
 
     fn prepare(&mut self) -> Sqe {
         self.armed.set(true);
-        io_uring::opcode::Timeout::new(&raw const self.time).flags(TimeoutFlags::ABS).build()
+        io_uring::opcode::Timeout::new(&raw const self.time).build()
     }
 
     fn deliver(&mut self, _cqe: Cqe, _actions: &mut Actions) {
@@ -55,8 +58,8 @@ pub(crate) struct Rearm {
 
 impl Rearm {
     /// Moves the timer that was submitted under `key`.
-    pub(crate) fn new(key: crate::driver::Key, deadline_ns: u64) -> Self {
-        Self { time: timespec(deadline_ns), target: key.user_data() }
+    pub(crate) fn new(key: crate::driver::Key, after_ns: u64) -> Self {
+        Self { time: timespec(after_ns), target: key.user_data() }
     }
 }
 
@@ -65,9 +68,7 @@ unsafe impl Standing for Rearm {
     const KIND: &'static str = "timeout update";
 
     fn prepare(&mut self) -> Sqe {
-        io_uring::opcode::TimeoutUpdate::new(self.target, &raw const self.time)
-            .flags(TimeoutFlags::ABS)
-            .build()
+        io_uring::opcode::TimeoutUpdate::new(self.target, &raw const self.time).build()
     }
 
     fn deliver(&mut self, _cqe: Cqe, _actions: &mut Actions) {}

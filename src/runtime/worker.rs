@@ -13,6 +13,7 @@ use crate::executor::Executor;
 use crate::op::bell::Listen;
 use crate::op::timeout::{Rearm, Timeout};
 use crate::sys::eventfd::Bell;
+use crate::sys::plain::monotonic_ns;
 use crate::task::Root;
 use crate::time::timers::Timers;
 
@@ -148,10 +149,11 @@ impl Worker {
         if armed && self.alarm.deadline_ns.get() <= wanted.latest_ns {
             return;
         }
+        let after_ns = wanted.at_ns.saturating_sub(monotonic_ns());
         match self.alarm.key.get().filter(|_| armed) {
-            Some(key) => drop(self.driver.stand(Rearm::new(key, wanted.at_ns))),
+            Some(key) => drop(self.driver.stand(Rearm::new(key, after_ns))),
             None => {
-                let timeout = Timeout::new(wanted.at_ns, Rc::clone(&self.alarm.armed));
+                let timeout = Timeout::new(after_ns, Rc::clone(&self.alarm.armed));
                 self.alarm.key.set(self.driver.stand(timeout).ok());
             }
         }

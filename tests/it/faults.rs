@@ -11,3 +11,4 @@ mod peers;
 mod processes;
 mod ring;
 mod start;
+mod timers;
