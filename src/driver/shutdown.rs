@@ -12,7 +12,8 @@ use super::{Driver, WhenDropped};
 /// Operations that the kernel had not finished when the deadline of a shutdown passed.
 ///
 /// Their memory is leaked on purpose, because the kernel may still write to it; the descriptors they use stay open
-/// until it is done with them.
+/// until it is done with them. A future that still waits for one is never ready: what it would give back is the
+/// kernel's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Leaked {

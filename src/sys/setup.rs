@@ -122,7 +122,14 @@ pub(crate) fn ring(options: &RingOptions) -> io::Result<(Ring, Features)> {
         false => None,
     };
     features.registered_ring = registered.is_some();
-    Ok((Ring::new(uring, registered, features), features))
+    let mut ring = Ring::new(uring, registered, features);
+    match ring.enter(0, None) {
+        // Found by the first sleep it would be too late: nothing could end what was begun by then.
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EPERM | libc::EACCES)) => {
+            Err(refusal(error, options))
+        }
+        _ => Ok((ring, features)),
+    }
 }
 
 /// What the kernel would refuse with the same error as an unknown flag.
