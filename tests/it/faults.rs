@@ -10,5 +10,7 @@ mod futures;
 mod peers;
 mod processes;
 mod ring;
+mod selects;
 mod start;
+mod storms;
 mod timers;

@@ -8,12 +8,15 @@ use std::time::Duration;
 
 use annulus::Runtime;
 use annulus::fs::File;
+use annulus::net::TcpStream;
+use annulus::runtime::metrics;
 use socket2::SockRef;
 
+use crate::support::files::nameless_file;
 use crate::support::leak::LeakGuard;
 use crate::support::settled::{
-    Drops, PATIENCE, content, narrow_pair, pair, poll_once, run, turn, until, until_operations,
-    write_now,
+    Drops, PATIENCE, content, narrow_pair, pair, poll_once, read_len, run, turn, until,
+    until_operations, write_now,
 };
 
 /// A file that has nothing to read until the other end writes.
@@ -42,6 +45,46 @@ fn a_dropped_read_keeps_its_buffer_until_the_kernel_is_done() {
             }
         }
         until(|| drops.count() == 2000).await;
+    });
+}
+
+/// Submits nothing: `future` is polled once, which stages its operation, and dropped in the same turn.
+async fn stage_and_drop<F: Future>(future: F) {
+    assert!(poll_once(&mut Box::pin(future)).await.is_pending());
+}
+
+#[test]
+fn an_operation_dropped_before_its_turn_never_reaches_the_kernel() {
+    run(async || {
+        let idle = metrics().live_operations;
+        let file = File::from_std(nameless_file());
+        let (reader, mut writer) = pipe();
+        writer.write_all(b"untouched").unwrap();
+        let (near, far) = pair();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        let drops = Drops::default();
+        for round in 1..=500 {
+            stage_and_drop(file.write_at(drops.buffer(vec![1; 64]), 0)).await;
+            stage_and_drop(reader.read_at(drops.buffer(vec![0; 64]), u64::MAX)).await;
+            stage_and_drop(near.send_all(drops.buffer(vec![2; 64]))).await;
+            stage_and_drop(TcpStream::connect(address)).await;
+            assert_eq!(drops.count(), 3 * round, "freed at once, for the kernel never had them");
+            if round % 50 == 0 {
+                turn().await;
+            }
+        }
+        turn().await;
+        until_operations(idle).await;
+        // No byte in the file, none out of the pipe, none to the peer, no connection.
+        let (count, _) = file.read_at(vec![0; 1], 0).await.unwrap();
+        assert_eq!(count, 0);
+        let (count, buf) = reader.read_at(vec![0; 64], u64::MAX).await.unwrap();
+        assert_eq!(&buf[..count], b"untouched");
+        near.write_all(b"first").await.unwrap();
+        assert_eq!(read_len(&far, 5).await, b"first");
+        assert_eq!(listener.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
     });
 }
 
