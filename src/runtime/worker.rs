@@ -131,11 +131,11 @@ impl Worker {
         self.expired.replace(expired);
     }
 
-    /// Keeps a read of the bell in the ring, so that a ring from another thread ends a sleep.
+    /// Keeps a poll of the bell in the ring, so that a ring from another thread ends a sleep.
     fn arm_bell(&self) {
         if !self.bell_armed.get() {
             let armed = Rc::clone(&self.bell_armed);
-            let _ = self.driver.stand(Listen { bell: self.bell.clone(), armed, count: [0; 8] });
+            let _ = self.driver.stand(Listen { bell: self.bell.clone(), armed });
         }
     }
 

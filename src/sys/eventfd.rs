@@ -10,7 +10,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::task::{Wake, Waker};
 
-/// The descriptor. The driver keeps a read of it in the ring; ringing completes that read.
+/// The descriptor. A poll of it stands in the ring; each ringing completes it.
 #[derive(Clone, Debug)]
 pub(crate) struct Bell {
     descriptor: Arc<Descriptor>,

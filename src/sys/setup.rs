@@ -90,7 +90,7 @@ pub(crate) struct RingOptions {
 }
 
 /// Operations that Linux 6.1 has and without which annulus does not start.
-const REQUIRED: [(u8, &str); 12] = [
+const REQUIRED: [(u8, &str); 13] = [
     (opcode::Nop::CODE, "NOP"),
     (opcode::Read::CODE, "READ"),
     (opcode::Write::CODE, "WRITE"),
@@ -103,6 +103,7 @@ const REQUIRED: [(u8, &str); 12] = [
     (opcode::AsyncCancel::CODE, "ASYNC_CANCEL"),
     (opcode::Timeout::CODE, "TIMEOUT"),
     (opcode::TimeoutUpdate::CODE, "TIMEOUT_REMOVE"),
+    (opcode::PollAdd::CODE, "POLL_ADD"),
 ];
 
 /// Makes a ring with the best flags this kernel takes, and says which features it ended with.

@@ -1,4 +1,4 @@
-//! READ of the bell: how another thread ends a core's sleep.
+//! POLL_ADD of the bell: how another thread ends a core's sleep.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use annulus::runtime::metrics;
 
-use crate::support::settled::run;
+use crate::support::settled::{run, turn};
 
 #[test]
 fn each_wake_from_another_thread_ends_a_sleep() {
@@ -56,5 +56,37 @@ fn a_core_that_nobody_rings_makes_no_system_call() {
         let enters = metrics().enters - before;
         assert!(enters <= 4, "{enters} calls while asleep");
         thread.expect("it was polled").join().unwrap();
+    });
+}
+
+#[test]
+fn each_sleep_that_a_ring_ends_is_one_call() {
+    run(async || {
+        const RINGS: u64 = 200;
+        let (give, wakers) = std::sync::mpsc::channel::<std::task::Waker>();
+        let ringer = std::thread::spawn(move || {
+            for waker in wakers {
+                std::thread::sleep(Duration::from_micros(300));
+                waker.wake();
+            }
+        });
+        turn().await;
+        let before = metrics().enters;
+        for _ in 0..RINGS {
+            let mut is_woken = false;
+            poll_fn(|cx| {
+                if is_woken {
+                    return Poll::Ready(());
+                }
+                is_woken = true;
+                give.send(cx.waker().clone()).expect("it rings");
+                Poll::Pending
+            })
+            .await;
+        }
+        let enters = metrics().enters - before;
+        assert!(enters <= RINGS + RINGS / 4, "{enters} calls for {RINGS} sleeps");
+        drop(give);
+        ringer.join().unwrap();
     });
 }
