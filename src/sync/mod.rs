@@ -1,12 +1,15 @@
 //! Locks, queues and signals between tasks of one core, without an atomic.
 //!
-//! All of it belongs to one thread: nothing here is `Send`, nothing costs a locked instruction, and what nobody waits
-//! for allocates nothing. Waiters lie in the futures themselves. The names and their meaning are tokio's where tokio
-//! has the thing, and those of Python's asyncio otherwise.
+//! All of it belongs to one thread: no lock and no handle is `Send`, and none costs a locked instruction. Waiters lie
+//! in the futures themselves, so neither taking what is free nor waiting for what is not allocates anything. The names
+//! and their meaning are tokio's where tokio has the thing, and those of Python's asyncio otherwise.
 //!
 //! Everything is *fair*: who waited first is served first, and nobody overtakes. And everything is *cancel-safe*: a
 //! future that is dropped, also after it was woken, loses no permit, no message and no wake-up. What it would have
 //! had goes to the next.
+//!
+//! A task that finds all it asks for at once yields to others after 128 steps, as it does in the rest of the crate: see
+//! [`unconstrained`](crate::task::unconstrained).
 //!
 //! | what | for |
 //! | --- | --- |

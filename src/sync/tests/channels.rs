@@ -345,19 +345,17 @@ fn an_unbounded_channel_takes_all_and_gives_it_back_in_order() {
 /// What is dropped with the receiver is dropped one by one, with the channel usable.
 #[test]
 fn a_message_may_use_the_channel_when_it_is_dropped() {
-    struct Sends(mpsc::WeakUnboundedSender<Self>);
+    struct Sends(Option<mpsc::WeakUnboundedSender<Self>>);
     impl Drop for Sends {
         fn drop(&mut self) {
-            if let Some(sender) = self.0.upgrade() {
-                let again = Self(mpsc::WeakUnboundedSender::clone(&self.0));
-                let _leaked =
-                    std::mem::ManuallyDrop::new(sender.send(again).expect_err("it is closed"));
+            if let Some(sender) = self.0.take().and_then(|weak| weak.upgrade()) {
+                assert!(sender.send(Self(None)).is_err(), "it is closed");
             }
         }
     }
     let (sender, receiver) = mpsc::unbounded_channel();
     for _ in 0..3 {
-        assert!(sender.send(Sends(sender.downgrade())).is_ok());
+        assert!(sender.send(Sends(Some(sender.downgrade()))).is_ok());
     }
     drop(receiver);
     assert!(sender.is_closed());
