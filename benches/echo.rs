@@ -49,20 +49,10 @@ const SERVERS: &str = "raw-ring,raw-epoll,tokio-64k,tokio-16k,annulus";
 const CELLS: &str = "c64_64B,c512_64B,c64_16K,c64_64B_d16";
 
 fn main() -> ExitCode {
-    match Options::parse(ABOUT, KNOWN).and_then(|options| run(&options)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(text) => {
-            println!("{text}");
-            ExitCode::FAILURE
-        }
-    }
+    Options::run(ABOUT, KNOWN, run)
 }
 
 fn run(options: &Options) -> Result<(), String> {
-    if let Some(help) = options.help(ABOUT, KNOWN) {
-        println!("{help}");
-        return Ok(());
-    }
     if let Some(name) = options.text("--serve") {
         return counted::serve(servers::named(name)?).map_err(|error| error.to_string());
     }

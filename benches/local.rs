@@ -40,20 +40,10 @@ const KNOWN: &[Known] = &[
 ];
 
 fn main() -> ExitCode {
-    match Options::parse(ABOUT, KNOWN).and_then(|options| run(&options)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(text) => {
-            println!("{text}");
-            ExitCode::FAILURE
-        }
-    }
+    Options::run(ABOUT, KNOWN, run)
 }
 
 fn run(options: &Options) -> Result<(), String> {
-    if let Some(help) = options.help(ABOUT, KNOWN) {
-        println!("{help}");
-        return Ok(());
-    }
     if options.has("--list") {
         CELLS.iter().for_each(|cell| println!("{:<22}{}", cell.name, cell.about));
         return Ok(());

@@ -1,6 +1,7 @@
 //! `--name value` and `--name` arguments, checked against a list that is also the help text.
 
 use std::collections::HashMap;
+use std::process::ExitCode;
 
 /// One option: its name, the word that stands for its value (none for a flag), and what it is for.
 pub(crate) type Known = (&'static str, Option<&'static str>, &'static str);
@@ -10,8 +11,30 @@ pub(crate) struct Options {
 }
 
 impl Options {
+    /// Reads the process's arguments, prints the help where it is asked for, and else runs the bench.
+    pub(crate) fn run(
+        about: &str,
+        known: &[Known],
+        bench: impl FnOnce(&Self) -> Result<(), String>,
+    ) -> ExitCode {
+        let ran = Self::parse(about, known).and_then(|options| {
+            if options.has("--help") {
+                println!("{}", help(about, known));
+                return Ok(());
+            }
+            bench(&options)
+        });
+        match ran {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(text) => {
+                println!("{text}");
+                ExitCode::FAILURE
+            }
+        }
+    }
+
     /// Reads the process's arguments; the error is what was wrong, with the help text below it.
-    pub(crate) fn parse(about: &str, known: &[Known]) -> Result<Self, String> {
+    fn parse(about: &str, known: &[Known]) -> Result<Self, String> {
         let mut values = HashMap::new();
         let mut arguments = std::env::args().skip(1);
         while let Some(argument) = arguments.next() {
@@ -25,11 +48,6 @@ impl Options {
             values.insert((*name).to_owned(), given);
         }
         Ok(Self { values })
-    }
-
-    /// The help text, where it was asked for.
-    pub(crate) fn help(&self, about: &str, known: &[Known]) -> Option<String> {
-        self.has("--help").then(|| help(about, known))
     }
 
     /// Whether there was no argument at all, which is how `cargo test --benches` starts a bench.

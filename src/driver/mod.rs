@@ -13,7 +13,7 @@ mod shutdown;
 mod slots;
 mod staged;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::io;

@@ -284,7 +284,8 @@ unsafe impl Operation for RudeProbe {
     }
 }
 
-fn driver() -> Rc<Driver> {
+/// A driver with a small ring and small pools, also for the tests of the operations.
+pub(crate) fn driver() -> Rc<Driver> {
     let ring = RingOptions {
         submission_entries: 8,
         completion_entries: 32,

@@ -13,28 +13,8 @@ use super::close::Fd;
 use super::nop::Nop;
 use super::read_at::ReadAt;
 use super::write_at::WriteAt;
-use crate::buf::PoolOptions;
-use crate::driver::{Driver, Limits, Op};
-use crate::sys::setup::{Features, RingOptions};
-
-fn driver() -> Rc<Driver> {
-    let ring = RingOptions {
-        submission_entries: 8,
-        completion_entries: 32,
-        kernel_workers_max: [2, 2],
-        features: Features::all(),
-    };
-    let pool = PoolOptions {
-        small_size: 64,
-        small_count: 16,
-        large_size: 256,
-        large_count: 4,
-        stream_share: 4,
-    };
-    let limits =
-        Limits { undelivered_max: 1024, untaken_max: 4, linger: Duration::ZERO, lingering_max: 1 };
-    Driver::new(&ring, pool, limits).expect("a ring")
-}
+use crate::driver::tests::driver;
+use crate::driver::{Driver, Op};
 
 fn block_on<T>(driver: &Driver, mut future: impl Future<Output = T> + Unpin) -> T {
     let mut cx = Context::from_waker(Waker::noop());
