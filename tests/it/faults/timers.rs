@@ -4,6 +4,7 @@
 use std::future::pending;
 use std::io;
 use std::pin::pin;
+use std::process::{Command, Stdio};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -99,7 +100,11 @@ fn shift_clock_of_children() -> io::Result<()> {
     }
     // SAFETY: a plain question. By its number, because among the threads of a process this file is not shown.
     let thread = unsafe { libc::gettid() };
-    std::fs::write(format!("/proc/{thread}/timens_offsets"), DAY)
+    std::fs::write(format!("/proc/{thread}/timens_offsets"), DAY)?;
+    // Linux 6.1 does not let a child share memory with its parent across the namespaces, as it does until it is
+    // another program.
+    let list = Command::new(std::env::current_exe()?).arg("--list").stdout(Stdio::null()).status();
+    list.map(drop)
 }
 
 /// True in a process whose clock is shifted.
