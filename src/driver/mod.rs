@@ -204,9 +204,10 @@ impl Driver {
             || self.ring.borrow_mut().as_mut().is_some_and(Ring::needs_enter)
     }
 
-    /// Completions lie in the queue.
-    pub(crate) fn has_completions(&self) -> bool {
-        self.ring.borrow_mut().as_mut().is_some_and(Ring::has_completions)
+    /// There is something to reap or to act on without waiting: completions, or tasks in the queue for a buffer, of
+    /// which those that a turn woke may have gone.
+    pub(crate) fn has_more(&self) -> bool {
+        self.is_starved() || self.ring.borrow_mut().as_mut().is_some_and(Ring::has_completions)
     }
 
     /// Submits all that is staged and waits for `want` completions, at most for `timeout`. One system call,

@@ -103,7 +103,7 @@ impl Worker {
     }
 
     fn flush_or_sleep(&self, root: &Root) -> io::Result<()> {
-        if root.is_woken() || self.executor.has_ready() || self.driver.has_completions() {
+        if root.is_woken() || self.executor.has_ready() || self.driver.has_more() {
             return if self.driver.needs_enter() { self.driver.enter(0, None) } else { Ok(()) };
         }
         if self.timers.is_paused() && self.timers.auto_advance() {

@@ -191,6 +191,37 @@ fn streams_that_find_no_buffer_take_turns() {
 }
 
 #[test]
+fn readers_that_go_while_they_wait_for_a_buffer_hold_up_nobody() {
+    const STREAMS: usize = 64;
+    run_with(Builder::new().small_buffers(64, 4).large_buffers(64, 4), async || {
+        let mut peers = Vec::new();
+        let mut tasks = Vec::new();
+        for number in 0..STREAMS {
+            let (near, far) = pair();
+            write_now(&far, &content(number, 0, 64 * 50));
+            peers.push(far);
+            tasks.push(spawn(async move {
+                let mut received = 0;
+                while received < 64 * 50 {
+                    let chunk = near.recv().await.expect("the stream is whole").expect("more");
+                    assert_content(number, received, &chunk);
+                    received += chunk.len();
+                }
+            }));
+        }
+        // Long enough that all wait, and the last two behind all others.
+        for _ in 0..4 {
+            turn().await;
+        }
+        let last = tasks.split_off(STREAMS - 2);
+        tasks.iter().for_each(annulus::task::JoinHandle::abort);
+        for task in last {
+            timeout(PATIENCE, task).await.expect("it gets its turn").expect("it ends");
+        }
+    });
+}
+
+#[test]
 fn below_low_water_all_get_copies() {
     run_with(Builder::new().small_buffers(64, 16).stream_share(100), async || {
         let (hoarder, far) = pair();
