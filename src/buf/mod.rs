@@ -1,7 +1,7 @@
 //! Room 2: memory that the kernel may read or write while an operation is under way.
 //!
 //! `traits` is the contract of a caller's buffer, `slice` a part of one, `pool` the buffers that the kernel picks
-//! from when data arrives, and `chunk` the handle of one that it filled.
+//! from when data arrives, `buffer` one of them, and `chunk` the handle of one that the kernel filled.
 
 mod buffer;
 mod chunk;

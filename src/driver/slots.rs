@@ -247,12 +247,18 @@ impl Slots {
         self.free = base;
     }
 
+    /// The place of an index; `None` if there is no such slot.
+    #[inline]
+    fn place(&self, index: u32) -> Option<*mut Slot> {
+        let chunk = self.chunks.get(index as usize / CHUNK)?;
+        // SAFETY: rule 1: within the chunk.
+        Some(unsafe { chunk.as_ptr().add(index as usize % CHUNK) })
+    }
+
     /// The place of an index that was handed out.
     #[inline]
     fn slot(&self, index: u32) -> *mut Slot {
-        let chunk = self.chunks[index as usize / CHUNK];
-        // SAFETY: rule 1: within the chunk.
-        unsafe { chunk.as_ptr().add(index as usize % CHUNK) }
+        self.place(index).expect("an index lies within the chunks")
     }
 
     #[inline]
@@ -264,9 +270,7 @@ impl Slots {
     /// The slot behind a key, unless the operation is over.
     #[inline]
     fn find(&mut self, key: Key) -> Option<(&mut Header, *mut u8)> {
-        let chunk = self.chunks.get(key.index() as usize / CHUNK)?;
-        // SAFETY: rule 1: within the chunk.
-        let slot = unsafe { chunk.as_ptr().add(key.index() as usize % CHUNK) };
+        let slot = self.place(key.index())?;
         // SAFETY: rule 3.
         let header = unsafe { &mut (*slot).header };
         let found = header.key == key && header.state != State::Free;

@@ -46,12 +46,14 @@ impl<B: IoBuf> Sending<'_, B> {
     #[inline]
     fn poll_submit(&mut self, cx: &mut Context<'_>) -> Poll<BufResult<usize, B>> {
         let taken = ready!(self.line.outbox.poll_take(cx));
+        // The turn first: should there be no buffer, the panic gives it up.
+        let turn = taken.map(|number| Turn::new(self.line, number));
         let buf = self.waiting.take().expect("a send was polled after it gave its result");
-        match taken {
-            Ok(number) => self.number = number,
+        let turn = match turn {
+            Ok(turn) => turn,
             Err(error) => return Poll::Ready(Err(BufError { error, buf })),
-        }
-        let turn = Turn::new(self.line, self.number);
+        };
+        self.number = turn.number();
         let send = Send { turn, buf, offset: self.sent, whole: self.whole };
         match self.line.fd.driver().submit(send, cx.waker().clone()) {
             Ok(key) => {

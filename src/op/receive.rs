@@ -256,11 +256,7 @@ impl<'a> Reading<'a> {
             return Poll::Ready(end);
         }
         if state.reader.is_none() && state.armed.is_some() {
-            if self.id == 0 {
-                self.id = state.next_id();
-            }
-            drop(state);
-            self.line.arrivals.register(self.id, cx);
+            self.register(state, cx);
             return Poll::Pending;
         }
         match self.wait(state, cx) {
@@ -306,12 +302,18 @@ impl<'a> Reading<'a> {
             }
             arm(self.line, &mut state)?;
         }
+        self.register(state, cx);
+        Ok(())
+    }
+
+    /// Takes the reader's place: the task of `cx` is woken by the next arrival.
+    #[inline]
+    fn register(&mut self, mut state: RefMut<'_, State>, cx: &Context<'_>) {
         if self.id == 0 {
             self.id = state.next_id();
         }
         drop(state);
         self.line.arrivals.register(self.id, cx);
-        Ok(())
     }
 }
 
@@ -399,12 +401,11 @@ unsafe impl Standing for Receive {
             }
         }
         if let Some(reader) = state.reader.take() {
-            match -cqe.result {
-                libc::ENOBUFS => {
-                    state.has_queued = true;
-                    actions.wake_when_fed(reader.waker);
-                }
-                _ => actions.wake(reader.waker),
+            if cqe.result == -libc::ENOBUFS {
+                state.has_queued = true;
+                actions.wake_when_fed(reader.waker);
+            } else {
+                actions.wake(reader.waker);
             }
         }
     }

@@ -32,8 +32,6 @@ pub(crate) struct Outbox {
     /// Of an orphaned send; zero is none.
     error: Cell<i32>,
     waiting: RefCell<Vec<Waker>>,
-    /// False if nobody waits, which is so nearly always.
-    has_waiting: Cell<bool>,
 }
 
 impl Outbox {
@@ -61,7 +59,6 @@ impl Outbox {
 
     #[cold]
     fn wake_waiting(&self, actions: &mut Actions) {
-        self.has_waiting.set(false);
         self.waiting.borrow_mut().drain(..).for_each(|waker| actions.wake(waker));
     }
 
@@ -125,7 +122,7 @@ impl Turn {
         self.held = false;
         let outbox = &self.line.outbox;
         outbox.busy.set(false);
-        if outbox.has_waiting.get() {
+        if !outbox.waiting.borrow().is_empty() {
             outbox.wake_waiting(actions);
         }
     }
@@ -141,7 +138,6 @@ fn wait(outbox: &Outbox, cx: &Context<'_>) -> Poll<io::Result<u32>> {
         // Cloning runs code of the user's, so nothing is borrowed.
         let waker = cx.waker().clone();
         outbox.waiting.borrow_mut().push(waker);
-        outbox.has_waiting.set(true);
     }
     Poll::Pending
 }
@@ -160,7 +156,6 @@ impl Turn {
     #[cold]
     fn give_up(&self) {
         self.line.outbox.busy.set(false);
-        self.line.outbox.has_waiting.set(false);
         let waiting = self.line.outbox.waiting.take();
         // One at a time: a waker that panics loses nobody else's wake-up.
         let driver = self.line.fd.driver();

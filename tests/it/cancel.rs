@@ -1,10 +1,11 @@
 //! Each row of the table in `annulus::net`: what a dropped or leaked future leaves behind, on the kernel.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io::{self, ErrorKind};
 use std::mem::ManuallyDrop;
 use std::net::{Shutdown, SocketAddr, TcpListener as StdListener, TcpStream as StdStream};
-use std::pin::Pin;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
@@ -15,8 +16,8 @@ use annulus::{Runtime, spawn};
 use crate::support::leak::LeakGuard;
 use crate::support::settled::{
     Drops, PATIENCE, assert_content, content, is_switched_off, narrow_pair, pair, poll_and_drop,
-    poll_flagged, poll_once, read_len, read_some, read_to_end, run, turn, until, until_operations,
-    write_now,
+    poll_flagged, poll_once, read_len, read_some, read_to_end, run, stream_pair, turn, until,
+    until_operations, write_now,
 };
 use crate::support::skip::skip;
 use annulus::runtime::Feature;
@@ -555,4 +556,22 @@ fn what_outlives_its_runtime_fails_and_closes() {
         assert!(read_to_end(&far).await.expect("an orderly end").is_empty());
     });
     assert_eq!(other.shutdown(PATIENCE), Ok(()));
+}
+
+#[test]
+fn a_send_polled_after_its_result_panics_and_gives_its_turn_up() {
+    run(async || {
+        let (near, far) = stream_pair();
+        let mut send = pin!(near.send_all(b"one".to_vec()));
+        send.as_mut().await.expect("the peer is there");
+        let again = poll_fn(|cx| {
+            let poll = AssertUnwindSafe(|| send.as_mut().poll(cx).is_ready());
+            Poll::Ready(catch_unwind(poll))
+        });
+        assert!(again.await.is_err(), "it has given its result");
+        near.write_all(b"two").await.expect("nobody holds the turn");
+        let mut both = [0; 6];
+        far.read_exact(&mut both).await.expect("both are there");
+        assert_eq!(&both, b"onetwo");
+    });
 }
