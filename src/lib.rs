@@ -41,8 +41,8 @@
 //! ```
 //!
 //! [`net`] has the table of what each dropped future does, [`Builder`] every bound with its default, [`runtime`] the
-//! counters; [`buf`] says what a buffer must promise; [`task`], [`time`] and [`sync`] have tokio's names. Who knows
-//! Python's asyncio finds its names in a table: [`asyncio`].
+//! counters; [`buf`] says what a buffer must promise; [`task`], [`time`] and [`sync`] have tokio's names;
+//! [`signal`] has a recipe for a graceful shutdown. Who knows Python's asyncio finds its names in a table: [`asyncio`].
 //!
 //! It needs Linux 6.1 and a kernel that allows io_uring; where there is none, starting fails with the cause and the
 //! cure. There is no fallback.
@@ -58,6 +58,7 @@ mod loom;
 pub mod net;
 mod op;
 pub mod runtime;
+pub mod signal;
 pub mod sync;
 mod sys;
 pub mod task;

@@ -25,6 +25,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("net", &["sys", "buf", "driver", "op", "executor", "time"]),
     ("fs", &["buf", "driver", "op"]),
     ("io", &["driver", "op"]),
+    ("signal", &["sys", "driver", "op", "executor"]),
     ("sync", &["executor"]),
 ];
 
@@ -48,6 +49,7 @@ const UNSAFE_FILES: &[&str] = &[
     "src/op/receive.rs",
     "src/op/send.rs",
     "src/op/send_vectored.rs",
+    "src/op/signal.rs",
     "src/op/timeout.rs",
     "src/op/write_at.rs",
     "src/sync/guarded.rs",
@@ -57,6 +59,7 @@ const UNSAFE_FILES: &[&str] = &[
     "src/sys/plain.rs",
     "src/sys/register.rs",
     "src/sys/ring.rs",
+    "src/sys/signals.rs",
     "src/task/abort.rs",
     "src/task/cache.rs",
     "src/task/cell.rs",

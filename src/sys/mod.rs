@@ -1,8 +1,9 @@
 //! Room 1: the kernel's own interface, and nothing that waits.
 //!
 //! `setup` makes a ring or says why it cannot, `ring` moves entries through it, `register` hands it memory,
-//! `eventfd` is the bell another thread rings, `sockaddr` turns addresses into the kernel's form, and `plain`
-//! is every call that is not an operation. No futures here; nothing above this room calls the kernel itself.
+//! `eventfd` is the bell another thread rings, `signals` the handler that rings for a signal, `sockaddr` turns
+//! addresses into the kernel's form, and `plain` is every call that is not an operation. No futures here; nothing above
+//! this room calls the kernel itself.
 
 pub(crate) mod eventfd;
 pub(crate) mod mapping;
@@ -10,6 +11,7 @@ pub(crate) mod plain;
 pub(crate) mod register;
 pub(crate) mod ring;
 pub(crate) mod setup;
+pub(crate) mod signals;
 pub(crate) mod sockaddr;
 
 /// An entry of the submission queue, as the kernel reads it.
