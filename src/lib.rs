@@ -49,6 +49,7 @@
 #![doc(test(attr(deny(warnings))))]
 
 pub mod buf;
+pub mod compat;
 mod driver;
 mod executor;
 pub mod fs;

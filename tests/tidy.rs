@@ -27,6 +27,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("io", &["driver", "op"]),
     ("signal", &["sys", "driver", "op", "executor"]),
     ("sync", &["executor"]),
+    ("compat", &["signal", "sync", "task", "time"]),
 ];
 
 /// The files that hold unsafe code, in order; the compiler denies it everywhere else.
