@@ -9,6 +9,8 @@ pub(crate) mod close;
 pub(crate) mod connect;
 pub(crate) mod line;
 pub(crate) mod nop;
+pub(crate) mod poll;
+mod read;
 pub(crate) mod read_at;
 pub(crate) mod receive;
 pub(crate) mod send;
@@ -17,6 +19,7 @@ pub(crate) mod signal;
 #[cfg(test)]
 mod tests;
 pub(crate) mod timeout;
+pub(crate) mod write;
 pub(crate) mod write_at;
 
 /// The most bytes that one read or write is asked for; the kernel's own bound, and below `i32::MAX`.

@@ -2,10 +2,11 @@
 //!
 //! `setup` makes a ring or says why it cannot, `ring` moves entries through it, `register` hands it memory,
 //! `eventfd` is the bell another thread rings, `signals` the handler that rings for a signal, `sockaddr` turns
-//! addresses into the kernel's form, and `plain` is every call that is not an operation. No futures here; nothing above
+//! addresses into the kernel's form, `files` asks what lies behind a descriptor, and `plain` is every call that is not an operation. No futures here; nothing above
 //! this room calls the kernel itself.
 
 pub(crate) mod eventfd;
+pub(crate) mod files;
 pub(crate) mod mapping;
 pub(crate) mod plain;
 pub(crate) mod register;

@@ -3,6 +3,7 @@
 //! One binary links once, carries the allocator once, and is one file to copy into the old kernels
 //! that `.ci/kernels` boots. Each module says in its first sentence what it holds:
 //!
+//! - `async_fd`: readiness of descriptors that the ring has no type for.
 //! - `asyncio`: the names of Python's asyncio, one test for each row of `docs/asyncio.md`.
 //! - `cancel`: what a dropped future leaves behind, row by row of the table in `annulus::net`.
 //! - `compat`: the traits of other crates; built with the features that bridge to them.
@@ -12,6 +13,7 @@
 //! - `kernel`: each operation on the kernel, one module per file of `src/op`.
 //! - `limits`: the bounds of a core, reached: untaken bytes and connections, small pools, small rings.
 //! - `linger`: streams that end with bytes still to send.
+//! - `pipes`: pipes, FIFOs and the standard streams.
 //! - `product`: every operation dropped in every state, whoever wins the race and whatever drops it.
 //! - `races`: accepts and receives dropped again and again while the other side is busy.
 //! - `signals`: what listeners of signals are told, each in a process of its own.
@@ -23,6 +25,7 @@
 //! - `support`: what the tests stand on, with its own tests: the allocator, the leak guard,
 //!   `skip!`.
 
+mod async_fd;
 mod asyncio;
 mod cancel;
 #[cfg(feature = "futures")]
@@ -33,6 +36,7 @@ mod groups;
 mod kernel;
 mod limits;
 mod linger;
+mod pipes;
 mod product;
 mod races;
 mod signals;

@@ -30,6 +30,9 @@ enum Operation {
     ReadOwned,
     SendAll,
     SendAllVectored,
+    PipeRecv,
+    PipeWriteAll,
+    Readable,
     Sleep,
 }
 
@@ -62,7 +65,7 @@ enum Cause {
 }
 
 use Cause::{Panic, Running, Shutdown};
-use Operation::{Connect, Nop, ReadAt, SendAll, SendAllVectored, Sleep, WriteAt};
+use Operation::{Connect, Nop, PipeWriteAll, ReadAt, SendAll, SendAllVectored, Sleep, WriteAt};
 use Race::{CancelLoses, CancelWins};
 use When::{BeforePoll, Completed, InKernel, Never, Staged};
 
@@ -74,7 +77,12 @@ fn impossible(operation: Operation, when: When, race: Race, cause: Cause) -> Opt
         (Nop | Connect, InKernel, CancelLoses, _) => {
             Some("it completes within the enter that submits it")
         }
-        (WriteAt | SendAll | SendAllVectored, InKernel, CancelWins, Running | Panic) => Some(
+        (
+            WriteAt | SendAll | SendAllVectored | PipeWriteAll,
+            InKernel,
+            CancelWins,
+            Running | Panic,
+        ) => Some(
             "writes are not cancelled: they end when the other side reads, which is the other race",
         ),
         (_, Never, CancelWins, Running | Panic) => {
@@ -141,7 +149,7 @@ fn play(operation: Operation, when: When, race: Race, cause: Cause) {
         go_on(&runtime, when, race, &mut scene, &name);
     }
     // A write that is still in the kernel is cancelled only when half of the time is over.
-    let writes = matches!(operation, WriteAt | SendAll | SendAllVectored);
+    let writes = matches!(operation, WriteAt | SendAll | SendAllVectored | PipeWriteAll);
     let ends_late = writes && matches!(when, InKernel | Never) && cause == Shutdown;
     let deadline = if ends_late { Duration::from_secs(3) } else { PATIENCE };
     assert_eq!(runtime.shutdown(deadline), Ok(()), "{name}");
@@ -258,6 +266,21 @@ fn send_all() {
 #[test]
 fn send_all_vectored() {
     assert_eq!(play_all(SendAllVectored), 23);
+}
+
+#[test]
+fn pipe_recv() {
+    assert_eq!(play_all(Operation::PipeRecv), 25);
+}
+
+#[test]
+fn pipe_write_all() {
+    assert_eq!(play_all(PipeWriteAll), 23);
+}
+
+#[test]
+fn readable() {
+    assert_eq!(play_all(Operation::Readable), 25);
 }
 
 #[test]
