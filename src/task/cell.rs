@@ -167,7 +167,7 @@ unsafe fn poll<F: Future>(task: TaskPtr, cx: &mut Context<'_>) -> Poll<()> {
 }
 
 /// See [`Vtable::cancel`].
-unsafe fn cancel<F: Future>(task: TaskPtr) {
+unsafe fn cancel<F: Future>(task: TaskPtr) -> bool {
     // SAFETY: rule 3; dropped once, and not looked at again.
     let dropped: Result<(), Payload> =
         catch_unwind(AssertUnwindSafe(|| unsafe { ptr::drop_in_place(future_of::<F>(task)) }));
@@ -182,6 +182,7 @@ unsafe fn cancel<F: Future>(task: TaskPtr) {
     };
     // SAFETY: the caller's promise; the future is gone.
     unsafe { store::<F>(task, Err(error)) };
+    true
 }
 
 /// See [`Vtable::drop_output`].

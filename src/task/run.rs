@@ -133,8 +133,7 @@ unsafe fn turn(task: TaskPtr) {
     let outer = home.running.replace(Some(task));
     let done = if cancelled {
         // SAFETY: rules 2 and 3; not complete, and `RUNNING` is ours.
-        unsafe { (header.vtable.cancel)(task) };
-        true
+        unsafe { (header.vtable.cancel)(task) }
     } else {
         // SAFETY: rule 1; the waker is borrowed from us, counted nowhere and not dropped.
         let waker = ManuallyDrop::new(unsafe { waker::borrowed(task) });
