@@ -9,7 +9,7 @@ use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 use std::task::Context;
 
-use super::cell;
+use super::cell::{self, Unstoppable};
 use super::header::TaskPtr;
 use super::home::{self, Home, HomeRef};
 use super::join::JoinHandle;
@@ -55,6 +55,25 @@ pub(super) fn spawn_polled<F: Future + 'static>(future: F) -> Option<JoinHandle<
             task.header().state.insert(CANCELLED);
         }
         turn(task);
+        Some(JoinHandle::new(task))
+    }
+}
+
+/// See [`spawn_current`], for a future that may refuse to be cancelled.
+pub(super) fn spawn_unstoppable<F: Future + Unstoppable + 'static>(
+    future: F,
+) -> Option<JoinHandle<F::Output>> {
+    let home = home::current()?;
+    // SAFETY: rules 1 and 2; as for `spawn`.
+    unsafe {
+        let task = cell::allocate_unstoppable(home, future, JOIN_INTEREST);
+        home.as_ref().owned.insert(task);
+        if home.as_ref().closed.get() {
+            task.header().state.insert(CANCELLED);
+            turn(task);
+        } else {
+            task.schedule();
+        }
         Some(JoinHandle::new(task))
     }
 }
