@@ -51,6 +51,7 @@
 
 pub mod blocking;
 pub mod buf;
+pub mod compat;
 mod driver;
 mod executor;
 pub mod fs;

@@ -27,6 +27,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("fs", &["buf", "driver", "op"]),
     ("io", &["driver", "op"]),
     ("sync", &["executor"]),
+    ("compat", &["sync", "task", "time"]),
 ];
 
 /// The files that hold unsafe code, in order; the compiler denies it everywhere else.

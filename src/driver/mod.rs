@@ -12,6 +12,7 @@ mod payload;
 mod shutdown;
 mod slots;
 mod staged;
+mod starved;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -31,6 +32,7 @@ pub use shutdown::Leaked;
 pub(crate) use slots::Key;
 use slots::{Abandoned, Polled, Slots};
 use staged::Staged;
+pub(crate) use starved::Place;
 
 use crate::buf::{Pool, PoolOptions};
 use crate::sys::ring::Ring;
@@ -267,8 +269,18 @@ impl Driver {
     }
 
     /// See [`Actions::wake_when_fed`].
-    pub(crate) fn wake_when_fed(&self, waker: Waker) {
-        self.actions.borrow_mut().wake_when_fed(waker);
+    pub(crate) fn wake_when_fed(&self, waker: Waker) -> Place {
+        self.actions.borrow_mut().wake_when_fed(waker)
+    }
+
+    /// Gives a place in the queue for a buffer to another task, and returns the waker of the one before; gives `waker`
+    /// back as an error if the place had its turn.
+    #[cold]
+    pub(crate) fn take_place(&self, place: Place, waker: Waker) -> Result<Waker, Waker> {
+        match self.actions.borrow_mut().starved.get_mut(place) {
+            Some(waiting) => Ok(std::mem::replace(waiting, waker)),
+            None => Err(waker),
+        }
     }
 
     /// Has as many of the tasks woken that wait for a buffer as there are buffers, and at least one.
@@ -279,7 +291,7 @@ impl Driver {
         }
         let room = self.pool.get().map_or(0, |pool| pool.room()).max(1);
         let Actions { wakers, starved, .. } = &mut *actions;
-        wakers.extend(starved.drain(..room.min(starved.len())));
+        wakers.extend(starved.take(room));
     }
 
     /// Empties one of the lists. A panic in the middle loses none of what follows.

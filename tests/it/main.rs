@@ -6,6 +6,7 @@
 //! - `asyncio`: the names of Python's asyncio, one test for each row of `docs/asyncio.md`.
 //! - `blocking`: the pool for what blocks: jobs, bounds, threads, and the end with work under way.
 //! - `cancel`: what a dropped future leaves behind, row by row of the table in `annulus::net`.
+//! - `compat`: the traits of other crates; built with the features that bridge to them.
 //! - `faults`: faults of the environment, the peer and the program, and what the user sees of them.
 //! - `features`: a representative set, once without each optional feature of the kernel.
 //! - `groups`: task groups and join sets: cancelled, panicking, dropped and nested.
@@ -25,6 +26,8 @@
 mod asyncio;
 mod blocking;
 mod cancel;
+#[cfg(feature = "futures")]
+mod compat;
 mod faults;
 mod features;
 mod groups;
