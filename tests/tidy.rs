@@ -16,12 +16,13 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("driver", &["sys", "buf"]),
     ("op", &["sys", "buf", "driver"]),
     // The scheduling column, and time, which takes nothing but the clock from the kernel.
-    ("task", &["executor", "group", "loom"]),
+    ("task", &["executor", "group", "blocking", "loom"]),
     ("executor", &["task", "loom"]),
     ("time", &["sys"]),
+    ("blocking", &["sys", "task", "loom"]),
     ("group", &["executor", "task", "time", "join", "select", "try_join"]),
     // Where the columns meet, and what stands on that.
-    ("runtime", &["sys", "buf", "driver", "op", "task", "executor", "time"]),
+    ("runtime", &["sys", "buf", "driver", "op", "task", "executor", "time", "blocking"]),
     ("net", &["sys", "buf", "driver", "op", "executor", "time"]),
     ("fs", &["buf", "driver", "op"]),
     ("io", &["driver", "op"]),
@@ -58,6 +59,7 @@ const UNSAFE_FILES: &[&str] = &[
     "src/sys/plain.rs",
     "src/sys/register.rs",
     "src/sys/ring.rs",
+    "src/sys/thread.rs",
     "src/task/abort.rs",
     "src/task/cache.rs",
     "src/task/cell.rs",

@@ -6,6 +6,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 
+use annulus::blocking::Pool;
 use annulus::runtime::metrics;
 use annulus::sync::{
     Barrier, BrokenBarrierError, Condvar, Event, LifoQueue, Mutex, PriorityQueue, PutError, Queue,
@@ -16,10 +17,10 @@ use annulus::task::{
 };
 use annulus::time::error::Elapsed;
 use annulus::time::{self, Duration, Instant};
-use annulus::{Runtime, spawn};
+use annulus::{Runtime, spawn, spawn_blocking};
 
 use crate::support::leak::LeakGuard;
-use crate::support::settled::{PATIENCE, run as settled};
+use crate::support::settled::{PATIENCE, run as settled, run_with};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -704,6 +705,72 @@ fn timeout_error() {
             time::timeout(Duration::ZERO, pending::<()>()).await.expect_err("it never ends");
         assert_eq!(io::Error::from(error).kind(), io::ErrorKind::TimedOut);
     });
+}
+
+// Threads.
+
+#[test]
+fn to_thread() {
+    settled(async || {
+        // def blocking_io(): time.sleep(..), with the loop free meanwhile.
+        let blocking = spawn_blocking(|| {
+            std::thread::sleep(Duration::from_millis(2));
+            "complete"
+        });
+        let turns = Rc::new(Cell::new(0));
+        let counted = Rc::clone(&turns);
+        let other = spawn(async move {
+            for _ in 0..10 {
+                yield_now().await;
+                counted.set(counted.get() + 1);
+            }
+        });
+        assert_eq!(blocking.await.expect("no panic"), "complete");
+        other.await.expect("no panic");
+        assert_eq!(turns.get(), 10);
+    });
+}
+
+#[test]
+fn loop_run_in_executor() {
+    let _leaks = LeakGuard::new();
+    let executor = Pool::builder().name("executor").threads_max(1).build();
+    settled(async || {
+        let name = || std::thread::current().name().map(str::to_owned);
+        let ran_by = executor.spawn(name).await.expect("no panic");
+        assert_eq!(ran_by.as_deref(), Some("executor-0"));
+        // None: the default executor.
+        let ran_by = spawn_blocking(name).await.expect("no panic");
+        assert_eq!(ran_by.as_deref(), Some("annulus-pool-0"));
+    });
+    assert_eq!(executor.shutdown(PATIENCE), Ok(()));
+}
+
+#[test]
+fn loop_set_default_executor() {
+    let executor = Pool::builder().name("default").build();
+    run_with(annulus::Builder::new().blocking_pool(&executor), async || {
+        let name = spawn_blocking(|| std::thread::current().name().map(str::to_owned));
+        assert_eq!(name.await.expect("no panic").as_deref(), Some("default-0"));
+    });
+}
+
+#[test]
+fn loop_shutdown_default_executor() {
+    let _leaks = LeakGuard::new();
+    let runtime = runtime();
+    let (sender, receiver) = std::sync::mpsc::channel();
+    runtime.block_on(async {
+        drop(spawn_blocking(move || {
+            std::thread::sleep(Duration::from_millis(2));
+            sender.send("done")
+        }));
+        while metrics().blocking.running == 0 && metrics().blocking.queued > 0 {
+            time::sleep(Duration::from_micros(100)).await;
+        }
+    });
+    assert_eq!(runtime.shutdown(PATIENCE), Ok(()));
+    assert_eq!(receiver.try_recv(), Ok("done"));
 }
 
 // Context.

@@ -4,6 +4,7 @@
 //! that `.ci/kernels` boots. Each module says in its first sentence what it holds:
 //!
 //! - `asyncio`: the names of Python's asyncio, one test for each row of `docs/asyncio.md`.
+//! - `blocking`: the pool for what blocks: jobs, bounds, threads, and the end with work under way.
 //! - `cancel`: what a dropped future leaves behind, row by row of the table in `annulus::net`.
 //! - `compat`: the traits of other crates; built with the features that bridge to them.
 //! - `faults`: faults of the environment, the peer and the program, and what the user sees of them.
@@ -23,6 +24,7 @@
 //!   `skip!`.
 
 mod asyncio;
+mod blocking;
 mod cancel;
 #[cfg(feature = "futures")]
 mod compat;
