@@ -23,6 +23,7 @@ mod address;
 mod connection;
 mod incoming;
 mod listener;
+mod listening;
 mod socket;
 mod split;
 mod stream;
