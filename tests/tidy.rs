@@ -57,6 +57,7 @@ const UNSAFE_FILES: &[&str] = &[
     "src/sys/plain.rs",
     "src/sys/register.rs",
     "src/sys/ring.rs",
+    "src/sys/unix.rs",
     "src/task/abort.rs",
     "src/task/cache.rs",
     "src/task/cell.rs",

@@ -191,8 +191,10 @@ fn shutdown_write(socket: &Fd) {
 }
 
 fn reset(socket: &Fd) {
-    // An error means that the connection is gone already.
-    let _ = plain::reset(socket.as_raw_fd());
+    if plain::reset(socket.as_raw_fd()).is_err() {
+        // The family knows no reset; or the connection is gone already, which another error says.
+        let _ = plain::shutdown(socket.as_raw_fd(), Shutdown::Both);
+    }
 }
 
 impl Drop for Connection {

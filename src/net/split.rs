@@ -90,6 +90,10 @@ impl<S> OwnedReadHalf<S> {
         self.connection.try_read(buf)
     }
 
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
     /// What both halves are of, unless they are of different streams.
     pub(super) fn rejoin(
         self,
