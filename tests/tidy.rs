@@ -60,6 +60,7 @@ const UNSAFE_FILES: &[&str] = &[
     "src/sys/register.rs",
     "src/sys/ring.rs",
     "src/sys/thread.rs",
+    "src/sys/unix.rs",
     "src/task/abort.rs",
     "src/task/cache.rs",
     "src/task/cell.rs",

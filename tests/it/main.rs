@@ -20,6 +20,7 @@
 //! - `sync`: locks, channels and queues under timeouts, aborts and hogs.
 //! - `tasks`: panics, handles, wakers, nesting and hogs, through the public door.
 //! - `tcp`: what streams, listeners and sockets do, held against those of std.
+//! - `unix`: Unix sockets, which do as TCP's do, and what only they have.
 //! - `support`: what the tests stand on, with its own tests: the allocator, the leak guard,
 //!   `skip!`.
 
@@ -42,6 +43,7 @@ mod support;
 mod sync;
 mod tasks;
 mod tcp;
+mod unix;
 
 #[global_allocator]
 static GUARD: support::guard::GuardAlloc = support::guard::GuardAlloc::new();
