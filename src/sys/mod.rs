@@ -10,6 +10,7 @@ pub(crate) mod plain;
 pub(crate) mod register;
 pub(crate) mod ring;
 pub(crate) mod setup;
+pub(crate) mod signals;
 pub(crate) mod sockaddr;
 pub(crate) mod thread;
 pub(crate) mod unix;

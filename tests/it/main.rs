@@ -15,6 +15,7 @@
 //! - `linger`: streams that end with bytes still to send.
 //! - `product`: every operation dropped in every state, whoever wins the race and whatever drops it.
 //! - `races`: accepts and receives dropped again and again while the other side is busy.
+//! - `signals`: what listeners of signals are told, each in a process of its own.
 //! - `spawning`: task-local values, names, eager starts, and panics that nobody takes.
 //! - `structured`: tokens, deadlines that move, and waits of sets and collections, on a running core.
 //! - `sync`: locks, channels and queues under timeouts, aborts and hogs.
@@ -37,6 +38,7 @@ mod limits;
 mod linger;
 mod product;
 mod races;
+mod signals;
 mod spawning;
 mod structured;
 mod support;
