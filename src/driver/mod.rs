@@ -300,7 +300,12 @@ impl Driver {
         let mut taken = {
             let mut actions = self.actions.borrow_mut();
             let list = list(&mut actions);
-            if list.is_empty() {
+            if list.len() <= 1 {
+                let only = list.pop();
+                drop(actions);
+                if let Some(item) = only {
+                    self.catching(|| each(item));
+                }
                 return;
             }
             std::mem::take(list)
