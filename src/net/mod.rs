@@ -1,4 +1,4 @@
-//! TCP on the ring.
+//! TCP on the ring, and the names of hosts.
 //!
 //! What arrives belongs to the stream and what was accepted to the listener, never to the future that waits for
 //! it: dropping a read or an accept, in a `select!` or a timeout, loses nothing.
@@ -13,16 +13,19 @@
 //! | `TcpStream::write`, `send` | before its first turn of the loop: nothing is sent; afterwards the bytes may or may not leave, in order and never torn; the next write waits for them and reports their error |
 //! | `TcpStream::write_all`, `send_all`, `send_all_vectored` | as `write`; how much was sent is not known |
 //! | `TcpStream::shutdown`, `writable` | nothing happened yet |
-//! | `TcpStream::connect`, `TcpSocket::connect` | the socket is closed |
+//! | `TcpStream::connect`, `TcpSocket::connect` | the sockets of all attempts are closed |
+//! | `lookup_host`, and the look-up of a name in `connect` and `bind` | the answer is given up; what a thread has begun with keeps it until the resolver's own timeout |
 //! | `TcpStream::into_std` | the stream is dropped, with the bytes that it held |
 //!
 //! A future that is leaked (`mem::forget`) leaks its memory and, for a write, delays nobody: its turn ends when the
 //! kernel is done.
 
 mod address;
+mod attempts;
 mod connection;
 mod incoming;
 mod listener;
+mod lookup;
 mod socket;
 mod split;
 mod stream;
@@ -31,6 +34,7 @@ mod writing;
 pub use address::ToSocketAddrs;
 pub use incoming::Incoming;
 pub use listener::{ListenOptions, TcpListener};
+pub use lookup::lookup_host;
 pub use socket::TcpSocket;
 pub use split::{OwnedReadHalf, OwnedWriteHalf, ReuniteError};
 pub use stream::TcpStream;
