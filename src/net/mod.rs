@@ -1,4 +1,4 @@
-//! TCP and Unix sockets on the ring.
+//! TCP and Unix sockets on the ring, and the names of hosts.
 //!
 //! What arrives belongs to the stream and what was accepted to the listener, never to the future that waits for
 //! it: dropping a read or an accept, in a `select!` or a timeout, loses nothing.
@@ -13,17 +13,20 @@
 //! | `write`, `send` | before its first turn of the loop: nothing is sent; afterwards the bytes may or may not leave, in order and never torn; the next write waits for them and reports their error |
 //! | `write_all`, `send_all`, `send_all_vectored` | as `write`; how much was sent is not known |
 //! | `shutdown`, `writable` | nothing happened yet |
-//! | `TcpStream::connect`, `TcpSocket::connect`, `UnixStream::connect` | the socket is closed |
+//! | `TcpStream::connect`, `TcpSocket::connect`, `UnixStream::connect` | the socket is closed, those of all attempts |
+//! | `lookup_host`, and the look-up of a name in `connect` and `bind` | the answer is given up; what a thread has begun with keeps it until the resolver's own timeout |
 //! | `into_std` | the stream is dropped, with the bytes that it held |
 //!
 //! A future that is leaked (`mem::forget`) leaks its memory and, for a write, delays nobody: its turn ends when the
 //! kernel is done.
 
 mod address;
+mod attempts;
 mod connection;
 mod incoming;
 mod listener;
 mod listening;
+mod lookup;
 mod socket;
 mod split;
 mod stream;
@@ -33,6 +36,7 @@ mod writing;
 pub use address::ToSocketAddrs;
 pub use incoming::Incoming;
 pub use listener::{ListenOptions, TcpListener};
+pub use lookup::lookup_host;
 pub use socket::TcpSocket;
 pub use split::{OwnedReadHalf, OwnedWriteHalf, ReuniteError};
 pub use stream::TcpStream;
