@@ -41,13 +41,15 @@
 //! ```
 //!
 //! [`net`] has the table of what each dropped future does, [`Builder`] every bound with its default, [`runtime`] the
-//! counters; [`buf`] says what a buffer must promise; [`task`], [`time`] and [`sync`] have tokio's names;
-//! [`signal`] has a recipe for a graceful shutdown. Who knows Python's asyncio finds its names in a table: [`asyncio`].
+//! counters; [`blocking`] has threads for what blocks, [`signal`] a recipe for a graceful shutdown; [`buf`] says what
+//! a buffer must promise; [`task`], [`time`] and [`sync`] have tokio's names. Who knows Python's asyncio finds its
+//! names in a table: [`asyncio`].
 //!
 //! It needs Linux 6.1 and a kernel that allows io_uring; where there is none, starting fails with the cause and the
 //! cure. There is no fallback.
 #![doc(test(attr(deny(warnings))))]
 
+pub mod blocking;
 pub mod buf;
 pub mod compat;
 mod driver;
@@ -65,6 +67,7 @@ mod sys;
 pub mod task;
 pub mod time;
 
+pub use blocking::spawn_blocking;
 #[doc(hidden)]
 pub use group::macros as __macros;
 pub use runtime::{Builder, Runtime, run};

@@ -70,8 +70,9 @@ fn check(fd: OwnedFd) -> io::Result<OwnedFd> {
 /// The reading end of a pipe.
 ///
 /// What arrives belongs to it, as with a [`TcpStream`](crate::net::TcpStream): a dropped read loses nothing. While a
-/// task waits to read, a second one that reads gets [`ResourceBusy`](io::ErrorKind::ResourceBusy). Once it was read from,
-/// it goes on reading, up to the builder's `undelivered_max`; from Linux 6.7 on with one operation for many messages.
+/// task waits to read, a second one that reads gets [`ResourceBusy`](io::ErrorKind::ResourceBusy). Once it was read
+/// from, a pipe without a name goes on reading, up to the builder's `undelivered_max`; from Linux 6.7 on with one
+/// operation for many messages.
 ///
 /// It is at its end when every writing end is closed, those included that other processes inherited.
 #[derive(Debug)]
@@ -194,8 +195,8 @@ impl Receiver {
 
 /// The writing end of a pipe.
 ///
-/// One write at a time: a second task that writes gets [`ResourceBusy`](io::ErrorKind::ResourceBusy). At most 4096 bytes
-/// in one write are never mixed with what others write to the pipe.
+/// One write at a time: a second task that writes gets [`ResourceBusy`](io::ErrorKind::ResourceBusy). What one write
+/// takes, if it is at most 4096 bytes, is never mixed with what others write to the pipe.
 ///
 /// Dropping it closes this end. A write that is under way, because its future was dropped, may finish within the
 /// builder's `linger` time; then it is cancelled. Writing to a pipe that nobody reads gives `BrokenPipe`, and raises
@@ -321,8 +322,8 @@ impl OpenOptions {
         Self::default()
     }
 
-    /// Opens it for both directions, which Linux allows: a receiver is then never at its end, whoever comes and goes, and
-    /// a sender need not find a receiver.
+    /// Opens it for both directions, which Linux allows: a receiver is then never at its end, whoever comes and goes,
+    /// and a sender need not find a receiver.
     #[must_use]
     pub fn read_write(mut self, both: bool) -> Self {
         self.read_write = both;

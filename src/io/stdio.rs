@@ -61,9 +61,9 @@ fn own(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
 /// The standard input; made by [`stdin`].
 ///
 /// It reads only while somebody waits: when a future is dropped, its read is ended, so that a child that inherits
-/// the input finds it. What the read had brought by then, and what a short read left of a buffer of at most 64 KiB, stays
-/// here for the next read. So one is enough for a process; what lies in one, or in the buffer of [`std::io::Stdin`],
-/// another does not see. At its end it stays there.
+/// the input finds it. What the read had brought by then, and what a short read left of a buffer of at most 64 KiB,
+/// stays here for the next read. So one is enough for a process; what lies in one, or in the buffer of
+/// [`std::io::Stdin`], another does not see. At its end it stays there.
 #[derive(Debug)]
 pub struct Stdin {
     reader: Reader,

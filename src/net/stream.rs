@@ -1,7 +1,6 @@
 //! A TCP connection.
 
 use std::fmt;
-use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -10,14 +9,14 @@ use std::time::Duration;
 
 use socket2::SockRef;
 
+use super::attempts::first_of;
 use super::connection::Connection;
+use super::lookup::resolve;
 use super::split::{self, OwnedReadHalf, OwnedWriteHalf};
-use super::writing::turn;
 use super::{TcpSocket, ToSocketAddrs};
 use crate::buf::{BufError, BufResult, Chunk, IoBuf, IoBufMut};
 use crate::driver;
 use crate::op::close::Fd;
-use crate::op::receive::{busy, receive_more};
 use crate::sys::sockaddr;
 
 /// A TCP connection.
@@ -58,26 +57,26 @@ impl fmt::Debug for TcpStream {
 }
 
 impl TcpStream {
-    /// Connects to the first of the addresses that takes it. If the future is dropped, the socket is closed.
+    /// Connects to one of the addresses. If the future is dropped, so are all attempts, and their sockets are closed.
+    ///
+    /// A name is looked up first, as by [`lookup_host`](super::lookup_host). Several addresses are tried as RFC 8305
+    /// ("Happy Eyeballs") has it: IPv6 and IPv4 in turn, beginning with the family of the first, each family in its
+    /// order; the next when those before have failed, or 250 ms after the last was begun. The first to connect is
+    /// taken, and the others are closed. The names of both families come in one answer, so there is no delay between
+    /// those.
     ///
     /// # Errors
     ///
-    /// That of the last address, as `connect(2)` has it; `InvalidInput` if there is none.
+    /// That of the attempt that failed last, as `connect(2)` has it; that of the look-up; `InvalidInput` if there is no
+    /// address.
     ///
     /// # Panics
     ///
     /// Outside a runtime.
     pub async fn connect(address: impl ToSocketAddrs) -> io::Result<Self> {
-        let mut last = None;
-        for address in address.to_socket_addrs()? {
-            match TcpSocket::for_address(address)?.connect(address).await {
-                Ok(stream) => return Ok(stream),
-                Err(error) => last = Some(error),
-            }
-        }
-        Err(last.unwrap_or_else(|| {
-            io::Error::new(io::ErrorKind::InvalidInput, "there is no address to connect to")
-        }))
+        let addresses = resolve(&address, "TcpStream::connect").await?;
+        first_of(addresses, async |address| TcpSocket::for_address(address)?.connect(address).await)
+            .await
     }
 
     /// Takes over a connected socket. Whether it blocks does not matter.
@@ -111,17 +110,8 @@ impl TcpStream {
     /// That of a send whose future was dropped, or `ResourceBusy` if one is under way whose future was leaked; the
     /// stream is closed then.
     pub async fn into_std(self) -> io::Result<(std::net::TcpStream, Vec<u8>)> {
-        let line = Rc::clone(&self.connection.line);
-        drop(turn(&line).await?);
-        poll_fn(|cx| line.arrivals.poll_disarmed(line.fd.driver(), cx)).await;
-        let mut rest = Vec::new();
-        while let Some(Ok(Some(chunk))) = line.arrivals.try_take() {
-            rest.extend_from_slice(&chunk);
-        }
-        drop(self);
-        let line = Rc::try_unwrap(line)
-            .map_err(|_| busy("a leaked future of this stream holds the socket"))?;
-        Ok((line.fd.into_owned().into(), rest))
+        let (socket, rest) = self.connection.into_socket().await?;
+        Ok((socket.into(), rest))
     }
 
     /// The next bytes, in the buffer where the kernel put them; `None` at the end of the stream.
@@ -177,10 +167,7 @@ impl TcpStream {
     ///
     /// As for [`recv`](Self::recv); it stays for the next read.
     pub async fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.readable().await?;
-        let line = &self.connection.line;
-        receive_more(line)?;
-        line.arrivals.peek(buf)
+        self.connection.peek(buf).await
     }
 
     /// Waits until [`try_read`](Self::try_read) has something to give: bytes, the end, or an error.
@@ -284,7 +271,7 @@ impl TcpStream {
     ///
     /// That of a write whose future was dropped; `ResourceBusy` if another task writes.
     pub async fn writable(&self) -> io::Result<()> {
-        turn(&self.connection.line).await.map(drop)
+        self.connection.writable().await
     }
 
     /// Ends the outgoing direction: the peer reads to the end of what was sent. Waits for a dropped write first.

@@ -1,16 +1,15 @@
 //! The names of Python's asyncio, by the table in `docs/asyncio.md`: one test a row, which does what its users do.
 
+mod system;
+
 use std::cell::{Cell, RefCell};
 use std::future::pending;
-use std::io::{self, Read, Write};
-use std::os::unix::net::UnixStream;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 
-use annulus::io::pipe::{Receiver, Sender};
-use annulus::io::{AsyncFd, Interest};
+use annulus::blocking::Pool;
 use annulus::runtime::metrics;
-use annulus::signal::{SignalKind, ctrl_c, signal};
 use annulus::sync::{
     Barrier, BrokenBarrierError, Condvar, Event, LifoQueue, Mutex, PriorityQueue, PutError, Queue,
     Semaphore, TryGetError, TryPutError, oneshot,
@@ -20,12 +19,10 @@ use annulus::task::{
 };
 use annulus::time::error::Elapsed;
 use annulus::time::{self, Duration, Instant};
-use annulus::{Runtime, spawn};
+use annulus::{Runtime, net, spawn, spawn_blocking};
 
-use crate::signals::{raise, send};
-use crate::support::child::{assert_passed, in_child, run_alone};
 use crate::support::leak::LeakGuard;
-use crate::support::settled::{PATIENCE, run as settled};
+use crate::support::settled::{PATIENCE, run as settled, run_with};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -712,6 +709,84 @@ fn timeout_error() {
     });
 }
 
+// Threads.
+
+#[test]
+fn to_thread() {
+    settled(async || {
+        // def blocking_io(): time.sleep(..), with the loop free meanwhile.
+        let blocking = spawn_blocking(|| {
+            std::thread::sleep(Duration::from_millis(2));
+            "complete"
+        });
+        let turns = Rc::new(Cell::new(0));
+        let counted = Rc::clone(&turns);
+        let other = spawn(async move {
+            for _ in 0..10 {
+                yield_now().await;
+                counted.set(counted.get() + 1);
+            }
+        });
+        assert_eq!(blocking.await.expect("no panic"), "complete");
+        other.await.expect("no panic");
+        assert_eq!(turns.get(), 10);
+    });
+}
+
+#[test]
+fn loop_run_in_executor() {
+    let _leaks = LeakGuard::new();
+    let executor = Pool::builder().name("executor").threads_max(1).build();
+    settled(async || {
+        let name = || std::thread::current().name().map(str::to_owned);
+        let ran_by = executor.spawn(name).await.expect("no panic");
+        assert_eq!(ran_by.as_deref(), Some("executor-0"));
+        // None: the default executor.
+        let ran_by = spawn_blocking(name).await.expect("no panic");
+        assert_eq!(ran_by.as_deref(), Some("annulus-pool-0"));
+    });
+    assert_eq!(executor.shutdown(PATIENCE), Ok(()));
+}
+
+#[test]
+fn loop_set_default_executor() {
+    let executor = Pool::builder().name("default").build();
+    run_with(annulus::Builder::new().blocking_pool(&executor), async || {
+        let name = spawn_blocking(|| std::thread::current().name().map(str::to_owned));
+        assert_eq!(name.await.expect("no panic").as_deref(), Some("default-0"));
+    });
+}
+
+#[test]
+fn loop_getaddrinfo() {
+    settled(async || {
+        let numeric = net::lookup_host("127.0.0.1:80").await.expect("an address");
+        assert_eq!(numeric.collect::<Vec<_>>(), ["127.0.0.1:80".parse().expect("a literal")]);
+        // Too long for the question to be asked.
+        let name = "x".repeat(300);
+        let gaierror = net::lookup_host((name.as_str(), 80)).await.map(drop);
+        assert!(gaierror.is_err_and(|error| error.to_string().contains(&name)));
+    });
+}
+
+#[test]
+fn loop_shutdown_default_executor() {
+    let _leaks = LeakGuard::new();
+    let runtime = runtime();
+    let (sender, receiver) = std::sync::mpsc::channel();
+    runtime.block_on(async {
+        drop(spawn_blocking(move || {
+            std::thread::sleep(Duration::from_millis(2));
+            sender.send("done")
+        }));
+        while metrics().blocking.running == 0 && metrics().blocking.queued > 0 {
+            time::sleep(Duration::from_micros(100)).await;
+        }
+    });
+    assert_eq!(runtime.shutdown(PATIENCE), Ok(()));
+    assert_eq!(receiver.try_recv(), Ok("done"));
+}
+
 // Context.
 
 #[test]
@@ -1069,142 +1144,5 @@ fn queue_shut_down() {
         assert!(queue.get().await.is_err());
         assert!(matches!(queue.try_get(), Err(TryGetError::ShutDown)));
         assert!(matches!(queue.try_put("no"), Err(TryPutError::ShutDown("no"))));
-    });
-}
-
-// Signals.
-
-#[test]
-fn loop_add_signal_handler() {
-    let child = in_child!(|| run_alone(annulus::Builder::new(), async || {
-        let stop = CancellationToken::new();
-        let mut handlers = JoinSet::new();
-        for kind in [SignalKind::hangup(), SignalKind::terminate()] {
-            let (mut listener, stop) = (signal(kind).expect("a signal"), stop.clone());
-            handlers.spawn(async move {
-                while listener.recv().await.is_some() {
-                    stop.cancel();
-                }
-            });
-        }
-        let working = spawn(async move { stop.run_until_cancelled(pending::<()>()).await });
-        send(SignalKind::terminate());
-        assert_eq!(working.await.expect("it ended"), None);
-        let waiting = spawn(ctrl_c());
-        yield_now().await;
-        send(SignalKind::interrupt());
-        waiting.await.expect("it ended").expect("the runtime is there");
-    }));
-    child.iter().for_each(assert_passed);
-}
-
-#[test]
-fn loop_remove_signal_handler() {
-    let child = in_child!(|| run_alone(annulus::Builder::new(), async || {
-        let listener = signal(SignalKind::terminate()).expect("a signal");
-        drop(listener);
-        // Nobody listens, and the process goes on all the same.
-        raise(SignalKind::terminate());
-        let mut listener = signal(SignalKind::terminate()).expect("a signal");
-        let early = time::timeout(Duration::from_millis(5), listener.recv());
-        assert!(early.await.is_err());
-    }));
-    child.iter().for_each(assert_passed);
-}
-
-// Pipes and descriptors.
-
-#[test]
-fn loop_connect_read_pipe() {
-    settled(async || {
-        let (reader, writer) = io::pipe().expect("a pipe");
-        let reader = Receiver::from_owned_fd(reader.into()).expect("a pipe");
-        let lines = spawn(async move {
-            let mut text = Vec::new();
-            reader.read_to_end(&mut text).await.expect("a pipe");
-            text.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect::<Vec<_>>()
-        });
-        yield_now().await;
-        (&writer).write_all(b"one\ntwo").expect("the pipe has room");
-        drop(writer);
-        assert_eq!(lines.await.expect("it ended"), [b"one", b"two"]);
-    });
-}
-
-#[test]
-fn loop_connect_write_pipe() {
-    settled(async || {
-        let (mut reader, writer) = io::pipe().expect("a pipe");
-        let writer = Sender::from_owned_fd(writer.into()).expect("a pipe");
-        let reading = std::thread::spawn(move || {
-            let mut text = Vec::new();
-            reader.read_to_end(&mut text).map(|_| text)
-        });
-        writer.write_all(&[7; 200_000]).await.expect("it is read");
-        drop(writer);
-        yield_now().await;
-        time::sleep(Duration::from_millis(1)).await;
-        assert_eq!(reading.join().expect("it ended").expect("a pipe"), [7; 200_000]);
-    });
-}
-
-/// A socket that somebody else reads and writes, and its peer.
-fn foreign_socket() -> (Rc<AsyncFd<UnixStream>>, UnixStream) {
-    let (near, far) = UnixStream::pair().expect("a pair");
-    near.set_nonblocking(true).expect("a socket");
-    (Rc::new(AsyncFd::new(near).expect("a runtime")), far)
-}
-
-#[test]
-fn loop_add_reader() {
-    settled(async || {
-        let (near, mut far) = foreign_socket();
-        let reading = spawn(async move {
-            let mut byte = [0];
-            near.async_io(Interest::READABLE, |mut near| near.read(&mut byte)).await.expect("open");
-            byte
-        });
-        yield_now().await;
-        far.write_all(b"x").expect("open");
-        assert_eq!(&reading.await.expect("it ended"), b"x");
-    });
-}
-
-#[test]
-fn loop_add_writer() {
-    settled(async || {
-        let (near, mut far) = foreign_socket();
-        while near.get_ref().write(&[0; 4096]).is_ok() {}
-        let writing = spawn(async move {
-            near.async_io(Interest::WRITABLE, |mut near| near.write(b"x")).await.expect("open");
-        });
-        yield_now().await;
-        assert!(!writing.is_finished());
-        let rest = std::thread::spawn(move || {
-            let mut bytes = Vec::new();
-            far.read_to_end(&mut bytes).map(|_| bytes)
-        });
-        writing.await.expect("it ended");
-        assert_eq!(rest.join().expect("it ended").expect("open").last(), Some(&b'x'));
-    });
-}
-
-#[test]
-fn loop_remove_reader() {
-    settled(async || {
-        let (near, mut far) = foreign_socket();
-        let called = Rc::new(Cell::new(false));
-        let (flag, watched) = (Rc::clone(&called), Rc::clone(&near));
-        let reading = spawn(async move {
-            while let Ok(guard) = watched.readable().await {
-                flag.set(true);
-                drop(guard);
-            }
-        });
-        yield_now().await;
-        reading.abort();
-        far.write_all(b"x").expect("open");
-        near.readable().await.expect("open").retain_ready();
-        assert!(!called.get());
     });
 }

@@ -3,10 +3,12 @@
 //! Each test makes the fault happen on the real kernel. What would disturb the tests that run beside it (limits of the
 //! process, signals, users) happens in a child, and what belongs to a thread (filters, namespaces) in a thread.
 
+mod blocking;
 mod ends;
 mod exhaustion;
 mod fuse;
 mod futures;
+mod names;
 mod peers;
 mod processes;
 mod ring;

@@ -5,6 +5,7 @@
 //!
 //! - `async_fd`: readiness of descriptors that the ring has no type for.
 //! - `asyncio`: the names of Python's asyncio, one test for each row of `docs/asyncio.md`.
+//! - `blocking`: the pool for what blocks: jobs, bounds, threads, and the end with work under way.
 //! - `cancel`: what a dropped future leaves behind, row by row of the table in `annulus::net`.
 //! - `compat`: the traits of other crates; built with the features that bridge to them.
 //! - `faults`: faults of the environment, the peer and the program, and what the user sees of them.
@@ -13,6 +14,7 @@
 //! - `kernel`: each operation on the kernel, one module per file of `src/op`.
 //! - `limits`: the bounds of a core, reached: untaken bytes and connections, small pools, small rings.
 //! - `linger`: streams that end with bytes still to send.
+//! - `names`: names of hosts and lists of addresses, looked up beside the loop and tried in turn.
 //! - `pipes`: pipes, FIFOs and the standard streams.
 //! - `product`: every operation dropped in every state, whoever wins the race and whatever drops it.
 //! - `races`: accepts and receives dropped again and again while the other side is busy.
@@ -22,11 +24,13 @@
 //! - `sync`: locks, channels and queues under timeouts, aborts and hogs.
 //! - `tasks`: panics, handles, wakers, nesting and hogs, through the public door.
 //! - `tcp`: what streams, listeners and sockets do, held against those of std.
+//! - `unix`: Unix sockets, which do as TCP's do, and what only they have.
 //! - `support`: what the tests stand on, with its own tests: the allocator, the leak guard,
 //!   `skip!`.
 
 mod async_fd;
 mod asyncio;
+mod blocking;
 mod cancel;
 #[cfg(feature = "futures")]
 mod compat;
@@ -36,6 +40,7 @@ mod groups;
 mod kernel;
 mod limits;
 mod linger;
+mod names;
 mod pipes;
 mod product;
 mod races;
@@ -46,6 +51,7 @@ mod support;
 mod sync;
 mod tasks;
 mod tcp;
+mod unix;
 
 #[global_allocator]
 static GUARD: support::guard::GuardAlloc = support::guard::GuardAlloc::new();
