@@ -60,6 +60,7 @@ pub mod io;
 mod loom;
 pub mod net;
 mod op;
+pub mod process;
 pub mod runtime;
 pub mod signal;
 pub mod sync;

@@ -103,7 +103,7 @@ impl Receiver {
     }
 
     /// One that nobody else has.
-    fn own(fd: OwnedFd) -> io::Result<Self> {
+    pub(crate) fn own(fd: OwnedFd) -> io::Result<Self> {
         let was_prepared = prepare(&fd)?;
         Ok(Self::new(fd, was_prepared))
     }
@@ -191,6 +191,11 @@ impl Receiver {
         let (fd, rest) = self.reader.into_fd().await?;
         Ok((hand_over(fd, self.was_prepared)?, rest))
     }
+
+    /// The descriptor back, if it was not read from yet.
+    pub(crate) fn try_into_fd(self) -> io::Result<OwnedFd> {
+        hand_over(self.reader.try_into_fd()?, self.was_prepared)
+    }
 }
 
 /// The writing end of a pipe.
@@ -226,7 +231,7 @@ impl Sender {
     }
 
     /// One that nobody else has.
-    fn own(fd: OwnedFd) -> io::Result<Self> {
+    pub(crate) fn own(fd: OwnedFd) -> io::Result<Self> {
         let was_prepared = prepare(&fd)?;
         Ok(Self::new(fd, was_prepared))
     }
@@ -294,6 +299,11 @@ impl Sender {
     /// That of such a write, or `ResourceBusy` if a leaked future holds it; the descriptor is closed then.
     pub async fn into_fd(self) -> io::Result<OwnedFd> {
         hand_over(self.writer.into_fd().await?, self.was_prepared)
+    }
+
+    /// The descriptor back, if nothing is being written.
+    pub(crate) fn try_into_fd(self) -> io::Result<OwnedFd> {
+        hand_over(self.writer.try_into_fd()?, self.was_prepared)
     }
 }
 

@@ -125,6 +125,16 @@ impl Reader {
         self.line.arrivals.recall(self.line.fd.driver());
     }
 
+    /// The descriptor back, if nothing is being read and nothing has arrived.
+    pub(crate) fn try_into_fd(self) -> io::Result<OwnedFd> {
+        if !self.line.arrivals.is_untouched() {
+            return Err(busy("it was read from, and what comes belongs to its reader"));
+        }
+        let line = Rc::clone(&self.line);
+        drop(self);
+        Ok(alone(line)?.fd.into_owned())
+    }
+
     /// The descriptor back, with what had arrived and was not taken.
     pub(crate) async fn into_fd(self) -> io::Result<(OwnedFd, Vec<u8>)> {
         let line = Rc::clone(&self.line);

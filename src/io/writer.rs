@@ -104,6 +104,13 @@ impl Writer {
         Ok(())
     }
 
+    /// The descriptor back, if nothing is being written.
+    pub(crate) fn try_into_fd(self) -> io::Result<OwnedFd> {
+        let line = Rc::clone(&self.line);
+        drop(self);
+        Ok(alone(line)?.fd.into_owned())
+    }
+
     /// The descriptor back, once nothing is being written.
     pub(crate) async fn into_fd(self) -> io::Result<OwnedFd> {
         let line = Rc::clone(&self.line);

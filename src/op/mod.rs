@@ -7,6 +7,7 @@ pub(crate) mod accept;
 pub(crate) mod bell;
 pub(crate) mod close;
 pub(crate) mod connect;
+pub(crate) mod exit;
 pub(crate) mod line;
 pub(crate) mod nop;
 pub(crate) mod poll;

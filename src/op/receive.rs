@@ -168,6 +168,12 @@ impl Arrivals {
         }
     }
 
+    /// Nothing is on the way, has arrived, or has ended.
+    pub(crate) fn is_untouched(&self) -> bool {
+        let state = self.state.borrow();
+        state.armed.is_none() && !state.is_ready()
+    }
+
     /// Asks the kernel to end the receive, without waiting for that. What it brings all the same stays.
     pub(crate) fn recall(&self, driver: &Driver) {
         let mut state = self.state.borrow_mut();

@@ -8,6 +8,7 @@ pub(crate) mod eventfd;
 pub(crate) mod files;
 pub(crate) mod mapping;
 pub(crate) mod plain;
+pub(crate) mod process;
 pub(crate) mod register;
 pub(crate) mod ring;
 pub(crate) mod setup;

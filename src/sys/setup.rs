@@ -33,11 +33,14 @@ pub enum Feature {
     /// One armed read of a pipe brings all that is written to it (`IORING_OP_READ_MULTISHOT`, Linux 6.7). Without it: a
     /// read an answer.
     MultishotRead,
+    /// The end of a child is waited for by its number (`IORING_OP_WAITID`, Linux 6.7). Without it: by a descriptor for
+    /// each child.
+    WaitId,
 }
 
 impl Feature {
     /// Every feature, in the order of the enum: for tests that force off one after the other.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::DeferTaskrun,
         Self::NoSqArray,
         Self::RegisteredRing,
@@ -45,6 +48,7 @@ impl Feature {
         Self::MultishotReceive,
         Self::MultishotAccept,
         Self::MultishotRead,
+        Self::WaitId,
     ];
 }
 
@@ -58,6 +62,7 @@ pub(crate) struct Features {
     pub(crate) multishot_receive: bool,
     pub(crate) multishot_accept: bool,
     pub(crate) multishot_read: bool,
+    pub(crate) wait_id: bool,
 }
 
 impl Features {
@@ -70,6 +75,7 @@ impl Features {
             multishot_receive: true,
             multishot_accept: true,
             multishot_read: true,
+            wait_id: true,
         }
     }
 
@@ -82,6 +88,7 @@ impl Features {
             Feature::MultishotReceive => self.multishot_receive = false,
             Feature::MultishotAccept => self.multishot_accept = false,
             Feature::MultishotRead => self.multishot_read = false,
+            Feature::WaitId => self.wait_id = false,
         }
     }
 }
@@ -124,6 +131,7 @@ pub(crate) fn ring(options: &RingOptions) -> io::Result<(Ring, Features)> {
         _ => error,
     })?;
     features.multishot_read &= operations.is_supported(opcode::ReadMulti::CODE);
+    features.wait_id &= operations.is_supported(opcode::WaitId::CODE);
     features.no_iowait &= uring.params().is_feature_no_iowait();
     uring.submitter().register_iowq_max_workers(&mut options.kernel_workers_max.clone())?;
     let registered = match features.registered_ring {
@@ -278,6 +286,7 @@ mod tests {
                 Feature::MultishotReceive => assert!(!used.multishot_receive),
                 Feature::MultishotAccept => assert!(!used.multishot_accept),
                 Feature::MultishotRead => assert!(!used.multishot_read),
+                Feature::WaitId => assert!(!used.wait_id),
             }
         }
     }

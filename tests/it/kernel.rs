@@ -4,6 +4,7 @@ mod accept;
 mod bell;
 mod close;
 mod connect;
+mod exit;
 mod nop;
 mod poll;
 mod read;

@@ -16,6 +16,7 @@
 //! - `linger`: streams that end with bytes still to send.
 //! - `names`: names of hosts and lists of addresses, looked up beside the loop and tried in turn.
 //! - `pipes`: pipes, FIFOs and the standard streams.
+//! - `processes`: children, their ends, streams and surroundings, held against those of std.
 //! - `product`: every operation dropped in every state, whoever wins the race and whatever drops it.
 //! - `races`: accepts and receives dropped again and again while the other side is busy.
 //! - `signals`: what listeners of signals are told, each in a process of its own.
@@ -42,6 +43,7 @@ mod limits;
 mod linger;
 mod names;
 mod pipes;
+mod processes;
 mod product;
 mod races;
 mod signals;

@@ -1,18 +1,21 @@
-//! asyncio's signals, pipes and descriptors.
+//! asyncio's signals, pipes, descriptors and subprocesses.
 
 use std::cell::Cell;
 use std::future::pending;
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::ExitStatusExt;
 use std::rc::Rc;
 
 use annulus::io::pipe::{Receiver, Sender};
 use annulus::io::{AsyncFd, Interest};
+use annulus::process::{Child, Command, Stdio};
 use annulus::signal::{SignalKind, ctrl_c, signal};
 use annulus::spawn;
 use annulus::task::{CancellationToken, JoinSet, yield_now};
 use annulus::time::{self, Duration};
 
+use crate::processes::need;
 use crate::signals::{raise, send};
 use crate::support::child::{assert_passed, in_child, run_alone};
 use crate::support::settled::run as settled;
@@ -151,5 +154,123 @@ fn loop_remove_reader() {
         far.write_all(b"x").expect("open");
         near.readable().await.expect("open").retain_ready();
         assert!(!called.get());
+    });
+}
+
+// Subprocesses.
+
+/// A child that ends when its input does.
+fn reading() -> Child {
+    let mut command = Command::new("cat");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it was there")
+}
+
+#[test]
+fn create_subprocess_exec() {
+    need!("echo");
+    settled(async || {
+        let child = Command::new("echo").args(["hello", "world"]).stdout(Stdio::piped()).spawn();
+        let output = child.expect("it was there").wait_with_output().await.expect("it ended");
+        assert_eq!((output.status.code(), output.stdout), (Some(0), b"hello world\n".to_vec()));
+    });
+}
+
+#[test]
+fn create_subprocess_shell() {
+    need!("sh", "tr");
+    settled(async || {
+        let output = Command::shell("echo hello | tr a-z A-Z; exit 3").output().await;
+        let output = output.expect("it ended");
+        assert_eq!((output.status.code(), output.stdout), (Some(3), b"HELLO\n".to_vec()));
+    });
+}
+
+#[test]
+fn process_wait() {
+    need!("cat");
+    settled(async || {
+        let mut child = reading();
+        let status = time::timeout(Duration::from_secs(30), child.wait()).await;
+        assert!(status.expect("its input was closed").expect("it ended").success());
+    });
+}
+
+#[test]
+fn process_communicate() {
+    need!("cat");
+    settled(async || {
+        let mut child = reading();
+        let early = time::timeout(Duration::ZERO, child.communicate(vec![b'x'; 200_000]));
+        assert!(early.await.is_err());
+        let output = child.communicate(Vec::new()).await.expect("it ended");
+        assert_eq!(output.stdout, vec![b'x'; 200_000], "retrying loses no output");
+    });
+}
+
+#[test]
+fn process_send_signal() {
+    need!("cat");
+    settled(async || {
+        let mut child = reading();
+        child.signal(SignalKind::hangup()).expect("it runs");
+        assert_eq!(child.wait().await.expect("it ended").signal(), Some(libc::SIGHUP));
+    });
+}
+
+#[test]
+fn process_terminate() {
+    need!("cat");
+    settled(async || {
+        let mut child = reading();
+        child.signal(SignalKind::terminate()).expect("it runs");
+        assert_eq!(child.wait().await.expect("it ended").signal(), Some(libc::SIGTERM));
+    });
+}
+
+#[test]
+fn process_kill() {
+    need!("cat");
+    settled(async || {
+        let mut child = reading();
+        child.kill().await.expect("it runs");
+        assert_eq!(child.wait().await.expect("it ended").signal(), Some(libc::SIGKILL));
+    });
+}
+
+#[test]
+fn process_pid() {
+    need!("cat");
+    settled(async || {
+        let mut child = reading();
+        let id = child.id().expect("it runs");
+        assert!(std::path::Path::new(&format!("/proc/{id}")).exists());
+        child.wait().await.expect("it ended");
+        assert_eq!(child.id(), None);
+    });
+}
+
+#[test]
+fn process_returncode() {
+    need!("cat");
+    settled(async || {
+        let mut child = reading();
+        assert_eq!(child.try_wait().expect("a child"), None);
+        child.wait().await.expect("it ended");
+        assert_eq!(child.try_wait().expect("a child").expect("it ended").code(), Some(0));
+    });
+}
+
+#[test]
+fn process_stdin() {
+    need!("cat");
+    settled(async || {
+        let mut child = reading();
+        let stdin = child.stdin.take().expect("it was asked for");
+        stdin.write_all(b"line\n").await.expect("it reads");
+        let mut line = [0; 5];
+        child.stdout.as_ref().expect("likewise").read_exact(&mut line).await.expect("it writes");
+        assert_eq!(&line, b"line\n");
+        drop(stdin);
+        assert!(child.wait().await.expect("it ended").success());
     });
 }
