@@ -1,12 +1,14 @@
 //! Room 1: the kernel's own interface, and nothing that waits.
 //!
 //! `setup` makes a ring or says why it cannot, `ring` moves entries through it, `register` hands it memory, `eventfd`
-//! is the bell another thread rings, `sockaddr` turns addresses into the kernel's form, `unix` asks a socket who its
-//! peer is, and `plain` is every other call that is not an operation. No futures here; nothing above this room calls
-//! the kernel itself.
+//! is the bell another thread rings, `message` reads what comes beside a payload, `options` sets what `socket2` does
+//! not, `sockaddr` turns addresses into the kernel's form, `unix` asks a socket who its peer is, and `plain` is every
+//! other call that is not an operation. No futures here; nothing above this room calls the kernel itself.
 
 pub(crate) mod eventfd;
 pub(crate) mod mapping;
+pub(crate) mod message;
+pub(crate) mod options;
 pub(crate) mod plain;
 pub(crate) mod register;
 pub(crate) mod ring;
