@@ -95,8 +95,8 @@ impl<H: Head> Messages<H> {
 
     /// Sends a message from a buffer that is lent to the operation.
     pub(super) async fn send<B: IoBuf>(&self, buf: B, target: Target) -> BufResult<usize, B> {
-        let place = poll_fn(|cx| self.endpoint.poll_place(cx)).await;
-        Op::new(Rc::clone(self.fd().driver()), SendTo { place, buf, target }).await
+        let pass = poll_fn(|cx| self.endpoint.poll_pass(cx)).await;
+        Op::new(Rc::clone(self.fd().driver()), SendTo { pass, buf, target }).await
     }
 
     /// As [`send`](Self::send), with control data.
@@ -106,8 +106,8 @@ impl<H: Head> Messages<H> {
         target: Target,
         control: Vec<u8>,
     ) -> BufResult<usize, B> {
-        let place = poll_fn(|cx| self.endpoint.poll_place(cx)).await;
-        let send = SendMessage::new(place, buf, target, control);
+        let pass = poll_fn(|cx| self.endpoint.poll_pass(cx)).await;
+        let send = SendMessage::new(pass, buf, target, control);
         Op::new(Rc::clone(self.fd().driver()), send).await
     }
 
@@ -128,7 +128,7 @@ impl<H: Head> Messages<H> {
         sends.into_iter().filter_map(Sending::result).collect()
     }
 
-    /// Resolves once there is a place to send.
+    /// Resolves once a pass to send is free.
     pub(super) async fn writable(&self) -> io::Result<()> {
         poll_fn(|cx| self.endpoint.poll_room(cx)).await;
         if self.fd().driver().is_open() { Ok(()) } else { Err(gone()) }

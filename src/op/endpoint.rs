@@ -20,7 +20,7 @@ pub(crate) struct Endpoint<H> {
     pub(crate) fd: Fd,
     pub(crate) inbox: Inbox<H>,
     sends: Cell<u32>,
-    /// Who waits for a place to send.
+    /// Who waits for a pass to send.
     senders: RefCell<Waiting>,
 }
 
@@ -30,12 +30,12 @@ impl<H: Head> Endpoint<H> {
         Rc::new(Self { fd, inbox, sends: Cell::new(0), senders: RefCell::default() })
     }
 
-    /// Takes a place among the sends under way; waits for one while there is none.
+    /// Takes a pass to send; waits for one while all are taken.
     #[inline]
-    pub(crate) fn poll_place(self: &Rc<Self>, cx: &Context<'_>) -> Poll<Place<H>> {
+    pub(crate) fn poll_pass(self: &Rc<Self>, cx: &Context<'_>) -> Poll<Pass<H>> {
         if self.sends.get() < SENDS_MAX {
             self.sends.set(self.sends.get() + 1);
-            return Poll::Ready(Place { endpoint: Rc::clone(self), held: true });
+            return Poll::Ready(Pass { endpoint: Rc::clone(self), held: true });
         }
         self.wait(cx);
         Poll::Pending
@@ -50,7 +50,7 @@ impl<H: Head> Endpoint<H> {
         Poll::Pending
     }
 
-    /// Resolves once there is a place to send.
+    /// Resolves once a pass to send is free.
     pub(crate) fn poll_room(&self, cx: &Context<'_>) -> Poll<()> {
         if self.sends.get() < SENDS_MAX {
             return Poll::Ready(());
@@ -69,19 +69,19 @@ impl<H: Head> Endpoint<H> {
     }
 }
 
-/// A place among the sends under way. It is given up when the kernel is done, whether or not anybody still waits.
+/// The right to have a send under way. It is given up when the kernel is done, whether or not anybody still waits.
 #[derive(Debug)]
-pub(crate) struct Place<H: Head> {
+pub(crate) struct Pass<H: Head> {
     endpoint: Rc<Endpoint<H>>,
     held: bool,
 }
 
-impl<H: Head> Place<H> {
+impl<H: Head> Pass<H> {
     pub(super) fn endpoint(&self) -> &Endpoint<H> {
         &self.endpoint
     }
 
-    /// The kernel is done with the send of this place.
+    /// The kernel is done with the send of this pass.
     #[inline]
     pub(super) fn landed(&mut self, actions: &mut Actions) {
         self.held = false;
@@ -91,7 +91,7 @@ impl<H: Head> Place<H> {
     }
 }
 
-impl<H: Head> Drop for Place<H> {
+impl<H: Head> Drop for Pass<H> {
     fn drop(&mut self) {
         if self.held {
             self.endpoint.sends.set(self.endpoint.sends.get() - 1);

@@ -17,6 +17,7 @@ pub(crate) mod send;
 pub(crate) mod send_message;
 pub(crate) mod send_to;
 pub(crate) mod send_vectored;
+pub(crate) mod signal;
 #[cfg(test)]
 mod tests;
 pub(crate) mod timeout;

@@ -372,7 +372,7 @@ unsafe impl<H: Head> Standing for ReceiveMessage<H> {
         }
         if cqe.result == -libc::ENOBUFS && !state.waiting.is_empty() {
             state.has_queued = true;
-            state.waiting.drain(..).for_each(|(_, waker)| actions.wake_when_fed(waker));
+            state.waiting.drain(..).for_each(|(_, waker)| _ = actions.wake_when_fed(waker));
         } else {
             // All of them: the one that takes the message is the first that is polled, and some may be gone.
             state.waiting.drain(..).for_each(|(_, waker)| actions.wake(waker));

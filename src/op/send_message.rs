@@ -6,13 +6,13 @@
 //!
 //! 1. The entry names `header`, which names `part`, the address and the control data; `part` names the buffer. All
 //!    lie in the operation or on the heap behind it, and none is changed until the completion. `prepare` links them
-//!    when the operation is in place. The descriptor is kept open by the place's endpoint.
+//!    when the operation is in pass. The descriptor is kept open by the pass's endpoint.
 #![allow(unsafe_code, reason = "room 3: an operation")]
 
 use std::fmt;
 use std::mem::MaybeUninit;
 
-use super::endpoint::Place;
+use super::endpoint::Pass;
 use super::receive_message::Head;
 use crate::buf::{BufError, BufResult, IoBuf};
 use crate::driver::{Actions, Operation, Outcome, WhenDropped};
@@ -20,7 +20,7 @@ use crate::sys::sockaddr::Target;
 use crate::sys::{Cqe, Sqe};
 
 pub(crate) struct SendMessage<B, H: Head> {
-    place: Place<H>,
+    pass: Pass<H>,
     buf: B,
     message: Box<Parts>,
 }
@@ -34,11 +34,11 @@ struct Parts {
 }
 
 impl<B: IoBuf, H: Head> SendMessage<B, H> {
-    pub(crate) fn new(place: Place<H>, buf: B, target: Target, control: Vec<u8>) -> Self {
+    pub(crate) fn new(pass: Pass<H>, buf: B, target: Target, control: Vec<u8>) -> Self {
         // SAFETY: a `msghdr` of zeroes is valid: null pointers and lengths of zero.
         let header = unsafe { MaybeUninit::<libc::msghdr>::zeroed().assume_init() };
         let part = libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 };
-        Self { place, buf, message: Box::new(Parts { header, part, target, control }) }
+        Self { pass, buf, message: Box::new(Parts { header, part, target, control }) }
     }
 }
 
@@ -69,14 +69,14 @@ unsafe impl<B: IoBuf, H: Head> Operation for SendMessage<B, H> {
             header.msg_control = control.as_mut_ptr().cast();
             header.msg_controllen = control.len();
         }
-        let socket = self.place.endpoint().fd.target();
+        let socket = self.pass.endpoint().fd.target();
         io_uring::opcode::SendMsg::new(socket, &raw const *header)
             .flags(libc::MSG_NOSIGNAL.cast_unsigned())
             .build()
     }
 
     fn landed(&mut self, _cqe: Cqe, actions: &mut Actions) {
-        self.place.landed(actions);
+        self.pass.landed(actions);
     }
 
     fn complete(self, outcome: Outcome) -> Self::Output {

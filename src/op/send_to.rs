@@ -4,11 +4,11 @@
 //!
 //! # Safety rules
 //!
-//! 1. The entry names the buffer, which lies in the operation and keeps its bytes in place (`IoBuf`), the address,
-//!    which lies in the operation too and is not changed, and the descriptor, which the place's endpoint keeps open.
+//! 1. The entry names the buffer, which lies in the operation and keeps its bytes in pass (`IoBuf`), the address,
+//!    which lies in the operation too and is not changed, and the descriptor, which the pass's endpoint keeps open.
 #![allow(unsafe_code, reason = "room 3: an operation")]
 
-use super::endpoint::Place;
+use super::endpoint::Pass;
 use super::entry_len;
 use super::receive_message::Head;
 use crate::buf::{BufError, BufResult, IoBuf};
@@ -18,7 +18,7 @@ use crate::sys::{Cqe, Sqe};
 
 #[derive(Debug)]
 pub(crate) struct SendTo<B, H: Head> {
-    pub(crate) place: Place<H>,
+    pub(crate) pass: Pass<H>,
     pub(crate) buf: B,
     pub(crate) target: Target,
 }
@@ -32,7 +32,7 @@ unsafe impl<B: IoBuf, H: Head> Operation for SendTo<B, H> {
 
     #[inline]
     fn prepare(&mut self) -> Sqe {
-        let socket = self.place.endpoint().fd.target();
+        let socket = self.pass.endpoint().fd.target();
         let (address, address_len) = self.target.parts();
         let bytes = self.buf.as_bytes();
         io_uring::opcode::Send::new(socket, bytes.as_ptr(), entry_len(bytes.len()))
@@ -44,7 +44,7 @@ unsafe impl<B: IoBuf, H: Head> Operation for SendTo<B, H> {
 
     #[inline]
     fn landed(&mut self, _cqe: Cqe, actions: &mut Actions) {
-        self.place.landed(actions);
+        self.pass.landed(actions);
     }
 
     #[inline]

@@ -1,13 +1,16 @@
 //! The names of Python's asyncio, by the table in `docs/asyncio.md`: one test a row, which does what its users do.
 
+mod sockets;
+
 use std::cell::{Cell, RefCell};
 use std::future::pending;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 
-use annulus::net::{UdpSocket, UnixListener, UnixStream};
+use annulus::blocking::Pool;
 use annulus::runtime::metrics;
+use annulus::signal::{SignalKind, ctrl_c, signal};
 use annulus::sync::{
     Barrier, BrokenBarrierError, Condvar, Event, LifoQueue, Mutex, PriorityQueue, PutError, Queue,
     Semaphore, TryGetError, TryPutError, oneshot,
@@ -17,11 +20,12 @@ use annulus::task::{
 };
 use annulus::time::error::Elapsed;
 use annulus::time::{self, Duration, Instant};
-use annulus::{Runtime, spawn};
+use annulus::{Runtime, spawn, spawn_blocking};
 
+use crate::signals::{raise, send};
+use crate::support::child::{assert_passed, in_child, run_alone};
 use crate::support::leak::LeakGuard;
-use crate::support::names::{Directory, abstract_name};
-use crate::support::settled::{PATIENCE, run as settled};
+use crate::support::settled::{PATIENCE, run as settled, run_with};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -708,6 +712,72 @@ fn timeout_error() {
     });
 }
 
+// Threads.
+
+#[test]
+fn to_thread() {
+    settled(async || {
+        // def blocking_io(): time.sleep(..), with the loop free meanwhile.
+        let blocking = spawn_blocking(|| {
+            std::thread::sleep(Duration::from_millis(2));
+            "complete"
+        });
+        let turns = Rc::new(Cell::new(0));
+        let counted = Rc::clone(&turns);
+        let other = spawn(async move {
+            for _ in 0..10 {
+                yield_now().await;
+                counted.set(counted.get() + 1);
+            }
+        });
+        assert_eq!(blocking.await.expect("no panic"), "complete");
+        other.await.expect("no panic");
+        assert_eq!(turns.get(), 10);
+    });
+}
+
+#[test]
+fn loop_run_in_executor() {
+    let _leaks = LeakGuard::new();
+    let executor = Pool::builder().name("executor").threads_max(1).build();
+    settled(async || {
+        let name = || std::thread::current().name().map(str::to_owned);
+        let ran_by = executor.spawn(name).await.expect("no panic");
+        assert_eq!(ran_by.as_deref(), Some("executor-0"));
+        // None: the default executor.
+        let ran_by = spawn_blocking(name).await.expect("no panic");
+        assert_eq!(ran_by.as_deref(), Some("annulus-pool-0"));
+    });
+    assert_eq!(executor.shutdown(PATIENCE), Ok(()));
+}
+
+#[test]
+fn loop_set_default_executor() {
+    let executor = Pool::builder().name("default").build();
+    run_with(annulus::Builder::new().blocking_pool(&executor), async || {
+        let name = spawn_blocking(|| std::thread::current().name().map(str::to_owned));
+        assert_eq!(name.await.expect("no panic").as_deref(), Some("default-0"));
+    });
+}
+
+#[test]
+fn loop_shutdown_default_executor() {
+    let _leaks = LeakGuard::new();
+    let runtime = runtime();
+    let (sender, receiver) = std::sync::mpsc::channel();
+    runtime.block_on(async {
+        drop(spawn_blocking(move || {
+            std::thread::sleep(Duration::from_millis(2));
+            sender.send("done")
+        }));
+        while metrics().blocking.running == 0 && metrics().blocking.queued > 0 {
+            time::sleep(Duration::from_micros(100)).await;
+        }
+    });
+    assert_eq!(runtime.shutdown(PATIENCE), Ok(()));
+    assert_eq!(receiver.try_recv(), Ok("done"));
+}
+
 // Context.
 
 #[test]
@@ -1068,77 +1138,42 @@ fn queue_shut_down() {
     });
 }
 
+// Signals.
+
 #[test]
-fn loop_create_datagram_endpoint() {
-    settled(async || {
-        let server = UdpSocket::bind("127.0.0.1:0").await.expect("bind");
-        let client = UdpSocket::bind("127.0.0.1:0").await.expect("bind");
-        client.connect(server.local_addr().expect("bound")).await.expect("connect");
-        client.send(b"hello").await.expect("send");
-        let (text, peer) = server.recv_datagram().await.expect("a datagram").into_parts();
-        server.send_owned_to(text, peer).await.expect("send");
-        assert_eq!(&*client.recv_datagram().await.expect("the echo"), b"hello");
-    });
+fn loop_add_signal_handler() {
+    let child = in_child!(|| run_alone(annulus::Builder::new(), async || {
+        let stop = CancellationToken::new();
+        let mut handlers = JoinSet::new();
+        for kind in [SignalKind::hangup(), SignalKind::terminate()] {
+            let (mut listener, stop) = (signal(kind).expect("a signal"), stop.clone());
+            handlers.spawn(async move {
+                while listener.recv().await.is_some() {
+                    stop.cancel();
+                }
+            });
+        }
+        let working = spawn(async move { stop.run_until_cancelled(pending::<()>()).await });
+        send(SignalKind::terminate());
+        assert_eq!(working.await.expect("it ended"), None);
+        let waiting = spawn(ctrl_c());
+        yield_now().await;
+        send(SignalKind::interrupt());
+        waiting.await.expect("it ended").expect("the runtime is there");
+    }));
+    child.iter().for_each(assert_passed);
 }
 
 #[test]
-fn datagram_transport_sendto() {
-    settled(async || {
-        let (near, far) = (UdpSocket::bind("127.0.0.1:0"), UdpSocket::bind("127.0.0.1:0"));
-        let (near, far) = (near.await.expect("bind"), far.await.expect("bind"));
-        let address = far.local_addr().expect("bound");
-        assert_eq!(near.send_to(b"one", address).await.expect("send"), 3);
-        assert_eq!(near.try_send_to(b"two", address).expect("send"), 3);
-        assert_eq!(&*far.recv_datagram().await.expect("a datagram"), b"one");
-    });
-}
-
-#[test]
-fn datagram_protocol_datagram_received() {
-    settled(async || {
-        let server = UdpSocket::bind("127.0.0.1:0").await.expect("bind");
-        let client = std::net::UdpSocket::bind("127.0.0.1:0").expect("bind");
-        client.send_to(b"data", server.local_addr().expect("bound")).expect("send");
-        let datagram = server.recv_datagram().await.expect("a datagram");
-        assert_eq!(datagram.peer_addr(), client.local_addr().expect("bound"));
-        assert_eq!(&*datagram, b"data");
-    });
-}
-
-#[test]
-fn datagram_protocol_error_received() {
-    settled(async || {
-        let closed = std::net::UdpSocket::bind("127.0.0.1:0").and_then(|one| one.local_addr());
-        let socket = UdpSocket::bind("127.0.0.1:0").await.expect("bind");
-        socket.connect(closed.expect("bound")).await.expect("connect");
-        socket.send(b"anybody?").await.expect("send");
-        let error = socket.recv_datagram().await.expect_err("nobody");
-        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
-    });
-}
-
-#[test]
-fn loop_create_unix_server() {
-    settled(async || {
-        let directory = Directory::new();
-        let path = directory.path("socket");
-        let server = UnixListener::bind(&path).expect("bind");
-        let client = UnixStream::connect(&path).await.expect("connect");
-        let (stream, _unnamed) = server.accept().await.expect("accept");
-        stream.write_all(b"hello").await.expect("the client is there");
-        assert_eq!(&*client.recv().await.expect("whole").expect("bytes"), b"hello");
-        drop(server);
-        assert!(path.exists());
-    });
-}
-
-#[test]
-fn loop_create_unix_connection() {
-    settled(async || {
-        let name = abstract_name();
-        let error = UnixStream::connect(&name).await.expect_err("nobody listens");
-        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
-        let _server = UnixListener::bind(&name).expect("bind");
-        UnixStream::connect(&name).await.expect("connect");
-    });
+fn loop_remove_signal_handler() {
+    let child = in_child!(|| run_alone(annulus::Builder::new(), async || {
+        let listener = signal(SignalKind::terminate()).expect("a signal");
+        drop(listener);
+        // Nobody listens, and the process goes on all the same.
+        raise(SignalKind::terminate());
+        let mut listener = signal(SignalKind::terminate()).expect("a signal");
+        let early = time::timeout(Duration::from_millis(5), listener.recv());
+        assert!(early.await.is_err());
+    }));
+    child.iter().for_each(assert_passed);
 }

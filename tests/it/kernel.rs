@@ -12,5 +12,6 @@ mod send;
 mod send_message;
 mod send_to;
 mod send_vectored;
+mod signal;
 mod timeout;
 mod write_at;
