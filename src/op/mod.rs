@@ -7,11 +7,15 @@ pub(crate) mod accept;
 pub(crate) mod bell;
 pub(crate) mod close;
 pub(crate) mod connect;
+pub(crate) mod endpoint;
 pub(crate) mod line;
 pub(crate) mod nop;
 pub(crate) mod read_at;
 pub(crate) mod receive;
+pub(crate) mod receive_message;
 pub(crate) mod send;
+pub(crate) mod send_message;
+pub(crate) mod send_to;
 pub(crate) mod send_vectored;
 pub(crate) mod signal;
 #[cfg(test)]

@@ -22,6 +22,7 @@
 //! - `sync`: locks, channels and queues under timeouts, aborts and hogs.
 //! - `tasks`: panics, handles, wakers, nesting and hogs, through the public door.
 //! - `tcp`: what streams, listeners and sockets do, held against those of std.
+//! - `udp`: datagrams, what comes with them, and what is asked of the kernel for them.
 //! - `unix`: Unix sockets, which do as TCP's do, and what only they have.
 //! - `support`: what the tests stand on, with its own tests: the allocator, the leak guard,
 //!   `skip!`.
@@ -47,6 +48,7 @@ mod support;
 mod sync;
 mod tasks;
 mod tcp;
+mod udp;
 mod unix;
 
 #[global_allocator]

@@ -30,6 +30,9 @@ enum Operation {
     ReadOwned,
     SendAll,
     SendAllVectored,
+    RecvDatagram,
+    SendTo,
+    SendMessage,
     Sleep,
 }
 
@@ -62,7 +65,9 @@ enum Cause {
 }
 
 use Cause::{Panic, Running, Shutdown};
-use Operation::{Connect, Nop, ReadAt, SendAll, SendAllVectored, Sleep, WriteAt};
+use Operation::{
+    Connect, Nop, ReadAt, SendAll, SendAllVectored, SendMessage, SendTo, Sleep, WriteAt,
+};
 use Race::{CancelLoses, CancelWins};
 use When::{BeforePoll, Completed, InKernel, Never, Staged};
 
@@ -70,8 +75,9 @@ use When::{BeforePoll, Completed, InKernel, Never, Staged};
 fn impossible(operation: Operation, when: When, race: Race, cause: Cause) -> Option<&'static str> {
     match (operation, when, race, cause) {
         (Nop, _, CancelWins, _) => Some("a nop always completes by itself"),
+        (SendTo | SendMessage, _, CancelWins, _) => Some("the kernel always takes a datagram"),
         (_, Completed, CancelWins, _) => Some("what completed could complete"),
-        (Nop | Connect, InKernel, CancelLoses, _) => {
+        (Nop | Connect | SendTo | SendMessage, InKernel, CancelLoses, _) => {
             Some("it completes within the enter that submits it")
         }
         (WriteAt | SendAll | SendAllVectored, InKernel, CancelWins, Running | Panic) => Some(
@@ -258,6 +264,21 @@ fn send_all() {
 #[test]
 fn send_all_vectored() {
     assert_eq!(play_all(SendAllVectored), 23);
+}
+
+#[test]
+fn recv_datagram() {
+    assert_eq!(play_all(Operation::RecvDatagram), 25);
+}
+
+#[test]
+fn send_to() {
+    assert_eq!(play_all(SendTo), 12);
+}
+
+#[test]
+fn send_message() {
+    assert_eq!(play_all(SendMessage), 12);
 }
 
 #[test]
