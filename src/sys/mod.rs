@@ -1,10 +1,12 @@
 //! Room 1: the kernel's own interface, and nothing that waits.
 //!
 //! `setup` makes a ring or says why it cannot, `ring` moves entries through it, `register` hands it memory,
-//! `eventfd` is the bell another thread rings, `sockaddr` turns addresses into the kernel's form, and `plain`
-//! is every call that is not an operation. No futures here; nothing above this room calls the kernel itself.
+//! `eventfd` is the bell another thread rings, `sockaddr` turns addresses into the kernel's form, `files` is what is
+//! asked of open files, and `plain` every other call that is not an operation. No futures here; nothing above this
+//! room calls the kernel itself.
 
 pub(crate) mod eventfd;
+pub(crate) mod files;
 pub(crate) mod mapping;
 pub(crate) mod plain;
 pub(crate) mod register;

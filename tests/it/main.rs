@@ -7,6 +7,7 @@
 //! - `cancel`: what a dropped future leaves behind, row by row of the table in `annulus::net`.
 //! - `faults`: faults of the environment, the peer and the program, and what the user sees of them.
 //! - `features`: a representative set, once without each optional feature of the kernel.
+//! - `fs`: what files do, held against those of std.
 //! - `groups`: task groups and join sets: cancelled, panicking, dropped and nested.
 //! - `kernel`: each operation on the kernel, one module per file of `src/op`.
 //! - `limits`: the bounds of a core, reached: untaken bytes and connections, small pools, small rings.
@@ -25,6 +26,7 @@ mod asyncio;
 mod cancel;
 mod faults;
 mod features;
+mod fs;
 mod groups;
 mod kernel;
 mod limits;
