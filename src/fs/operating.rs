@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use crate::driver::{Key, Operation, Outcome, WhenDropped};
+use crate::driver::{InFlight, Operation, Outcome, WhenDropped};
 use crate::op::open_file::OpenFile;
 
 /// Submits the operation at its first poll and takes its result; dropped before, it leaves an orphan to the file.
@@ -17,7 +17,7 @@ pub(super) struct Operating<'a, T: Operation> {
     file: &'a OpenFile,
     /// The operation, until it moves into its slot.
     waiting: Option<T>,
-    in_flight: Option<Key>,
+    in_flight: Option<InFlight<T>>,
 }
 
 // The operation moves into its slot before the kernel sees it; nothing here is ever pinned.
@@ -38,16 +38,12 @@ impl<'a, T: Operation> Operating<'a, T> {
         {
             return Poll::Ready(operation.complete(Outcome { result: Err(error) }));
         }
-        // Should its buffer panic, the operation ends as an orphan.
-        self.file.orphan();
-        let submitted = self.file.driver().submit(operation, cx.waker().clone());
-        self.file.adopt();
-        match submitted {
-            Ok(key) => {
-                self.in_flight = Some(key);
+        match InFlight::submit(self.file.driver(), operation, cx) {
+            Ok(in_flight) => {
+                self.in_flight = Some(in_flight);
                 Poll::Pending
             }
-            Err(operation) => Poll::Ready(operation.complete(Outcome::gone())),
+            Err(output) => Poll::Ready(output),
         }
     }
 }
@@ -58,10 +54,14 @@ impl<T: Operation> Future for Operating<'_, T> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T::Output> {
         let this = &mut *self;
-        let Some(key) = this.in_flight else {
-            return this.submit(cx);
+        // Should a buffer panic as it is asked where it lies, its operation ends as an orphan.
+        this.file.orphan();
+        let polled = match &mut this.in_flight {
+            Some(in_flight) => in_flight.poll_result(cx),
+            None => this.submit(cx),
         };
-        let output = ready!(this.file.driver().poll_operation::<T>(key, cx));
+        this.file.adopt();
+        let output = ready!(polled);
         this.in_flight = None;
         Poll::Ready(output)
     }
@@ -70,12 +70,8 @@ impl<T: Operation> Future for Operating<'_, T> {
 impl<T: Operation> Drop for Operating<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        if self.waiting.is_some() {
+        if self.waiting.is_some() || self.in_flight.as_ref().is_some_and(InFlight::is_submitted) {
             self.file.orphan();
-        }
-        if let Some(key) = self.in_flight {
-            self.file.orphan();
-            self.file.driver().abandon(key);
         }
     }
 }

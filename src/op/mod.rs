@@ -23,6 +23,7 @@ pub(crate) mod read_vectored;
 pub(crate) mod receive;
 pub(crate) mod send;
 pub(crate) mod send_vectored;
+pub(crate) mod signal;
 pub(crate) mod statx;
 #[cfg(test)]
 mod tests;

@@ -14,6 +14,7 @@ mod read_vectored;
 mod receive;
 mod send;
 mod send_vectored;
+mod signal;
 mod statx;
 mod timeout;
 mod write_at;
