@@ -24,7 +24,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     // Where the columns meet, and what stands on that.
     ("runtime", &["sys", "buf", "driver", "op", "task", "executor", "time", "blocking"]),
     ("net", &["sys", "buf", "driver", "op", "executor", "time"]),
-    ("fs", &["sys", "buf", "driver", "op", "time"]),
+    ("fs", &["sys", "buf", "driver", "op", "time", "blocking"]),
     ("io", &["driver", "op"]),
     ("signal", &["sys", "driver", "op", "executor"]),
     ("sync", &["executor"]),

@@ -15,6 +15,7 @@
 //! | `File::read`, `read_exact`, `read_to_end` | the position is behind what was copied into the caller's memory: nothing is lost |
 //! | `File::write`, `write_all` | as `write_at`; the next use of the position goes on behind what was written |
 //! | `File::sync_all`, `sync_data`, `sync_range`, `allocate` | it happens all the same; if it fails, the next write, sync or close says so |
+//! | `File::set_len`, `set_permissions`, `set_times` | it may happen all the same, and its error is lost |
 //! | `File::flush`, `metadata`, `advise`, `seek` | nothing |
 //! | `File::lock`, `lock_shared` | the lock is not taken |
 //! | `File::open`, `create`, `create_new`, `OpenOptions::open` | what was opened is closed; a file may have been made or emptied |
@@ -26,6 +27,7 @@
 //! not waited for, and its file cannot be closed with [`close`](File::close).
 
 mod at;
+mod attributes;
 mod contents;
 mod cursor;
 mod error;

@@ -52,6 +52,8 @@ fn the_error_of_a_dropped_write_is_told_once_by_whatever_changes_the_file_next()
         lose().await;
         assert_full(file.sync_range(0..10).await);
         lose().await;
+        assert_full(file.set_len(10).await);
+        lose().await;
         assert_full(file.flush().await);
         file.flush().await.unwrap();
         lose().await;

@@ -1,8 +1,10 @@
 //! How files come, go, and are shared: clones, locks, std.
 
+use std::fs::{FileTimes, Permissions};
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsFd, AsRawFd};
-use std::time::Duration;
+use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, SystemTime};
 
 use annulus::fs::{File, TryLockError};
 use annulus::time::timeout;
@@ -57,5 +59,31 @@ fn locks_keep_others_out_and_are_waited_for() {
         let second = annulus::spawn(async move { second.lock().await.map(|()| second) });
         first.close().await.unwrap();
         second.await.unwrap().expect("the lock went with the file").unlock().unwrap();
+    });
+}
+
+#[test]
+fn length_permissions_and_times_are_changed() {
+    run(async || {
+        let folder = Folder::new();
+        let path = folder.file("file", "content");
+        let file = File::options().write(true).open(&path).await.unwrap();
+        file.set_len(4).await.unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"cont");
+        file.set_len(6).await.unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"cont\0\0");
+        let refused = file.set_len(u64::MAX).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::InvalidInput);
+        file.set_permissions(Permissions::from_mode(0o400)).await.unwrap();
+        assert_eq!(file.metadata().await.unwrap().permissions().mode() & 0o777, 0o400);
+        let long_ago = SystemTime::UNIX_EPOCH + Duration::new(1_000_000_000, 5);
+        let before = SystemTime::UNIX_EPOCH - Duration::new(1000, 700);
+        file.set_modified(long_ago).await.unwrap();
+        file.set_times(FileTimes::new().set_accessed(before)).await.unwrap();
+        let metadata = file.metadata().await.unwrap();
+        assert_eq!(metadata.modified().unwrap(), long_ago);
+        let seen = std::fs::metadata(&path).unwrap().accessed().unwrap();
+        assert_eq!(metadata.accessed().unwrap(), seen);
+        assert!(seen == before || seen >= SystemTime::UNIX_EPOCH, "not every one knows 1969");
     });
 }
