@@ -5,6 +5,7 @@
 //! nothing above this room calls the kernel itself.
 
 pub(crate) mod eventfd;
+pub(crate) mod files;
 pub(crate) mod mapping;
 pub(crate) mod message;
 pub(crate) mod options;

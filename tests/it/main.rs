@@ -9,6 +9,7 @@
 //! - `compat`: the traits of other crates; built with the features that bridge to them.
 //! - `faults`: faults of the environment, the peer and the program, and what the user sees of them.
 //! - `features`: a representative set, once without each optional feature of the kernel.
+//! - `fs`: what files do, held against those of std.
 //! - `groups`: task groups and join sets: cancelled, panicking, dropped and nested.
 //! - `kernel`: each operation on the kernel, one module per file of `src/op`.
 //! - `limits`: the bounds of a core, reached: untaken bytes and connections, small pools, small rings.
@@ -34,6 +35,7 @@ mod cancel;
 mod compat;
 mod faults;
 mod features;
+mod fs;
 mod groups;
 mod kernel;
 mod limits;
