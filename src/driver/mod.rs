@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use actions::Action;
 pub(crate) use actions::Actions;
-pub(crate) use inflight::Op;
+pub(crate) use inflight::{InFlight, Op};
 pub(crate) use operation::{Operation, Outcome, Standing, WhenDropped, gone};
 pub use shutdown::Leaked;
 pub(crate) use slots::Key;

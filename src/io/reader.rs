@@ -14,7 +14,7 @@ use crate::op::close::Fd;
 use crate::op::line::Line;
 use crate::op::poll::Direction;
 use crate::op::receive::{Reading, busy};
-use crate::sys::files::is_anonymous_pipe;
+use crate::sys::pipes::is_anonymous_pipe;
 
 use super::readiness::Readiness;
 

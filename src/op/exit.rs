@@ -1,8 +1,8 @@
 //! WAITID of a child, or POLL_ADD of its descriptor where the kernel lacks that: when it has ended.
 //!
-//! Neither reaps: the child stays a zombie, and its number its own, until `try_wait` takes the status. So nothing is lost
-//! by a dropped wait, and a signal cannot reach somebody else. The operation holds the child as its handle does: when
-//! the handle is dropped the operation stays, and the last of the two to go reaps.
+//! Neither reaps: the child stays a zombie, and its number its own, until `try_wait` takes the status. So nothing is
+//! lost by a dropped wait, and a signal cannot reach somebody else. The operation holds the child as its handle does:
+//! when the handle is dropped the operation stays, and the last of the two to go reaps.
 //!
 //! # Safety rules
 //!

@@ -18,9 +18,9 @@ use crate::task::JoinHandle;
 
 /// A child that was started.
 ///
-/// Dropping it does not end the child, unless [`Command::kill_on_drop`](super::Command::kill_on_drop) was asked for. It is
-/// reaped when it ends, whether or not somebody waits: by the loop of this core, or, if the runtime has ended, by the next
-/// [`Command::spawn`](super::Command::spawn) of the process.
+/// Dropping it does not end the child, unless [`Command::kill_on_drop`](super::Command::kill_on_drop) was asked for.
+/// It is reaped when it ends, whether or not somebody waits: by the loop of this core, or, if the runtime has ended,
+/// by the next [`Command::spawn`](super::Command::spawn) of the process.
 ///
 /// ```
 /// use annulus::process::Command;
@@ -184,8 +184,8 @@ impl Child {
     /// Writes `input` to the child and closes its input, gathers what it writes meanwhile, and waits for its end. It
     /// cannot deadlock, however much goes in either direction. That the child stops reading is no error.
     ///
-    /// If the future is dropped, what was gathered stays with the child, and the input is written on: the next call goes
-    /// on, and has its own input ignored. There is no limit to the output but the memory.
+    /// If the future is dropped, what was gathered stays with the child, and the input is written on: the next call
+    /// goes on, and has its own input ignored. There is no limit to the output but the memory.
     ///
     /// ```
     /// use annulus::process::Command;

@@ -145,8 +145,8 @@ impl Command {
         self
     }
 
-    /// The process group of the child: 0 makes it the leader of a new one, which a ctrl-c at the terminal does not reach
-    /// and [`Child::signal_group`] does, with all that the child starts.
+    /// The process group of the child: 0 makes it the leader of a new one, which a ctrl-c at the terminal does not
+    /// reach and [`Child::signal_group`] does, with all that the child starts.
     pub fn process_group(&mut self, group: i32) -> &mut Self {
         self.leads_group = group == 0;
         self.command.process_group(group);
@@ -162,9 +162,10 @@ impl Command {
 
     /// Starts the child.
     ///
-    /// The core waits until the program was found and begun, by the fast way of std some hundred microseconds; where many
-    /// are started, or the program lies on a slow disk, give it to [`spawn_blocking`](crate::spawn_blocking()) as a
-    /// [`std::process::Command`], whose output it can return. The child inherits the processors that this thread may use.
+    /// The core waits until the program was found and begun, by the fast way of std some hundred microseconds; where
+    /// many are started, or the program lies on a slow disk, give it to [`spawn_blocking`](crate::spawn_blocking()) as
+    /// a [`std::process::Command`], whose output it can return. The child inherits the processors that this thread may
+    /// use.
     ///
     /// # Errors
     ///
@@ -210,7 +211,8 @@ impl Command {
     ///
     /// # Errors
     ///
-    /// As for [`spawn`](Self::spawn) and [`Child::wait_with_output`]. That the child failed is no error: `status` says it.
+    /// As for [`spawn`](Self::spawn) and [`Child::wait_with_output`]. That the child failed is no error: `status` says
+    /// it.
     ///
     /// # Panics
     ///

@@ -1,8 +1,8 @@
 //! Children: other programs, started, fed, read and awaited.
 //!
-//! [`Command`] starts a [`Child`], as in std and tokio. Its streams are ends of pipes that are read and written through
-//! the ring; its end is one operation, by its number where the kernel has that (Linux 6.7), else by a descriptor. Nobody
-//! listens to `SIGCHLD`, and nobody waits for children that are not annulus's own.
+//! [`Command`] starts a [`Child`], as in std and tokio. Its streams are ends of pipes that are read and written
+//! through the ring; its end is one operation, by its number where the kernel has that (Linux 6.7), else by a
+//! descriptor. Nobody listens to `SIGCHLD`, and nobody waits for children that are not annulus's own.
 //!
 //! A child that has ended is reaped when its end is seen, or its handle dropped: there are no zombies but those whose
 //! handle somebody keeps without looking, and those that end after their runtime, until the process starts another

@@ -7,8 +7,8 @@ use std::process::Stdio;
 use crate::buf::{BufError, BufResult, Chunk, IoBuf, IoBufMut};
 use crate::io::pipe::{Receiver, Sender};
 
-/// What the child reads; as an end of a pipe, [`Sender`](crate::io::pipe::Sender). Dropping it is the end of the child's
-/// input.
+/// What the child reads; as an end of a pipe, [`Sender`](crate::io::pipe::Sender). Dropping it is the end of the
+/// child's input.
 #[derive(Debug)]
 pub struct ChildStdin {
     pub(super) sender: Sender,

@@ -7,6 +7,9 @@
 pub(crate) mod eventfd;
 pub(crate) mod files;
 pub(crate) mod mapping;
+pub(crate) mod message;
+pub(crate) mod options;
+pub(crate) mod pipes;
 pub(crate) mod plain;
 pub(crate) mod process;
 pub(crate) mod register;

@@ -10,6 +10,7 @@
 //! - `compat`: the traits of other crates; built with the features that bridge to them.
 //! - `faults`: faults of the environment, the peer and the program, and what the user sees of them.
 //! - `features`: a representative set, once without each optional feature of the kernel.
+//! - `fs`: what files do, held against those of std.
 //! - `groups`: task groups and join sets: cancelled, panicking, dropped and nested.
 //! - `kernel`: each operation on the kernel, one module per file of `src/op`.
 //! - `limits`: the bounds of a core, reached: untaken bytes and connections, small pools, small rings.
@@ -25,6 +26,7 @@
 //! - `sync`: locks, channels and queues under timeouts, aborts and hogs.
 //! - `tasks`: panics, handles, wakers, nesting and hogs, through the public door.
 //! - `tcp`: what streams, listeners and sockets do, held against those of std.
+//! - `udp`: datagrams, what comes with them, and what is asked of the kernel for them.
 //! - `unix`: Unix sockets, which do as TCP's do, and what only they have.
 //! - `support`: what the tests stand on, with its own tests: the allocator, the leak guard,
 //!   `skip!`.
@@ -37,6 +39,7 @@ mod cancel;
 mod compat;
 mod faults;
 mod features;
+mod fs;
 mod groups;
 mod kernel;
 mod limits;
@@ -53,6 +56,7 @@ mod support;
 mod sync;
 mod tasks;
 mod tcp;
+mod udp;
 mod unix;
 
 #[global_allocator]

@@ -24,6 +24,14 @@ enum Operation {
     Nop,
     ReadAt,
     WriteAt,
+    ReadVectored,
+    WriteVectored,
+    Open,
+    Close,
+    Statx,
+    Fsync,
+    Fallocate,
+    Fadvise,
     Connect,
     Accept,
     Recv,
@@ -33,6 +41,9 @@ enum Operation {
     PipeRecv,
     PipeWriteAll,
     Readable,
+    RecvDatagram,
+    SendTo,
+    SendMessage,
     Sleep,
 }
 
@@ -65,20 +76,26 @@ enum Cause {
 }
 
 use Cause::{Panic, Running, Shutdown};
-use Operation::{Connect, Nop, PipeWriteAll, ReadAt, SendAll, SendAllVectored, Sleep, WriteAt};
+use Operation::{
+    Close, Connect, Fadvise, Fallocate, Fsync, Nop, Open, PipeWriteAll, ReadAt, ReadVectored,
+    SendAll, SendAllVectored, SendMessage, SendTo, Sleep, Statx, WriteAt, WriteVectored,
+};
 use Race::{CancelLoses, CancelWins};
 use When::{BeforePoll, Completed, InKernel, Never, Staged};
 
 /// Why a combination is left out.
 fn impossible(operation: Operation, when: When, race: Race, cause: Cause) -> Option<&'static str> {
     match (operation, when, race, cause) {
-        (Nop, _, CancelWins, _) => Some("a nop always completes by itself"),
+        (Nop | Close | Statx | Fsync | Fallocate | Fadvise, _, CancelWins, _) => {
+            Some("it always completes by itself")
+        }
+        (SendTo | SendMessage, _, CancelWins, _) => Some("the kernel always takes a datagram"),
         (_, Completed, CancelWins, _) => Some("what completed could complete"),
-        (Nop | Connect, InKernel, CancelLoses, _) => {
+        (Nop | Connect | Close | SendTo | SendMessage, InKernel, CancelLoses, _) => {
             Some("it completes within the enter that submits it")
         }
         (
-            WriteAt | SendAll | SendAllVectored | PipeWriteAll,
+            WriteAt | WriteVectored | SendAll | SendAllVectored | PipeWriteAll,
             InKernel,
             CancelWins,
             Running | Panic,
@@ -149,7 +166,8 @@ fn play(operation: Operation, when: When, race: Race, cause: Cause) {
         go_on(&runtime, when, race, &mut scene, &name);
     }
     // A write that is still in the kernel is cancelled only when half of the time is over.
-    let writes = matches!(operation, WriteAt | SendAll | SendAllVectored | PipeWriteAll);
+    let writes =
+        matches!(operation, WriteAt | WriteVectored | SendAll | SendAllVectored | PipeWriteAll);
     let ends_late = writes && matches!(when, InKernel | Never) && cause == Shutdown;
     let deadline = if ends_late { Duration::from_secs(3) } else { PATIENCE };
     assert_eq!(runtime.shutdown(deadline), Ok(()), "{name}");
@@ -239,6 +257,46 @@ fn write_at() {
 }
 
 #[test]
+fn read_vectored() {
+    assert_eq!(play_all(ReadVectored), 25);
+}
+
+#[test]
+fn write_vectored() {
+    assert_eq!(play_all(WriteVectored), 23);
+}
+
+#[test]
+fn open() {
+    assert_eq!(play_all(Open), 25);
+}
+
+#[test]
+fn close() {
+    assert_eq!(play_all(Close), 12);
+}
+
+#[test]
+fn statx() {
+    assert_eq!(play_all(Statx), 15);
+}
+
+#[test]
+fn fsync() {
+    assert_eq!(play_all(Fsync), 15);
+}
+
+#[test]
+fn fallocate() {
+    assert_eq!(play_all(Fallocate), 15);
+}
+
+#[test]
+fn fadvise() {
+    assert_eq!(play_all(Fadvise), 15);
+}
+
+#[test]
 fn connect() {
     assert_eq!(play_all(Connect), 22);
 }
@@ -281,6 +339,21 @@ fn pipe_write_all() {
 #[test]
 fn readable() {
     assert_eq!(play_all(Operation::Readable), 25);
+}
+
+#[test]
+fn recv_datagram() {
+    assert_eq!(play_all(Operation::RecvDatagram), 25);
+}
+
+#[test]
+fn send_to() {
+    assert_eq!(play_all(SendTo), 12);
+}
+
+#[test]
+fn send_message() {
+    assert_eq!(play_all(SendMessage), 12);
 }
 
 #[test]
