@@ -55,6 +55,7 @@ pub mod fs;
 mod group;
 pub mod io;
 mod loom;
+pub mod mesh;
 pub mod net;
 mod op;
 pub mod runtime;
@@ -65,6 +66,7 @@ pub mod time;
 
 #[doc(hidden)]
 pub use group::macros as __macros;
+pub use mesh::Mesh;
 pub use runtime::{Builder, Runtime, run};
 pub use task::spawn;
 

@@ -76,6 +76,10 @@ impl Worker {
         }
     }
 
+    pub(super) fn driver(&self) -> &Driver {
+        &self.driver
+    }
+
     pub(super) fn executor(&self) -> &Rc<Executor> {
         &self.executor
     }
@@ -160,18 +164,6 @@ impl Worker {
         self.alarm.deadline_ns.set(wanted.at_ns);
     }
 
-    /// A runtime cannot run inside another one's loop, which would not turn meanwhile.
-    pub(super) fn check_not_nested(&self) -> io::Result<()> {
-        if crate::driver::current::get().is_none() {
-            return Ok(());
-        }
-        Err(io::Error::new(
-            io::ErrorKind::Unsupported,
-            "this thread is already inside an annulus runtime, whose tasks would wait for this one: \
-             await the future there, or start the second runtime on a thread of its own",
-        ))
-    }
-
     pub(super) fn metrics(&self) -> Metrics {
         Metrics::read(&self.driver, &self.executor, &self.timers)
     }
@@ -199,4 +191,16 @@ impl Drop for Worker {
             hook(&leaked);
         }
     }
+}
+
+/// A runtime cannot run inside another one's loop, which would not turn meanwhile.
+pub(crate) fn check_not_nested() -> io::Result<()> {
+    if crate::driver::current::get().is_none() {
+        return Ok(());
+    }
+    Err(io::Error::new(
+        io::ErrorKind::Unsupported,
+        "this thread is already inside an annulus runtime, whose tasks would wait for this one: \
+         await the future there, or start the second runtime on a thread of its own",
+    ))
 }

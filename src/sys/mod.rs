@@ -1,9 +1,11 @@
 //! Room 1: the kernel's own interface, and nothing that waits.
 //!
 //! `setup` makes a ring or says why it cannot, `ring` moves entries through it, `register` hands it memory,
-//! `eventfd` is the bell another thread rings, `sockaddr` turns addresses into the kernel's form, and `plain`
-//! is every call that is not an operation. No futures here; nothing above this room calls the kernel itself.
+//! `eventfd` is the bell another thread rings, `affinity` and `topology` are about processors, `sockaddr` turns
+//! addresses into the kernel's form, and `plain` is every call that is not an operation. No futures here; nothing
+//! above this room calls the kernel itself.
 
+pub(crate) mod affinity;
 pub(crate) mod eventfd;
 pub(crate) mod mapping;
 pub(crate) mod plain;
@@ -11,6 +13,7 @@ pub(crate) mod register;
 pub(crate) mod ring;
 pub(crate) mod setup;
 pub(crate) mod sockaddr;
+pub(crate) mod topology;
 
 /// An entry of the submission queue, as the kernel reads it.
 pub(crate) type Sqe = io_uring::squeue::Entry;

@@ -11,6 +11,7 @@
 //! - `kernel`: each operation on the kernel, one module per file of `src/op`.
 //! - `limits`: the bounds of a core, reached: untaken bytes and connections, small pools, small rings.
 //! - `linger`: streams that end with bytes still to send.
+//! - `mesh`: many cores, how they start and end together, and what goes from one to another.
 //! - `product`: every operation dropped in every state, whoever wins the race and whatever drops it.
 //! - `races`: accepts and receives dropped again and again while the other side is busy.
 //! - `spawning`: task-local values, names, eager starts, and panics that nobody takes.
@@ -29,6 +30,7 @@ mod groups;
 mod kernel;
 mod limits;
 mod linger;
+mod mesh;
 mod product;
 mod races;
 mod spawning;
