@@ -94,6 +94,12 @@ impl Executor {
         self.home.ready_count() > 0
     }
 
+    /// Whether there is anything for [`take_inbox`](Self::take_inbox) to do.
+    #[inline]
+    pub(crate) fn has_arrivals(&self) -> bool {
+        self.home.has_arrivals()
+    }
+
     /// Moves wakes and aborts from other threads to the ready queue, and takes parcels in; whether there were any.
     #[inline]
     pub(crate) fn take_inbox(&self) -> bool {

@@ -17,6 +17,9 @@ use crate::sys::plain::monotonic_ns;
 use crate::task::Root;
 use crate::time::timers::Timers;
 
+/// How often a spinning core looks for work between two looks at the clock.
+const SPINS: u32 = 16;
+
 /// A core: what runs, what is in the kernel, what is due.
 #[derive(Debug)]
 pub(super) struct Worker {
@@ -30,8 +33,16 @@ pub(super) struct Worker {
     reaped: Cell<u32>,
     /// Wakers of timers that are due; kept for its memory.
     expired: RefCell<Vec<Waker>>,
-    shutdown_deadline: Duration,
-    on_leak: Option<LeakHook>,
+    /// How long to look for work before a sleep; zero for not at all.
+    spin_ns: u64,
+    ends: Ends,
+}
+
+/// How a core ends that nobody shuts down.
+#[derive(Debug)]
+pub(super) struct Ends {
+    pub(super) shutdown_deadline: Duration,
+    pub(super) on_leak: Option<LeakHook>,
 }
 
 /// What to do with the report of a shutdown that nobody waits for.
@@ -58,8 +69,8 @@ impl Worker {
         executor: Rc<Executor>,
         timers: Rc<Timers>,
         bell: Bell,
-        shutdown_deadline: Duration,
-        on_leak: Option<LeakHook>,
+        spin_ns: u64,
+        ends: Ends,
     ) -> Self {
         let alarm = Alarm { key: Cell::new(None), deadline_ns: Cell::new(0), armed: Rc::default() };
         Self {
@@ -71,8 +82,8 @@ impl Worker {
             alarm,
             reaped: Cell::new(0),
             expired: RefCell::default(),
-            shutdown_deadline,
-            on_leak,
+            spin_ns,
+            ends,
         }
     }
 
@@ -113,6 +124,9 @@ impl Worker {
         if self.timers.is_paused() && self.timers.auto_advance() {
             return Ok(());
         }
+        if self.spin_ns > 0 && self.spin()? {
+            return Ok(());
+        }
         self.arm_bell();
         self.arm_alarm();
         if !self.executor.begin_sleep() {
@@ -121,6 +135,31 @@ impl Worker {
         let result = self.driver.enter(1, None);
         self.executor.end_sleep();
         result
+    }
+
+    /// Looks for work for a while; whether there is any.
+    #[cold]
+    fn spin(&self) -> io::Result<bool> {
+        if self.driver.needs_enter() {
+            self.driver.enter(0, None)?;
+        }
+        let give_up_ns = monotonic_ns().saturating_add(self.spin_ns);
+        let due_ns = self.timers.alarm().map_or(u64::MAX, |wanted| wanted.at_ns);
+        loop {
+            for _ in 0..SPINS {
+                if self.executor.has_arrivals()
+                    || self.driver.has_more()
+                    || self.driver.needs_enter()
+                {
+                    return Ok(true);
+                }
+                std::hint::spin_loop();
+            }
+            let now_ns = monotonic_ns();
+            if now_ns >= give_up_ns.min(due_ns) {
+                return Ok(now_ns >= due_ns);
+            }
+        }
     }
 
     fn fire_timers(&self) {
@@ -185,8 +224,8 @@ impl Drop for Worker {
         if !self.driver.is_open() {
             return;
         }
-        if let Err(leaked) = self.shutdown(self.shutdown_deadline)
-            && let Some(LeakHook(hook)) = &self.on_leak
+        if let Err(leaked) = self.shutdown(self.ends.shutdown_deadline)
+            && let Some(LeakHook(hook)) = &self.ends.on_leak
         {
             hook(&leaked);
         }

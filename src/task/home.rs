@@ -298,6 +298,12 @@ impl HomeRef {
         self.home().panic_hook.replace(Some(hook));
     }
 
+    /// Whether something came from other threads.
+    #[inline]
+    pub(crate) fn has_arrivals(&self) -> bool {
+        self.home().inbox.has_arrivals()
+    }
+
     /// Moves the wakes and aborts of other threads to the ready queue, and takes parcels in; whether there were any.
     #[inline]
     pub(crate) fn take_inbox(&self) -> bool {

@@ -147,11 +147,17 @@ impl Inbox {
         }
     }
 
+    /// Whether something is queued.
+    #[inline]
+    pub(super) fn has_arrivals(&self) -> bool {
+        let word = self.word.load(Ordering::Relaxed);
+        !(word.is_null() || word == ASLEEP || word == CLOSED)
+    }
+
     /// Takes what is queued, oldest first; home thread only.
     #[inline]
     pub(super) fn take(&self) -> Arrivals {
-        let word = self.word.load(Ordering::Relaxed);
-        if word.is_null() || word == ASLEEP || word == CLOSED {
+        if !self.has_arrivals() {
             return Arrivals(ptr::null_mut());
         }
         // A list stays a list until home takes it. Acquire: pairs with the pushes.

@@ -15,6 +15,7 @@
 //! - `product`: every operation dropped in every state, whoever wins the race and whatever drops it.
 //! - `races`: accepts and receives dropped again and again while the other side is busy.
 //! - `spawning`: task-local values, names, eager starts, and panics that nobody takes.
+//! - `spinning`: a core that looks for work before it sleeps.
 //! - `structured`: tokens, deadlines that move, and waits of sets and collections, on a running core.
 //! - `sync`: locks, channels and queues under timeouts, aborts and hogs.
 //! - `tasks`: panics, handles, wakers, nesting and hogs, through the public door.
@@ -34,6 +35,7 @@ mod mesh;
 mod product;
 mod races;
 mod spawning;
+mod spinning;
 mod structured;
 mod support;
 mod sync;
