@@ -1,8 +1,8 @@
 //! What it costs to go from one core to another: wakes and calls, of cores that sleep and that do not.
 //!
-//! `cargo bench --bench mesh` times every cell, on the first two processors it may use. `eventfd` and `msg-ring` are two
-//! bare rings that wake each other in that way; tokio's are two current-thread runtimes. What counts is the wall time:
-//! two processors work at once.
+//! `cargo bench --bench mesh` times every cell, on the first two processors it may use. `eventfd` and `msg-ring` are
+//! two bare rings that wake each other in that way; tokio has two current-thread runtimes. What counts is the wall
+//! time: two processors work at once.
 
 #![allow(clippy::print_stdout, reason = "a bench's output is what it prints")]
 

@@ -41,14 +41,17 @@
 //! ```
 //!
 //! [`net`] has the table of what each dropped future does, [`Builder`] every bound with its default, [`runtime`] the
-//! counters; [`buf`] says what a buffer must promise; [`task`], [`time`] and [`sync`] have tokio's names. Who knows
-//! Python's asyncio finds its names in a table: [`asyncio`].
+//! counters; [`blocking`] has threads for what blocks, [`signal`] a recipe for a graceful shutdown; [`buf`] says what
+//! a buffer must promise; [`task`], [`time`] and [`sync`] have tokio's names. Who knows Python's asyncio finds its
+//! names in a table: [`asyncio`].
 //!
 //! It needs Linux 6.1 and a kernel that allows io_uring; where there is none, starting fails with the cause and the
 //! cure. There is no fallback.
 #![doc(test(attr(deny(warnings))))]
 
+pub mod blocking;
 pub mod buf;
+pub mod compat;
 mod driver;
 mod executor;
 pub mod fs;
@@ -59,11 +62,13 @@ pub mod mesh;
 pub mod net;
 mod op;
 pub mod runtime;
+pub mod signal;
 pub mod sync;
 mod sys;
 pub mod task;
 pub mod time;
 
+pub use blocking::spawn_blocking;
 #[doc(hidden)]
 pub use group::macros as __macros;
 pub use mesh::Mesh;

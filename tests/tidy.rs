@@ -16,17 +16,20 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("driver", &["sys", "buf"]),
     ("op", &["sys", "buf", "driver"]),
     // The scheduling column, and time, which takes nothing but the clock from the kernel.
-    ("task", &["executor", "group", "loom"]),
+    ("task", &["executor", "group", "blocking", "loom"]),
     ("executor", &["task", "loom"]),
     ("time", &["sys"]),
+    ("blocking", &["sys", "task", "loom"]),
     ("group", &["executor", "task", "time", "join", "select", "try_join"]),
     // Where the columns meet, and what stands on that.
-    ("runtime", &["sys", "buf", "driver", "op", "task", "executor", "time", "loom"]),
+    ("runtime", &["sys", "buf", "driver", "op", "task", "executor", "time", "blocking", "loom"]),
     ("mesh", &["sys", "runtime", "time", "loom"]),
     ("net", &["sys", "buf", "driver", "op", "executor", "time"]),
     ("fs", &["buf", "driver", "op"]),
     ("io", &["driver", "op"]),
+    ("signal", &["sys", "driver", "op", "executor"]),
     ("sync", &["executor"]),
+    ("compat", &["signal", "sync", "task", "time"]),
 ];
 
 /// The files that hold unsafe code, in order; the compiler denies it everywhere else.
@@ -49,6 +52,7 @@ const UNSAFE_FILES: &[&str] = &[
     "src/op/receive.rs",
     "src/op/send.rs",
     "src/op/send_vectored.rs",
+    "src/op/signal.rs",
     "src/op/timeout.rs",
     "src/op/write_at.rs",
     "src/sync/guarded.rs",
@@ -59,6 +63,9 @@ const UNSAFE_FILES: &[&str] = &[
     "src/sys/plain.rs",
     "src/sys/register.rs",
     "src/sys/ring.rs",
+    "src/sys/signals.rs",
+    "src/sys/thread.rs",
+    "src/sys/unix.rs",
     "src/task/abort.rs",
     "src/task/cache.rs",
     "src/task/cell.rs",

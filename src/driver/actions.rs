@@ -3,10 +3,10 @@
 //! No waker is called and no value of the user's is dropped while the driver is borrowed, so a waker or a
 //! destructor may itself submit, drop and wake.
 
-use std::collections::VecDeque;
 use std::task::Waker;
 
 use super::slots::Key;
+use super::starved::{Place, Starved};
 
 #[derive(Debug)]
 pub(super) enum Action {
@@ -21,9 +21,7 @@ pub(super) enum Action {
 pub(crate) struct Actions {
     pub(super) wakers: Vec<Waker>,
     pub(super) others: Vec<Action>,
-    /// Tasks whose receive found no buffer, in that order. A turn wakes as many as there are buffers, so that the same
-    /// ones do not win again and again.
-    pub(super) starved: VecDeque<Waker>,
+    pub(super) starved: Starved,
 }
 
 impl Actions {
@@ -43,8 +41,8 @@ impl Actions {
 
     /// The waker is called, after those that came before it, when there is a buffer to receive into.
     #[cold]
-    pub(crate) fn wake_when_fed(&mut self, waker: Waker) {
-        self.starved.push_back(waker);
+    pub(crate) fn wake_when_fed(&mut self, waker: Waker) -> Place {
+        self.starved.push(waker)
     }
 
     /// The operation is cancelled at the end of this turn.

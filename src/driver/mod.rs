@@ -12,6 +12,7 @@ mod payload;
 mod shutdown;
 mod slots;
 mod staged;
+mod starved;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -31,8 +32,10 @@ pub use shutdown::Leaked;
 pub(crate) use slots::Key;
 use slots::{Abandoned, Polled, Slots};
 use staged::Staged;
+pub(crate) use starved::Place;
 
 use crate::buf::{Pool, PoolOptions};
+use crate::sys::Cqe;
 use crate::sys::affinity::Processors;
 use crate::sys::register;
 use crate::sys::ring::Ring;
@@ -278,8 +281,18 @@ impl Driver {
     }
 
     /// See [`Actions::wake_when_fed`].
-    pub(crate) fn wake_when_fed(&self, waker: Waker) {
-        self.actions.borrow_mut().wake_when_fed(waker);
+    pub(crate) fn wake_when_fed(&self, waker: Waker) -> Place {
+        self.actions.borrow_mut().wake_when_fed(waker)
+    }
+
+    /// Gives a place in the queue for a buffer to another task, and returns the waker of the one before; gives `waker`
+    /// back as an error if the place had its turn.
+    #[cold]
+    pub(crate) fn take_place(&self, place: Place, waker: Waker) -> Result<Waker, Waker> {
+        match self.actions.borrow_mut().starved.get_mut(place) {
+            Some(waiting) => Ok(std::mem::replace(waiting, waker)),
+            None => Err(waker),
+        }
     }
 
     /// Has as many of the tasks woken that wait for a buffer as there are buffers, and at least one.
@@ -290,7 +303,7 @@ impl Driver {
         }
         let room = self.pool.get().map_or(0, |pool| pool.room()).max(1);
         let Actions { wakers, starved, .. } = &mut *actions;
-        wakers.extend(starved.drain(..room.min(starved.len())));
+        wakers.extend(starved.take(room));
     }
 
     /// Empties one of the lists. A panic in the middle loses none of what follows.
@@ -324,9 +337,15 @@ impl Driver {
         key: Key,
         cx: &Context<'_>,
     ) -> Poll<T::Output> {
+        self.poll_answer::<T>(key, cx).map(|(operation, cqe)| operation.complete(cqe.into()))
+    }
+
+    /// As `poll_operation`, before the result is made of the answer.
+    #[inline]
+    pub(crate) fn poll_answer<T: Operation>(&self, key: Key, cx: &Context<'_>) -> Poll<(T, Cqe)> {
         let polled = self.slots.borrow_mut().poll::<T>(key, cx.waker());
         match polled {
-            Polled::Done(operation, cqe) => Poll::Ready(operation.complete(cqe.into())),
+            Polled::Done(operation, cqe) => Poll::Ready((operation, cqe)),
             Polled::Pending => Poll::Pending,
             Polled::OtherWaker => {
                 let waker = cx.waker().clone();

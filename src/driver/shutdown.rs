@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use super::{Driver, WhenDropped};
 
-/// Operations that the kernel had not finished when the deadline of a shutdown passed.
+/// What had not ended when the deadline of a shutdown passed: operations in the kernel, and blocking jobs.
 ///
-/// Their memory is leaked on purpose, because the kernel may still write to it; the descriptors they use stay open
-/// until it is done with them. A future that still waits for one is never ready: what it would give back is the
+/// The operations' memory is leaked on purpose, because the kernel may still write to it; the descriptors they use stay
+/// open until it is done with them. A future that still waits for one is never ready: what it would give back is the
 /// kernel's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -21,17 +21,29 @@ pub struct Leaked {
     pub count: usize,
     /// Their kinds, with how many of each.
     pub kinds: Vec<(&'static str, usize)>,
+    /// How many jobs still ran on the runtime's blocking pool. Their threads run on, and end when they do.
+    pub blocking_jobs: usize,
 }
 
 impl fmt::Display for Leaked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "the kernel did not finish {} operations in time, their memory is leaked:",
-            self.count
-        )?;
-        for (kind, count) in &self.kinds {
-            write!(f, " {count} {kind}")?;
+        if self.count > 0 {
+            write!(
+                f,
+                "the kernel did not finish {} operations in time, their memory is leaked:",
+                self.count
+            )?;
+            for (kind, count) in &self.kinds {
+                write!(f, " {count} {kind}")?;
+            }
+        }
+        if self.blocking_jobs > 0 {
+            let and = if self.count > 0 { "; " } else { "" };
+            write!(
+                f,
+                "{and}{} blocking jobs did not end in time; their threads run on",
+                self.blocking_jobs
+            )?;
         }
         Ok(())
     }
@@ -111,6 +123,7 @@ impl Driver {
         for operation in &pending {
             *kinds.entry(operation.kind).or_insert(0) += 1;
         }
-        Some(Leaked { count: pending.len(), kinds: kinds.into_iter().collect() })
+        let kinds = kinds.into_iter().collect();
+        Some(Leaked { count: pending.len(), kinds, blocking_jobs: 0 })
     }
 }

@@ -54,6 +54,9 @@ pub struct JoinSet<T> {
     pub(super) kept: VecDeque<(Id, Result<T, JoinError>)>,
 }
 
+// What it holds of `T` is never pinned.
+impl<T> Unpin for JoinSet<T> {}
+
 /// Which tasks of a set have ended, in that order, and who wants to know.
 #[derive(Default)]
 struct Ended {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use super::set::JoinSet;
 use crate::task::{Id, JoinError};
@@ -157,8 +157,15 @@ impl<T> AsCompleted<T> {
     ///
     /// The outcome is a [`JoinError`] if the task panicked.
     pub async fn next(&mut self) -> Option<(usize, Result<T, JoinError>)> {
+        poll_fn(|cx| self.poll_ended(cx)).await
+    }
+
+    pub(crate) fn poll_ended(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<(usize, Result<T, JoinError>)>> {
         // Keys of a set are given in order until the first task is taken out, and no task is added after that.
-        poll_fn(|cx| self.set.poll_ended(cx)).await.map(|(key, _, outcome)| (key, outcome))
+        self.set.poll_ended(cx).map(|ended| ended.map(|(key, _, outcome)| (key, outcome)))
     }
 
     /// How many outcomes are still to come.

@@ -1,4 +1,4 @@
-//! TCP on the ring.
+//! TCP and Unix sockets on the ring.
 //!
 //! What arrives belongs to the stream and what was accepted to the listener, never to the future that waits for
 //! it: dropping a read or an accept, in a `select!` or a timeout, loses nothing.
@@ -7,14 +7,14 @@
 //!
 //! | method | if its future is dropped before it is done |
 //! | --- | --- |
-//! | `TcpListener::accept`, `accept_stream`, `Incoming::next` | nothing is lost: the next accept gets the connection |
-//! | `TcpStream::recv`, `read`, `read_owned`, `peek`, `readable` | nothing is lost: the next read gets the bytes, in order; the buffer given to `read_owned` is dropped |
-//! | `TcpStream::read_exact` | the bytes that it had copied are in the caller's buffer and gone from the stream |
-//! | `TcpStream::write`, `send` | before its first turn of the loop: nothing is sent; afterwards the bytes may or may not leave, in order and never torn; the next write waits for them and reports their error |
-//! | `TcpStream::write_all`, `send_all`, `send_all_vectored` | as `write`; how much was sent is not known |
-//! | `TcpStream::shutdown`, `writable` | nothing happened yet |
-//! | `TcpStream::connect`, `TcpSocket::connect` | the socket is closed |
-//! | `TcpStream::into_std` | the stream is dropped, with the bytes that it held |
+//! | `TcpListener::accept`, `accept_stream`, `Incoming::next`, `UnixListener::accept`, `accept_stream` | nothing is lost: the next accept gets the connection |
+//! | `TcpStream`'s and `UnixStream`'s `recv`, `read`, `read_owned`, `peek`, `readable` | nothing is lost: the next read gets the bytes, in order; the buffer given to `read_owned` is dropped |
+//! | `read_exact` | the bytes that it had copied are in the caller's buffer and gone from the stream |
+//! | `write`, `send` | before its first turn of the loop: nothing is sent; afterwards the bytes may or may not leave, in order and never torn; the next write waits for them and reports their error |
+//! | `write_all`, `send_all`, `send_all_vectored` | as `write`; how much was sent is not known |
+//! | `shutdown`, `writable` | nothing happened yet |
+//! | `TcpStream::connect`, `TcpSocket::connect`, `UnixStream::connect` | the socket is closed |
+//! | `into_std` | the stream is dropped, with the bytes that it held |
 //!
 //! A future that is leaked (`mem::forget`) leaks its memory and, for a write, delays nobody: its turn ends when the
 //! kernel is done.
@@ -23,9 +23,11 @@ mod address;
 mod connection;
 mod incoming;
 mod listener;
+mod listening;
 mod socket;
 mod split;
 mod stream;
+pub mod unix;
 mod writing;
 
 pub use address::ToSocketAddrs;
@@ -34,3 +36,4 @@ pub use listener::{ListenOptions, TcpListener};
 pub use socket::TcpSocket;
 pub use split::{OwnedReadHalf, OwnedWriteHalf, ReuniteError};
 pub use stream::TcpStream;
+pub use unix::{UnixListener, UnixStream};

@@ -19,7 +19,7 @@ use io_uring::squeue::Flags;
 
 use super::line::Line;
 use crate::buf::{Account, Chunk, Class};
-use crate::driver::{Actions, Driver, Key, Standing, gone};
+use crate::driver::{Actions, Driver, Key, Place, Standing, gone};
 use crate::sys::{Cqe, Sqe};
 
 /// `IORING_RECVSEND_POLL_FIRST`: wait for readiness instead of trying at once, which keeps busy streams from
@@ -49,8 +49,10 @@ struct State {
     account: Option<Rc<Account>>,
     armed: Option<Key>,
     cancelling: bool,
-    /// The reader has been in the queue for a buffer since the last receive ended.
-    has_queued: bool,
+    /// Where the stream waits for a buffer, since the last receive found none, or has waited.
+    place: Option<Place>,
+    /// The future whose waker is in that place; 0 if it is gone.
+    starved: u32,
     class: Class,
     streak: u8,
     reader: Option<Reader>,
@@ -87,7 +89,8 @@ impl Arrivals {
                 account: None,
                 armed: None,
                 cancelling: false,
-                has_queued: false,
+                place: None,
+                starved: 0,
                 class: Class::Small,
                 streak: 0,
                 reader: None,
@@ -143,6 +146,9 @@ impl Arrivals {
     fn leave(&self, id: u32) {
         let mut state = self.state.borrow_mut();
         let mine = state.reader.take_if(|reader| reader.id == id);
+        if state.starved == id {
+            state.starved = 0;
+        }
         drop(state);
         drop(mine);
     }
@@ -278,7 +284,7 @@ impl<'a> Reading<'a> {
     }
 
     /// As `poll_take` and `poll_ready` do, whoever else waits and whether or not the receive is armed.
-    fn wait(&mut self, mut state: RefMut<'_, State>, cx: &Context<'_>) -> io::Result<()> {
+    fn wait(&mut self, mut state: RefMut<'a, State>, cx: &Context<'_>) -> io::Result<()> {
         if let Some(reader) = &mut state.reader {
             let same_task = reader.waker.will_wake(cx.waker());
             if same_task && reader.id == self.id {
@@ -293,17 +299,52 @@ impl<'a> Reading<'a> {
             }
         }
         if state.armed.is_none() {
-            let driver = self.line.fd.driver();
-            if !state.has_queued && driver.is_starved() {
-                state.has_queued = true;
+            if state.place.is_some() || self.line.fd.driver().is_starved() {
                 drop(state);
-                driver.wake_when_fed(cx.waker().clone());
-                return Ok(());
+                if self.wait_for_a_buffer(cx)? {
+                    return Ok(());
+                }
+                state = self.line.arrivals.state.borrow_mut();
             }
-            arm(self.line, &mut state)?;
+            if state.armed.is_none() {
+                arm(self.line, &mut state)?;
+            }
         }
         self.register(state, cx);
         Ok(())
+    }
+
+    /// Waits in the stream's place in the queue for a buffer, or in a new one; false if that place had its turn.
+    #[cold]
+    fn wait_for_a_buffer(&mut self, cx: &Context<'_>) -> io::Result<bool> {
+        let waker = cx.waker().clone();
+        let driver = self.line.fd.driver();
+        let mut state = self.line.arrivals.state.borrow_mut();
+        if self.id == 0 {
+            self.id = state.next_id();
+        }
+        let Some(place) = state.place else {
+            state.place = Some(driver.wake_when_fed(waker));
+            state.starved = self.id;
+            return Ok(true);
+        };
+        let other = match driver.take_place(place, waker) {
+            Ok(other) => other,
+            Err(waker) => {
+                drop(state);
+                drop(waker);
+                return Ok(false);
+            }
+        };
+        if [0, self.id].contains(&state.starved) || other.will_wake(cx.waker()) {
+            state.starved = self.id;
+            drop(state);
+            return Ok(true);
+        }
+        state.starved = 0;
+        drop(state);
+        driver.catching(|| other.wake());
+        Err(busy("another task is reading from this stream"))
     }
 
     /// Takes the reader's place: the task of `cx` is woken by the next arrival.
@@ -347,7 +388,8 @@ fn arm(line: &Rc<Line>, state: &mut State) -> io::Result<()> {
     if state.account.is_none() {
         state.account = Some(Account::new(Rc::clone(driver.pool()?)));
     }
-    state.has_queued = false;
+    state.place = None;
+    state.starved = 0;
     let small = driver.pool()?.size(Class::Small);
     let receive = Receive { line: Rc::clone(line), class: state.class, small };
     state.armed = Some(driver.stand(receive).map_err(|_| gone())?);
@@ -402,8 +444,8 @@ unsafe impl Standing for Receive {
         }
         if let Some(reader) = state.reader.take() {
             if cqe.result == -libc::ENOBUFS {
-                state.has_queued = true;
-                actions.wake_when_fed(reader.waker);
+                state.place = Some(actions.wake_when_fed(reader.waker));
+                state.starved = reader.id;
             } else {
                 actions.wake(reader.waker);
             }

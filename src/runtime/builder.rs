@@ -5,7 +5,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::Runtime;
-use super::worker::{Ends, LeakHook, Worker};
+use super::worker::{Blocking, Ends, LeakHook, Worker};
+use crate::blocking::{Pool, PoolBuilder};
 use crate::buf::PoolOptions;
 use crate::driver::{Driver, Leaked, Limits};
 use crate::executor::Executor;
@@ -36,6 +37,8 @@ pub struct Builder {
     shutdown_deadline: Duration,
     on_leak: Option<LeakHook>,
     on_unhandled_panic: Option<PanicHook>,
+    blocking: PoolBuilder,
+    blocking_pool: Option<Pool>,
 }
 
 impl Default for Builder {
@@ -72,6 +75,8 @@ impl Builder {
             shutdown_deadline: Duration::from_secs(5),
             on_leak: None,
             on_unhandled_panic: None,
+            blocking: PoolBuilder::new(),
+            blocking_pool: None,
         }
     }
 
@@ -187,15 +192,15 @@ impl Builder {
         self
     }
 
-    /// How long dropping the runtime may wait for the kernel, 5 seconds by default; for half of that writes
-    /// under way are left to finish, as at [`Runtime::shutdown`].
+    /// How long dropping the runtime may wait for the kernel and for blocking jobs, 5 seconds by default; for half of
+    /// that writes under way are left to finish, as at [`Runtime::shutdown`].
     #[must_use]
     pub fn shutdown_deadline(mut self, time: Duration) -> Self {
         self.shutdown_deadline = time;
         self
     }
 
-    /// What to do when dropping the runtime had to leak memory. Nothing by default.
+    /// What to do when dropping the runtime had to leak memory or leave a thread behind. Nothing by default.
     #[must_use]
     pub fn on_leak(mut self, hook: impl Fn(&Leaked) + 'static) -> Self {
         self.on_leak = Some(LeakHook(Box::new(hook)));
@@ -237,6 +242,58 @@ impl Builder {
         self
     }
 
+    /// The most threads of the blocking pool, 64 by default: see
+    /// [`PoolBuilder::threads_max`](crate::blocking::PoolBuilder::threads_max).
+    ///
+    /// # Panics
+    ///
+    /// If it is zero.
+    #[must_use]
+    pub fn blocking_threads(mut self, threads: usize) -> Self {
+        self.blocking = self.blocking.threads_max(threads);
+        self
+    }
+
+    /// The most blocking jobs that wait in the queue, 1024 by default; further ones wait on this core, first come
+    /// first served: see [`PoolBuilder::queue_max`](crate::blocking::PoolBuilder::queue_max).
+    ///
+    /// # Panics
+    ///
+    /// If it is zero.
+    #[must_use]
+    pub fn blocking_queue(mut self, jobs: usize) -> Self {
+        self.blocking = self.blocking.queue_max(jobs);
+        self
+    }
+
+    /// How long a thread of the blocking pool stays without work, 10 seconds by default: see
+    /// [`PoolBuilder::idle_timeout`](crate::blocking::PoolBuilder::idle_timeout).
+    #[must_use]
+    pub fn blocking_idle(mut self, time: Duration) -> Self {
+        self.blocking = self.blocking.idle_timeout(time);
+        self
+    }
+
+    /// Uses this pool for what blocks, which several runtimes may share, instead of one of its own: the settings above
+    /// have no effect then. The end of the runtime takes its queued jobs back, and does not wait for those that run.
+    ///
+    /// ```
+    /// use annulus::blocking::Pool;
+    ///
+    /// let pool = Pool::builder().threads_max(8).build();
+    /// let runtime = annulus::Runtime::builder().blocking_pool(&pool).build()?;
+    /// assert_eq!(runtime.block_on(async {
+    ///     annulus::spawn_blocking(|| 6 * 7).await
+    /// })?, 42);
+    /// assert_eq!(pool.metrics().threads, 1);
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn blocking_pool(mut self, pool: &Pool) -> Self {
+        self.blocking_pool = Some(pool.clone());
+        self
+    }
+
     /// Does without a kernel feature, as on a kernel that lacks it.
     #[must_use]
     pub fn disable(mut self, feature: Feature) -> Self {
@@ -259,9 +316,13 @@ impl Builder {
             executor.set_panic_hook(hook);
         }
         let timers = Timers::new();
+        let blocking = match self.blocking_pool {
+            Some(pool) => Blocking { pool, is_own: false },
+            None => Blocking { pool: self.blocking.build(), is_own: true },
+        };
         let ends = Ends { shutdown_deadline: self.shutdown_deadline, on_leak: self.on_leak };
         let spin_ns = u64::try_from(self.spin.as_nanos()).unwrap_or(u64::MAX);
-        Ok(Runtime { worker: Worker::new(driver, executor, timers, bell, spin_ns, ends) })
+        Ok(Runtime { worker: Worker::new(driver, executor, timers, blocking, bell, spin_ns, ends) })
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use crate::blocking::{self, Pool};
 use crate::driver::{self, Driver};
 use crate::executor::{self, Executor};
 use crate::task::OutOfScope;
@@ -14,15 +15,22 @@ pub(super) struct Entered {
     _time: timers::EnterGuard,
     _executor: executor::EnterGuard,
     _driver: driver::current::EnterGuard,
+    _blocking: blocking::current::EnterGuard,
 }
 
 impl Entered {
-    pub(super) fn new(driver: &Rc<Driver>, executor: &Rc<Executor>, timers: &Rc<Timers>) -> Self {
+    pub(super) fn new(
+        driver: &Rc<Driver>,
+        executor: &Rc<Executor>,
+        timers: &Rc<Timers>,
+        blocking: &Pool,
+    ) -> Self {
         Self {
             _scope: OutOfScope::new(),
             _time: timers.enter(),
             _executor: executor.enter(),
             _driver: driver::current::enter(driver),
+            _blocking: blocking::current::enter(blocking),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What a runtime counts, as a snapshot.
 
+use crate::blocking::{self, Pool};
 use crate::driver::{self, Driver};
 use crate::executor::{self, Executor};
 use crate::time::timers::Timers;
@@ -30,10 +31,12 @@ pub struct Metrics {
     /// Panics of tasks that nobody could take any more, because the handle was dropped; see
     /// [`Builder::on_unhandled_panic`](super::Builder::on_unhandled_panic).
     pub unhandled_panics: u64,
+    /// What the blocking pool holds, of all runtimes that share it.
+    pub blocking: blocking::Metrics,
 }
 
 impl Metrics {
-    pub(super) fn read(driver: &Driver, executor: &Executor, timers: &Timers) -> Self {
+    pub(super) fn read(driver: &Driver, executor: &Executor, timers: &Timers, pool: &Pool) -> Self {
         Self {
             live_operations: driver.live_operations(),
             live_tasks: executor.live_tasks(),
@@ -45,6 +48,7 @@ impl Metrics {
             enters: driver.enters(),
             caught_panics: driver.caught_panics() + executor.caught_panics(),
             unhandled_panics: executor.unhandled_panics(),
+            blocking: pool.metrics(),
         }
     }
 }
@@ -54,5 +58,6 @@ pub(super) fn current() -> Metrics {
     let driver = driver::current::expect("annulus::runtime::metrics");
     let executor = executor::current().expect("a runtime enters all its layers at once");
     let timers = Timers::current().expect("a runtime enters all its layers at once");
-    Metrics::read(&driver, &executor, &timers)
+    let pool = blocking::current::get().expect("a runtime enters all its layers at once");
+    Metrics::read(&driver, &executor, &timers, &pool)
 }

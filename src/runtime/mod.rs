@@ -108,14 +108,16 @@ impl Runtime {
     }
 
     /// Drops every task, cancels what is in the kernel and waits until the kernel is done, at most for `deadline`.
+    /// What is left of that is waited for jobs on the runtime's own blocking pool; those that no thread has begun with
+    /// are dropped.
     ///
     /// Writes under way are cancelled last, when half of that time has passed; dropped streams that are still
     /// sending are reset at once.
     ///
     /// # Errors
     ///
-    /// [`Leaked`] if an operation could not be ended in time. Its memory is then never freed, because the kernel
-    /// may still write to it.
+    /// [`Leaked`] if an operation could not be ended in time: its memory is then never freed, because the kernel
+    /// may still write to it. Likewise if a blocking job did not end: its thread is left behind.
     pub fn shutdown(self, deadline: Duration) -> Result<(), Leaked> {
         self.worker.shutdown(deadline)
     }

@@ -4,10 +4,11 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
 use std::task::Waker;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::enter::Entered;
 use super::metrics::Metrics;
+use crate::blocking::Pool;
 use crate::driver::{Driver, Key, Leaked};
 use crate::executor::Executor;
 use crate::op::bell::Listen;
@@ -26,6 +27,7 @@ pub(super) struct Worker {
     driver: Rc<Driver>,
     executor: Rc<Executor>,
     timers: Rc<Timers>,
+    blocking: Blocking,
     bell: Bell,
     bell_armed: Rc<Cell<bool>>,
     alarm: Alarm,
@@ -54,6 +56,27 @@ impl std::fmt::Debug for LeakHook {
     }
 }
 
+/// The pool for what blocks.
+#[derive(Debug)]
+pub(super) struct Blocking {
+    pub(super) pool: Pool,
+    /// It was made for this runtime, and ends with it.
+    pub(super) is_own: bool,
+}
+
+impl Blocking {
+    fn close(&self) {
+        if self.is_own {
+            self.pool.close();
+        }
+    }
+
+    /// How many jobs still run after that time.
+    fn end(&self, deadline: Duration) -> usize {
+        if self.is_own { self.pool.end(deadline) } else { 0 }
+    }
+}
+
 /// The one timer in the kernel, for the earliest deadline of the wheel.
 #[derive(Debug)]
 struct Alarm {
@@ -68,6 +91,7 @@ impl Worker {
         driver: Rc<Driver>,
         executor: Rc<Executor>,
         timers: Rc<Timers>,
+        blocking: Blocking,
         bell: Bell,
         spin_ns: u64,
         ends: Ends,
@@ -77,6 +101,7 @@ impl Worker {
             driver,
             executor,
             timers,
+            blocking,
             bell,
             bell_armed: Rc::default(),
             alarm,
@@ -97,7 +122,7 @@ impl Worker {
 
     /// Makes this runtime the current one of the thread.
     pub(super) fn enter(&self) -> Entered {
-        Entered::new(&self.driver, &self.executor, &self.timers)
+        Entered::new(&self.driver, &self.executor, &self.timers, &self.blocking.pool)
     }
 
     /// One turn of the loop. One system call, more only if more is staged than the submission queue holds; none if
@@ -204,18 +229,29 @@ impl Worker {
     }
 
     pub(super) fn metrics(&self) -> Metrics {
-        Metrics::read(&self.driver, &self.executor, &self.timers)
+        Metrics::read(&self.driver, &self.executor, &self.timers, &self.blocking.pool)
     }
 
     /// Ends the core. The order of the list is the order of the steps.
     pub(super) fn shutdown(&self, deadline: Duration) -> Result<(), Leaked> {
         let _entered = self.enter();
+        let start = Instant::now();
         // 1. No new task; every task is dropped here, on its own thread, with the runtime entered.
         self.executor.shutdown();
         // 2. Timers that are held outside of tasks fire no more.
         self.timers.close();
-        // 3. No new operation; all are cancelled and their completions counted in; then the ring goes.
-        self.driver.close(deadline)
+        // 3. No new blocking job; those that no thread has begun with are dropped.
+        self.blocking.close();
+        // 4. No new operation; all are cancelled and their completions counted in; then the ring goes.
+        let closed = self.driver.close(deadline);
+        // 5. What is left of the time is for the blocking jobs under way; then they are left behind.
+        match self.blocking.end(deadline.saturating_sub(start.elapsed())) {
+            0 => closed,
+            blocking_jobs => Err(match closed {
+                Ok(()) => Leaked { count: 0, kinds: Vec::new(), blocking_jobs },
+                Err(leaked) => Leaked { blocking_jobs, ..leaked },
+            }),
+        }
     }
 }
 

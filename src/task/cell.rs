@@ -20,7 +20,7 @@ use super::home::Home;
 use super::inbox::InboxLink;
 use super::list::Links;
 use super::refs::Refs;
-use super::state::{OUTPUT, State};
+use super::state::{CANCELLED, OUTPUT, State};
 use crate::loom::atomic::AtomicBool;
 
 /// What a join handle yields.
@@ -39,6 +39,12 @@ union Stage<F: Future> {
     outcome: ManuallyDrop<Outcome<F::Output>>,
 }
 
+/// A future that waits for what cannot be stopped once it has begun elsewhere.
+pub(crate) trait Unstoppable {
+    /// Whether an abort has no effect any more. The end of the runtime does not ask. Runs no code of the user's.
+    fn is_unstoppable(&self) -> bool;
+}
+
 impl<F: Future> TaskCell<F> {
     const VTABLE: Vtable = Vtable {
         poll: poll::<F>,
@@ -47,6 +53,10 @@ impl<F: Future> TaskCell<F> {
         stage_offset: offset_of!(Self, stage),
         layout: cache::rounded(Layout::new::<Self>()),
     };
+}
+
+impl<F: Future + Unstoppable> TaskCell<F> {
+    const UNSTOPPABLE: Vtable = Vtable { cancel: cancel_or_refuse::<F>, ..Self::VTABLE };
 }
 
 /// A header for a new task of `home`, with no counted references.
@@ -86,7 +96,34 @@ pub(super) unsafe fn allocate<F: Future + 'static>(
     future: F,
     flags: u8,
 ) -> TaskPtr {
-    let vtable = const { &TaskCell::<F>::VTABLE };
+    // SAFETY: the caller's promise.
+    unsafe { allocate_with(home, future, flags, const { &TaskCell::<F>::VTABLE }) }
+}
+
+/// As [`allocate`], for a future that may refuse to be cancelled.
+///
+/// # Safety
+///
+/// As for [`allocate`].
+pub(super) unsafe fn allocate_unstoppable<F: Future + Unstoppable + 'static>(
+    home: NonNull<Home>,
+    future: F,
+    flags: u8,
+) -> TaskPtr {
+    // SAFETY: the caller's promise.
+    unsafe { allocate_with(home, future, flags, const { &TaskCell::<F>::UNSTOPPABLE }) }
+}
+
+/// # Safety
+///
+/// As for [`allocate`]; `vtable` is one of `TaskCell<F>`.
+#[inline]
+unsafe fn allocate_with<F: Future + 'static>(
+    home: NonNull<Home>,
+    future: F,
+    flags: u8,
+    vtable: &'static Vtable,
+) -> TaskPtr {
     // SAFETY: rule 2.
     let memory = unsafe { home.as_ref() }.cache.allocate(vtable.layout).cast::<TaskCell<F>>();
     // SAFETY: fresh memory of that layout; rule 2.
@@ -167,7 +204,7 @@ unsafe fn poll<F: Future>(task: TaskPtr, cx: &mut Context<'_>) -> Poll<()> {
 }
 
 /// See [`Vtable::cancel`].
-unsafe fn cancel<F: Future>(task: TaskPtr) {
+unsafe fn cancel<F: Future>(task: TaskPtr) -> bool {
     // SAFETY: rule 3; dropped once, and not looked at again.
     let dropped: Result<(), Payload> =
         catch_unwind(AssertUnwindSafe(|| unsafe { ptr::drop_in_place(future_of::<F>(task)) }));
@@ -182,6 +219,23 @@ unsafe fn cancel<F: Future>(task: TaskPtr) {
     };
     // SAFETY: the caller's promise; the future is gone.
     unsafe { store::<F>(task, Err(error)) };
+    true
+}
+
+/// See [`Vtable::cancel`].
+unsafe fn cancel_or_refuse<F: Future + Unstoppable>(task: TaskPtr) -> bool {
+    // SAFETY: rule 1.
+    let (header, home) = unsafe { (task.header(), task.header().home.as_ref()) };
+    // SAFETY: rule 3; the future is in place, and `RUNNING` makes us the only one to touch it.
+    if home.closed.get() || !unsafe { &*future_of::<F>(task) }.is_unstoppable() {
+        // SAFETY: passed on.
+        return unsafe { cancel::<F>(task) };
+    }
+    header.state.remove(CANCELLED);
+    // The turn may have been that of a wake too.
+    // SAFETY: rules 1 and 2.
+    unsafe { task.schedule() };
+    false
 }
 
 /// See [`Vtable::drop_output`].

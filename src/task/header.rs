@@ -25,8 +25,8 @@ pub(super) struct Vtable {
     ///
     /// At home, `RUNNING`, future present (rules 2 and 3).
     pub(super) poll: unsafe fn(TaskPtr, &mut Context<'_>) -> Poll<()>,
-    /// Drops the future unfinished and stores a `JoinError`. Same conditions.
-    pub(super) cancel: unsafe fn(TaskPtr),
+    /// Drops the future unfinished and stores a `JoinError`; `false` if the future refuses, and stays. Same conditions.
+    pub(super) cancel: unsafe fn(TaskPtr) -> bool,
     /// Drops the result in place. Home thread, `OUTPUT` (rule 3).
     pub(super) drop_output: unsafe fn(TaskPtr),
     /// Where in the allocation the stage lies.

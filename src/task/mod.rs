@@ -121,8 +121,9 @@ pub use self::join::JoinHandle;
 pub use self::local::{AccessError, LocalKey, TaskLocalFuture};
 pub use self::name::name;
 pub use self::spawn::{id, spawn, try_id};
-// The upward lines of the column: cooperation is the executor's business and what tasks form together the group's, but
-// users look for both here.
+// The upward lines of the column: cooperation is the executor's business, what tasks form together the group's, and
+// threads for what blocks the pool's, but users look for all of it here.
+pub use crate::blocking::spawn_blocking;
 pub use crate::executor::{Unconstrained, consume_budget, unconstrained, yield_now};
 pub use crate::group::{
     AsCompleted, CancellationToken, Cancelled, DropGuard, Failure, GroupError, JoinSet, TaskGroup,
@@ -132,8 +133,11 @@ pub use crate::group::{
     as_completed, gather, race, shield, task_group, try_gather, try_wait, wait,
 };
 
+pub(crate) use self::cell::Unstoppable;
 pub(crate) use self::context::{OutOfScope, Within};
 pub(crate) use self::home::{Entered, HomeRef, PanicHook};
 pub(crate) use self::parcel::{Address, Deliver, Parcel, Posted};
 pub(crate) use self::root::Root;
-pub(crate) use self::spawn::{accepts_tasks, report_panic, running_abort_handle};
+pub(crate) use self::spawn::{
+    accepts_tasks, report_panic, running_abort_handle, spawn_unstoppable,
+};

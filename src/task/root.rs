@@ -23,7 +23,7 @@ use crate::loom::atomic::Ordering;
 
 static VTABLE: Vtable = Vtable {
     poll: note,
-    cancel: nothing,
+    cancel: refuse,
     drop_output: nothing,
     stage_offset: 0,
     layout: cache::rounded(Layout::new::<Header>()),
@@ -36,7 +36,12 @@ unsafe fn note(task: TaskPtr, _: &mut Context<'_>) -> Poll<()> {
     Poll::Pending
 }
 
-/// There is neither a future nor an output.
+/// There is no future, and nobody aborts it.
+unsafe fn refuse(_: TaskPtr) -> bool {
+    false
+}
+
+/// There is no output.
 unsafe fn nothing(_: TaskPtr) {}
 
 /// The root of one `block_on`. Dropping it is safe while its wakers live on, on any thread.

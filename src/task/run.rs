@@ -9,7 +9,7 @@ use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 use std::task::Context;
 
-use super::cell;
+use super::cell::{self, Unstoppable};
 use super::header::TaskPtr;
 use super::home::{self, Home, HomeRef};
 use super::join::JoinHandle;
@@ -55,6 +55,25 @@ pub(super) fn spawn_polled<F: Future + 'static>(future: F) -> Option<JoinHandle<
             task.header().state.insert(CANCELLED);
         }
         turn(task);
+        Some(JoinHandle::new(task))
+    }
+}
+
+/// See [`spawn_current`], for a future that may refuse to be cancelled.
+pub(super) fn spawn_unstoppable<F: Future + Unstoppable + 'static>(
+    future: F,
+) -> Option<JoinHandle<F::Output>> {
+    let home = home::current()?;
+    // SAFETY: rules 1 and 2; as for `spawn`.
+    unsafe {
+        let task = cell::allocate_unstoppable(home, future, JOIN_INTEREST);
+        home.as_ref().owned.insert(task);
+        if home.as_ref().closed.get() {
+            task.header().state.insert(CANCELLED);
+            turn(task);
+        } else {
+            task.schedule();
+        }
         Some(JoinHandle::new(task))
     }
 }
@@ -133,8 +152,7 @@ unsafe fn turn(task: TaskPtr) {
     let outer = home.running.replace(Some(task));
     let done = if cancelled {
         // SAFETY: rules 2 and 3; not complete, and `RUNNING` is ours.
-        unsafe { (header.vtable.cancel)(task) };
-        true
+        unsafe { (header.vtable.cancel)(task) }
     } else {
         // SAFETY: rule 1; the waker is borrowed from us, counted nowhere and not dropped.
         let waker = ManuallyDrop::new(unsafe { waker::borrowed(task) });

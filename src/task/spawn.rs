@@ -1,6 +1,7 @@
 //! The free functions: spawn a task, and ask which one is running.
 
 use super::abort::AbortHandle;
+use super::cell::Unstoppable;
 use super::context::{self, Inheriting};
 use super::error::JoinError;
 use super::home;
@@ -49,6 +50,19 @@ pub(super) fn spawn_polled<F: Future + 'static>(future: F) -> JoinHandle<F::Outp
     };
     let Some(handle) = handle else { no_runtime("annulus::task::Builder::spawn") };
     handle
+}
+
+/// As [`spawn`], for a future that may refuse to be cancelled, and whose work runs where no task-local value is seen.
+///
+/// # Panics
+///
+/// Outside a runtime.
+#[track_caller]
+pub(crate) fn spawn_unstoppable<F: Future + Unstoppable + 'static>(
+    future: F,
+    name: &str,
+) -> JoinHandle<F::Output> {
+    run::spawn_unstoppable(future).unwrap_or_else(|| no_runtime(name))
 }
 
 /// Whether a task that is spawned now will be polled: the runtime of this thread is not shutting down.

@@ -6,7 +6,9 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 
+use annulus::blocking::Pool;
 use annulus::runtime::metrics;
+use annulus::signal::{SignalKind, ctrl_c, signal};
 use annulus::sync::{
     Barrier, BrokenBarrierError, Condvar, Event, LifoQueue, Mutex, PriorityQueue, PutError, Queue,
     Semaphore, TryGetError, TryPutError, oneshot,
@@ -16,10 +18,12 @@ use annulus::task::{
 };
 use annulus::time::error::Elapsed;
 use annulus::time::{self, Duration, Instant};
-use annulus::{Runtime, spawn};
+use annulus::{Runtime, spawn, spawn_blocking};
 
+use crate::signals::{raise, send};
+use crate::support::child::{assert_passed, in_child, run_alone};
 use crate::support::leak::LeakGuard;
-use crate::support::settled::{PATIENCE, run as settled};
+use crate::support::settled::{PATIENCE, run as settled, run_with};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -706,6 +710,72 @@ fn timeout_error() {
     });
 }
 
+// Threads.
+
+#[test]
+fn to_thread() {
+    settled(async || {
+        // def blocking_io(): time.sleep(..), with the loop free meanwhile.
+        let blocking = spawn_blocking(|| {
+            std::thread::sleep(Duration::from_millis(2));
+            "complete"
+        });
+        let turns = Rc::new(Cell::new(0));
+        let counted = Rc::clone(&turns);
+        let other = spawn(async move {
+            for _ in 0..10 {
+                yield_now().await;
+                counted.set(counted.get() + 1);
+            }
+        });
+        assert_eq!(blocking.await.expect("no panic"), "complete");
+        other.await.expect("no panic");
+        assert_eq!(turns.get(), 10);
+    });
+}
+
+#[test]
+fn loop_run_in_executor() {
+    let _leaks = LeakGuard::new();
+    let executor = Pool::builder().name("executor").threads_max(1).build();
+    settled(async || {
+        let name = || std::thread::current().name().map(str::to_owned);
+        let ran_by = executor.spawn(name).await.expect("no panic");
+        assert_eq!(ran_by.as_deref(), Some("executor-0"));
+        // None: the default executor.
+        let ran_by = spawn_blocking(name).await.expect("no panic");
+        assert_eq!(ran_by.as_deref(), Some("annulus-pool-0"));
+    });
+    assert_eq!(executor.shutdown(PATIENCE), Ok(()));
+}
+
+#[test]
+fn loop_set_default_executor() {
+    let executor = Pool::builder().name("default").build();
+    run_with(annulus::Builder::new().blocking_pool(&executor), async || {
+        let name = spawn_blocking(|| std::thread::current().name().map(str::to_owned));
+        assert_eq!(name.await.expect("no panic").as_deref(), Some("default-0"));
+    });
+}
+
+#[test]
+fn loop_shutdown_default_executor() {
+    let _leaks = LeakGuard::new();
+    let runtime = runtime();
+    let (sender, receiver) = std::sync::mpsc::channel();
+    runtime.block_on(async {
+        drop(spawn_blocking(move || {
+            std::thread::sleep(Duration::from_millis(2));
+            sender.send("done")
+        }));
+        while metrics().blocking.running == 0 && metrics().blocking.queued > 0 {
+            time::sleep(Duration::from_micros(100)).await;
+        }
+    });
+    assert_eq!(runtime.shutdown(PATIENCE), Ok(()));
+    assert_eq!(receiver.try_recv(), Ok("done"));
+}
+
 // Context.
 
 #[test]
@@ -1064,4 +1134,44 @@ fn queue_shut_down() {
         assert!(matches!(queue.try_get(), Err(TryGetError::ShutDown)));
         assert!(matches!(queue.try_put("no"), Err(TryPutError::ShutDown("no"))));
     });
+}
+
+// Signals.
+
+#[test]
+fn loop_add_signal_handler() {
+    let child = in_child!(|| run_alone(annulus::Builder::new(), async || {
+        let stop = CancellationToken::new();
+        let mut handlers = JoinSet::new();
+        for kind in [SignalKind::hangup(), SignalKind::terminate()] {
+            let (mut listener, stop) = (signal(kind).expect("a signal"), stop.clone());
+            handlers.spawn(async move {
+                while listener.recv().await.is_some() {
+                    stop.cancel();
+                }
+            });
+        }
+        let working = spawn(async move { stop.run_until_cancelled(pending::<()>()).await });
+        send(SignalKind::terminate());
+        assert_eq!(working.await.expect("it ended"), None);
+        let waiting = spawn(ctrl_c());
+        yield_now().await;
+        send(SignalKind::interrupt());
+        waiting.await.expect("it ended").expect("the runtime is there");
+    }));
+    child.iter().for_each(assert_passed);
+}
+
+#[test]
+fn loop_remove_signal_handler() {
+    let child = in_child!(|| run_alone(annulus::Builder::new(), async || {
+        let listener = signal(SignalKind::terminate()).expect("a signal");
+        drop(listener);
+        // Nobody listens, and the process goes on all the same.
+        raise(SignalKind::terminate());
+        let mut listener = signal(SignalKind::terminate()).expect("a signal");
+        let early = time::timeout(Duration::from_millis(5), listener.recv());
+        assert!(early.await.is_err());
+    }));
+    child.iter().for_each(assert_passed);
 }

@@ -3,6 +3,7 @@
 //! Each test makes the fault happen on the real kernel. What would disturb the tests that run beside it (limits of the
 //! process, signals, users) happens in a child, and what belongs to a thread (filters, namespaces) in a thread.
 
+mod blocking;
 mod ends;
 mod exhaustion;
 mod fuse;
@@ -11,6 +12,7 @@ mod peers;
 mod processes;
 mod ring;
 mod selects;
+mod signals;
 mod start;
 mod storms;
 mod timers;

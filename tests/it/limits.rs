@@ -12,6 +12,7 @@ use std::time::Duration;
 use annulus::buf::Chunk;
 use annulus::net::{ListenOptions, TcpStream};
 use annulus::runtime::{Feature, metrics};
+use annulus::task::yield_now;
 use annulus::time::{sleep, timeout};
 use annulus::{Builder, spawn};
 use socket2::SockRef;
@@ -155,6 +156,16 @@ fn a_stream_past_its_share_gets_copies_and_the_others_do_not() {
     });
 }
 
+/// The next chunk, by a future that is made anew each turn.
+async fn recv_impatiently(stream: &TcpStream) -> Chunk {
+    loop {
+        if let Some(chunk) = poll_and_drop(stream.recv()).await {
+            return chunk.expect("the stream is whole").expect("more");
+        }
+        yield_now().await;
+    }
+}
+
 #[test]
 fn streams_that_find_no_buffer_take_turns() {
     const STREAMS: usize = 64;
@@ -171,7 +182,10 @@ fn streams_that_find_no_buffer_take_turns() {
             tasks.push(spawn(async move {
                 let mut received = 0;
                 while received < 64 * CHUNKS {
-                    let chunk = near.recv().await.expect("the stream is whole").expect("more");
+                    let chunk = match number % 2 {
+                        0 => near.recv().await.expect("the stream is whole").expect("more"),
+                        _ => recv_impatiently(&near).await,
+                    };
                     assert_content(number, received, &chunk);
                     received += chunk.len();
                     served.borrow_mut().push(number);
@@ -187,6 +201,42 @@ fn streams_that_find_no_buffer_take_turns() {
         let before = &served[..latest];
         let most = (0..STREAMS).map(|n| before.iter().filter(|other| **other == n).count()).max();
         assert!(most < Some(latest / 16), "{most:?} for one of {latest}, before another had any");
+    });
+}
+
+#[test]
+fn a_second_reader_in_the_queue_for_a_buffer_is_refused_and_the_first_goes_on() {
+    run_with(Builder::new().small_buffers(64, 4).large_buffers(64, 4), async || {
+        let (mut tasks, mut peers, mut refused) = (Vec::new(), Vec::new(), 0);
+        let mut streams = Vec::new();
+        for number in 0..16 {
+            let (near, far) = pair();
+            write_now(&far, &content(number, 0, 64 * 50));
+            peers.push(far);
+            let near = Rc::new(near);
+            streams.push(Rc::clone(&near));
+            tasks.push(spawn(async move {
+                let mut received = 0;
+                while received < 64 * 50 {
+                    let chunk = near.recv().await.expect("the stream is whole").expect("more");
+                    assert_content(number, received, &chunk);
+                    received += chunk.len();
+                }
+            }));
+        }
+        while tasks.iter().any(|task| !task.is_finished()) {
+            yield_now().await;
+            for stream in &streams {
+                if let Some(Err(error)) = poll_and_drop(stream.readable()).await {
+                    assert_eq!(error.kind(), ErrorKind::ResourceBusy);
+                    refused += 1;
+                }
+            }
+        }
+        for task in tasks {
+            task.await.expect("it ends");
+        }
+        assert!(refused > 0);
     });
 }
 
@@ -304,7 +354,7 @@ fn traffic_of_changing_size_changes_the_buffers_and_keeps_its_bytes() {
                 for _ in 0..count {
                     far.send_all(content(5, sent, size)).await.expect("somebody reads");
                     sent += size;
-                    annulus::task::yield_now().await;
+                    yield_now().await;
                 }
             }
             sent

@@ -4,7 +4,9 @@
 //! that `.ci/kernels` boots. Each module says in its first sentence what it holds:
 //!
 //! - `asyncio`: the names of Python's asyncio, one test for each row of `docs/asyncio.md`.
+//! - `blocking`: the pool for what blocks: jobs, bounds, threads, and the end with work under way.
 //! - `cancel`: what a dropped future leaves behind, row by row of the table in `annulus::net`.
+//! - `compat`: the traits of other crates; built with the features that bridge to them.
 //! - `faults`: faults of the environment, the peer and the program, and what the user sees of them.
 //! - `features`: a representative set, once without each optional feature of the kernel.
 //! - `groups`: task groups and join sets: cancelled, panicking, dropped and nested.
@@ -14,17 +16,22 @@
 //! - `mesh`: many cores, how they start and end together, and what goes from one to another.
 //! - `product`: every operation dropped in every state, whoever wins the race and whatever drops it.
 //! - `races`: accepts and receives dropped again and again while the other side is busy.
+//! - `signals`: what listeners of signals are told, each in a process of its own.
 //! - `spawning`: task-local values, names, eager starts, and panics that nobody takes.
 //! - `spinning`: a core that looks for work before it sleeps.
 //! - `structured`: tokens, deadlines that move, and waits of sets and collections, on a running core.
 //! - `sync`: locks, channels and queues under timeouts, aborts and hogs.
 //! - `tasks`: panics, handles, wakers, nesting and hogs, through the public door.
 //! - `tcp`: what streams, listeners and sockets do, held against those of std.
+//! - `unix`: Unix sockets, which do as TCP's do, and what only they have.
 //! - `support`: what the tests stand on, with its own tests: the allocator, the leak guard,
 //!   `skip!`.
 
 mod asyncio;
+mod blocking;
 mod cancel;
+#[cfg(feature = "futures")]
+mod compat;
 mod faults;
 mod features;
 mod groups;
@@ -34,6 +41,7 @@ mod linger;
 mod mesh;
 mod product;
 mod races;
+mod signals;
 mod spawning;
 mod spinning;
 mod structured;
@@ -41,6 +49,7 @@ mod support;
 mod sync;
 mod tasks;
 mod tcp;
+mod unix;
 
 #[global_allocator]
 static GUARD: support::guard::GuardAlloc = support::guard::GuardAlloc::new();

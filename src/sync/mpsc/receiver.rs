@@ -14,8 +14,7 @@ use crate::executor::budget;
 ///
 /// Dropping it drops what was not received, and refuses what comes later.
 ///
-/// It is not a `Stream`, because that trait is another crate's. [`poll_recv`](Self::poll_recv) is all that such a
-/// crate needs, as in `futures::stream::poll_fn(move |cx| receiver.poll_recv(cx))`.
+/// With the feature `futures` it is a `Stream`.
 ///
 /// ```compile_fail,E0277
 /// fn is_send<T: Send>() {}

@@ -1,0 +1,8 @@
+//! Bridges to the traits of other crates, each behind a feature of its own.
+//!
+//! | feature | traits | of |
+//! | --- | --- | --- |
+//! | `futures` | `Stream` | [`mpsc::Receiver`](crate::sync::mpsc::Receiver), [`JoinSet`](crate::task::JoinSet), [`AsCompleted`](crate::task::AsCompleted), [`Interval`](crate::time::Interval), [`Signal`](crate::signal::Signal) |
+
+#[cfg(feature = "futures")]
+mod stream;

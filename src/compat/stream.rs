@@ -1,0 +1,91 @@
+//! `futures_core::Stream` for what gives one thing after the other by a poll.
+//!
+//! What gives them by an async function instead, as a listener, becomes one by `futures::stream::unfold`.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures_core::Stream;
+
+use crate::signal::Signal;
+use crate::sync::mpsc;
+use crate::task::{AsCompleted, JoinError, JoinSet};
+use crate::time::{Instant, Interval};
+
+/// The messages, until none will come.
+///
+/// ```
+/// use annulus::sync::mpsc;
+/// use futures::StreamExt;
+///
+/// annulus::run(async {
+///     let (sender, receiver) = mpsc::channel(4);
+///     let sum = annulus::spawn(receiver.map(|number| number * 2).fold(0, async |sum, number| sum + number));
+///     for number in 1..=10 {
+///         sender.send(number).await.expect("somebody receives");
+///     }
+///     drop(sender);
+///     assert_eq!(sum.await?, 110);
+///     Ok::<_, std::io::Error>(())
+/// })
+/// # .unwrap();
+/// ```
+impl<T> Stream for mpsc::Receiver<T> {
+    type Item = T;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
+        self.poll_recv(cx)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.len(), None)
+    }
+}
+
+/// The outcomes as the tasks end; tasks spawned after the end of the stream begin it anew.
+impl<T: 'static> Stream for JoinSet<T> {
+    type Item = Result<T, JoinError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll_join_next(cx).map(|joined| joined.map(|(_, outcome)| outcome))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.len(), Some(self.len()))
+    }
+}
+
+/// The outcomes as the tasks end, each with its place among the futures.
+impl<T: 'static> Stream for AsCompleted<T> {
+    type Item = (usize, Result<T, JoinError>);
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll_ended(cx)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.len(), Some(self.len()))
+    }
+}
+
+/// The ticks, without end.
+impl Stream for Interval {
+    type Item = Instant;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Instant>> {
+        self.poll_tick(cx).map(Some)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (usize::MAX, None)
+    }
+}
+
+/// Each time that the signal was delivered, until the runtime is gone.
+impl Stream for Signal {
+    type Item = ();
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<()>> {
+        self.poll_recv(cx)
+    }
+}
