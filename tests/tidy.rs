@@ -24,7 +24,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     // Where the columns meet, and what stands on that.
     ("runtime", &["sys", "buf", "driver", "op", "task", "executor", "time", "blocking", "loom"]),
     ("mesh", &["sys", "runtime", "time", "loom"]),
-    ("net", &["sys", "buf", "driver", "op", "executor", "time"]),
+    ("net", &["sys", "buf", "driver", "op", "executor", "time", "runtime", "mesh"]),
     ("fs", &["buf", "driver", "op"]),
     ("io", &["driver", "op"]),
     ("signal", &["sys", "driver", "op", "executor"]),

@@ -14,7 +14,7 @@
 //! | `write_all`, `send_all`, `send_all_vectored` | as `write`; how much was sent is not known |
 //! | `shutdown`, `writable` | nothing happened yet |
 //! | `TcpStream::connect`, `TcpSocket::connect`, `UnixStream::connect` | the socket is closed |
-//! | `into_std` | the stream is dropped, with the bytes that it held |
+//! | `into_std`, `TcpStream::detach`, `TcpStream::move_to` | the stream is dropped, with the bytes that it held |
 //!
 //! A future that is leaked (`mem::forget`) leaks its memory and, for a write, delays nobody: its turn ends when the
 //! kernel is done.
@@ -24,6 +24,8 @@ mod connection;
 mod incoming;
 mod listener;
 mod listening;
+mod moving;
+mod sharded;
 mod socket;
 mod split;
 mod stream;
@@ -33,6 +35,8 @@ mod writing;
 pub use address::ToSocketAddrs;
 pub use incoming::Incoming;
 pub use listener::{ListenOptions, TcpListener};
+pub use moving::{DetachedStream, MoveError};
+pub use sharded::ShardedListener;
 pub use socket::TcpSocket;
 pub use split::{OwnedReadHalf, OwnedWriteHalf, ReuniteError};
 pub use stream::TcpStream;

@@ -77,7 +77,15 @@ impl Handle {
         &self,
         work: impl AsyncFnOnce() -> T + Send + 'static,
     ) -> RemoteHandle<T> {
-        RemoteHandle::send(&self.address, work)
+        RemoteHandle::send(&self.address, work).unwrap_or_else(|refused| refused)
+    }
+
+    /// As [`spawn`](Self::spawn), but told at once that the runtime is gone; `work` is dropped here then.
+    pub(crate) fn try_spawn<T: Send + 'static>(
+        &self,
+        work: impl AsyncFnOnce() -> T + Send + 'static,
+    ) -> Result<RemoteHandle<T>, ()> {
+        RemoteHandle::send(&self.address, work).map_err(drop)
     }
 
     /// Makes a task of `work` on the runtime and waits for its output; nothing is sent before the first poll.

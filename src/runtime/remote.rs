@@ -331,18 +331,22 @@ pub struct RemoteHandle<T> {
 }
 
 impl<T: Send + 'static> RemoteHandle<T> {
-    /// Sends `work` to the runtime of `target`, and drops it here if that is gone.
-    pub(super) fn send<F>(target: &Address, work: F) -> Self
+    /// Sends `work` to the runtime of `target`. If that is gone, it is dropped, and what comes back says so when
+    /// awaited.
+    pub(super) fn send<F>(target: &Address, work: F) -> Result<Self, Self>
     where
         F: AsyncFnOnce() -> T + Send + 'static,
     {
         let state = State { stage: Stage::Sent(work), wanted: true, waker: None };
         let parcel = Parcel::new(Errand { origin: Address::here(), state: Mutex::new(state) });
-        let errand = parcel.ticket();
-        if let Err(parcel) = target.send(parcel) {
-            drop(parcel.settle(Err(RemoteError::NeverBegan)));
+        let handle = Self { errand: parcel.ticket() };
+        match target.send(parcel) {
+            Ok(()) => Ok(handle),
+            Err(parcel) => {
+                drop(parcel.settle(Err(RemoteError::NeverBegan)));
+                Err(handle)
+            }
         }
-        Self { errand }
     }
 }
 

@@ -1,10 +1,12 @@
 //! Many cores: how they start and end together, and what goes from one to another.
 //!
 //! - `calls`: work that is sent, its outcomes, panics, aborts, and the ends of either side.
+//! - `connections`: one port on every core, and connections that move.
 //! - `life`: outputs, errors, panics, the stop and the time to drain.
 //! - `placement`: which processor, which name, and cores that cannot start.
 
 mod calls;
+mod connections;
 mod life;
 mod placement;
 
