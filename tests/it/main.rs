@@ -10,6 +10,7 @@
 //! - `faults`: faults of the environment, the peer and the program, and what the user sees of them.
 //! - `features`: a representative set, once without each optional feature of the kernel.
 //! - `groups`: task groups and join sets: cancelled, panicking, dropped and nested.
+//! - `handle`: foreign threads: work that they send, and channels of other crates.
 //! - `kernel`: each operation on the kernel, one module per file of `src/op`.
 //! - `limits`: the bounds of a core, reached: untaken bytes and connections, small pools, small rings.
 //! - `linger`: streams that end with bytes still to send.
@@ -35,6 +36,7 @@ mod compat;
 mod faults;
 mod features;
 mod groups;
+mod handle;
 mod kernel;
 mod limits;
 mod linger;
