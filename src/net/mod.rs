@@ -18,7 +18,7 @@
 //! | `UdpSocket`'s `recv`, `recv_from`, `recv_datagram`, `recv_batch`, `peek`, `peek_from`, `readable` | nothing is lost: the next read gets the datagram |
 //! | `UdpSocket`'s `send`, `send_to`, `send_owned`, `send_owned_to`, `send_message`, `send_batch_to` | before its first turn of the loop: nothing is sent; afterwards the datagram leaves, and its error is lost |
 //! | `UdpSocket`'s `connect`, `writable` | nothing |
-//! | `into_std` | the stream or socket is dropped, with what it held |
+//! | `into_std`, `TcpStream::detach`, `TcpStream::move_to` | the stream or socket is dropped, with what it held |
 //!
 //! A future that is leaked (`mem::forget`) leaks its memory and, for a write, delays nobody: its turn ends when the
 //! kernel is done.
@@ -31,6 +31,8 @@ mod listener;
 mod listening;
 mod lookup;
 mod messages;
+mod moving;
+mod sharded;
 mod socket;
 mod split;
 mod stream;
@@ -42,6 +44,8 @@ pub use address::ToSocketAddrs;
 pub use incoming::Incoming;
 pub use listener::{ListenOptions, TcpListener};
 pub use lookup::lookup_host;
+pub use moving::{DetachedStream, MoveError};
+pub use sharded::ShardedListener;
 pub use socket::TcpSocket;
 pub use split::{OwnedReadHalf, OwnedWriteHalf, ReuniteError};
 pub use stream::TcpStream;

@@ -11,14 +11,17 @@
 //! - `features`: a representative set, once without each optional feature of the kernel.
 //! - `fs`: what files do, held against those of std.
 //! - `groups`: task groups and join sets: cancelled, panicking, dropped and nested.
+//! - `handle`: foreign threads: work that they send, and channels of other crates.
 //! - `kernel`: each operation on the kernel, one module per file of `src/op`.
 //! - `limits`: the bounds of a core, reached: untaken bytes and connections, small pools, small rings.
 //! - `linger`: streams that end with bytes still to send.
+//! - `mesh`: many cores, how they start and end together, and what goes from one to another.
 //! - `names`: names of hosts and lists of addresses, looked up beside the loop and tried in turn.
 //! - `product`: every operation dropped in every state, whoever wins the race and whatever drops it.
 //! - `races`: accepts and receives dropped again and again while the other side is busy.
 //! - `signals`: what listeners of signals are told, each in a process of its own.
 //! - `spawning`: task-local values, names, eager starts, and panics that nobody takes.
+//! - `spinning`: a core that looks for work before it sleeps.
 //! - `structured`: tokens, deadlines that move, and waits of sets and collections, on a running core.
 //! - `sync`: locks, channels and queues under timeouts, aborts and hogs.
 //! - `tasks`: panics, handles, wakers, nesting and hogs, through the public door.
@@ -37,14 +40,17 @@ mod faults;
 mod features;
 mod fs;
 mod groups;
+mod handle;
 mod kernel;
 mod limits;
 mod linger;
+mod mesh;
 mod names;
 mod product;
 mod races;
 mod signals;
 mod spawning;
+mod spinning;
 mod structured;
 mod support;
 mod sync;
