@@ -61,6 +61,7 @@ mod loom;
 pub mod mesh;
 pub mod net;
 mod op;
+pub mod process;
 pub mod runtime;
 pub mod signal;
 pub mod sync;

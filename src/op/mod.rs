@@ -9,6 +9,7 @@ pub(crate) mod bell;
 pub(crate) mod close;
 pub(crate) mod connect;
 pub(crate) mod endpoint;
+pub(crate) mod exit;
 pub(crate) mod fadvise;
 pub(crate) mod fallocate;
 pub(crate) mod fsync;
@@ -18,7 +19,9 @@ pub(crate) mod open;
 pub(crate) mod open_file;
 pub(crate) mod parts;
 pub(crate) mod place;
+pub(crate) mod poll;
 pub(crate) mod position;
+mod read;
 pub(crate) mod read_at;
 pub(crate) mod read_vectored;
 pub(crate) mod receive;
@@ -32,6 +35,7 @@ pub(crate) mod statx;
 #[cfg(test)]
 mod tests;
 pub(crate) mod timeout;
+pub(crate) mod write;
 pub(crate) mod write_at;
 pub(crate) mod write_vectored;
 

@@ -38,6 +38,9 @@ enum Operation {
     ReadOwned,
     SendAll,
     SendAllVectored,
+    PipeRecv,
+    PipeWriteAll,
+    Readable,
     RecvDatagram,
     SendTo,
     SendMessage,
@@ -74,8 +77,8 @@ enum Cause {
 
 use Cause::{Panic, Running, Shutdown};
 use Operation::{
-    Close, Connect, Fadvise, Fallocate, Fsync, Nop, Open, ReadAt, ReadVectored, SendAll,
-    SendAllVectored, SendMessage, SendTo, Sleep, Statx, WriteAt, WriteVectored,
+    Close, Connect, Fadvise, Fallocate, Fsync, Nop, Open, PipeWriteAll, ReadAt, ReadVectored,
+    SendAll, SendAllVectored, SendMessage, SendTo, Sleep, Statx, WriteAt, WriteVectored,
 };
 use Race::{CancelLoses, CancelWins};
 use When::{BeforePoll, Completed, InKernel, Never, Staged};
@@ -92,7 +95,7 @@ fn impossible(operation: Operation, when: When, race: Race, cause: Cause) -> Opt
             Some("it completes within the enter that submits it")
         }
         (
-            WriteAt | WriteVectored | SendAll | SendAllVectored,
+            WriteAt | WriteVectored | SendAll | SendAllVectored | PipeWriteAll,
             InKernel,
             CancelWins,
             Running | Panic,
@@ -163,7 +166,8 @@ fn play(operation: Operation, when: When, race: Race, cause: Cause) {
         go_on(&runtime, when, race, &mut scene, &name);
     }
     // A write that is still in the kernel is cancelled only when half of the time is over.
-    let writes = matches!(operation, WriteAt | WriteVectored | SendAll | SendAllVectored);
+    let writes =
+        matches!(operation, WriteAt | WriteVectored | SendAll | SendAllVectored | PipeWriteAll);
     let ends_late = writes && matches!(when, InKernel | Never) && cause == Shutdown;
     let deadline = if ends_late { Duration::from_secs(3) } else { PATIENCE };
     assert_eq!(runtime.shutdown(deadline), Ok(()), "{name}");
@@ -320,6 +324,21 @@ fn send_all() {
 #[test]
 fn send_all_vectored() {
     assert_eq!(play_all(SendAllVectored), 23);
+}
+
+#[test]
+fn pipe_recv() {
+    assert_eq!(play_all(Operation::PipeRecv), 25);
+}
+
+#[test]
+fn pipe_write_all() {
+    assert_eq!(play_all(PipeWriteAll), 23);
+}
+
+#[test]
+fn readable() {
+    assert_eq!(play_all(Operation::Readable), 25);
 }
 
 #[test]

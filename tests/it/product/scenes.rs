@@ -4,6 +4,7 @@
 //! Otherwise `provoke` lets it.
 
 mod files;
+mod pipes;
 
 use std::cell::RefCell;
 use std::io::ErrorKind;
@@ -80,6 +81,9 @@ impl Scene {
             Operation::ReadOwned => read_owned(wins),
             Operation::SendAll => send(wins, 1),
             Operation::SendAllVectored => send(wins, 3),
+            Operation::PipeRecv => pipes::recv(wins),
+            Operation::PipeWriteAll => pipes::write(wins),
+            Operation::Readable => pipes::readable(wins),
             Operation::RecvDatagram => recv_datagram(wins),
             Operation::SendTo => send_datagram(false),
             Operation::SendMessage => send_datagram(true),
