@@ -33,6 +33,7 @@ enum Operation {
     RecvDatagram,
     SendTo,
     SendMessage,
+    SendWithFds,
     Sleep,
 }
 
@@ -66,7 +67,8 @@ enum Cause {
 
 use Cause::{Panic, Running, Shutdown};
 use Operation::{
-    Connect, Nop, ReadAt, SendAll, SendAllVectored, SendMessage, SendTo, Sleep, WriteAt,
+    Connect, Nop, ReadAt, SendAll, SendAllVectored, SendMessage, SendTo, SendWithFds, Sleep,
+    WriteAt,
 };
 use Race::{CancelLoses, CancelWins};
 use When::{BeforePoll, Completed, InKernel, Never, Staged};
@@ -80,7 +82,12 @@ fn impossible(operation: Operation, when: When, race: Race, cause: Cause) -> Opt
         (Nop | Connect | SendTo | SendMessage, InKernel, CancelLoses, _) => {
             Some("it completes within the enter that submits it")
         }
-        (WriteAt | SendAll | SendAllVectored, InKernel, CancelWins, Running | Panic) => Some(
+        (
+            WriteAt | SendAll | SendAllVectored | SendWithFds,
+            InKernel,
+            CancelWins,
+            Running | Panic,
+        ) => Some(
             "writes are not cancelled: they end when the other side reads, which is the other race",
         ),
         (_, Never, CancelWins, Running | Panic) => {
@@ -147,7 +154,7 @@ fn play(operation: Operation, when: When, race: Race, cause: Cause) {
         go_on(&runtime, when, race, &mut scene, &name);
     }
     // A write that is still in the kernel is cancelled only when half of the time is over.
-    let writes = matches!(operation, WriteAt | SendAll | SendAllVectored);
+    let writes = matches!(operation, WriteAt | SendAll | SendAllVectored | SendWithFds);
     let ends_late = writes && matches!(when, InKernel | Never) && cause == Shutdown;
     let deadline = if ends_late { Duration::from_secs(3) } else { PATIENCE };
     assert_eq!(runtime.shutdown(deadline), Ok(()), "{name}");
@@ -279,6 +286,11 @@ fn send_to() {
 #[test]
 fn send_message() {
     assert_eq!(play_all(SendMessage), 12);
+}
+
+#[test]
+fn send_with_fds() {
+    assert_eq!(play_all(SendWithFds), 23);
 }
 
 #[test]
