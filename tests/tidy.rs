@@ -23,7 +23,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("group", &["executor", "task", "time", "join", "select", "try_join"]),
     // Where the columns meet, and what stands on that.
     ("runtime", &["sys", "buf", "driver", "op", "task", "executor", "time", "blocking"]),
-    ("net", &["sys", "buf", "driver", "op", "executor", "time"]),
+    ("net", &["sys", "buf", "driver", "op", "executor", "time", "blocking"]),
     ("fs", &["buf", "driver", "op"]),
     ("io", &["driver", "op"]),
     ("signal", &["sys", "driver", "op", "executor"]),

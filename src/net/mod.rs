@@ -1,4 +1,4 @@
-//! TCP, UDP and Unix sockets on the ring.
+//! TCP, UDP and Unix sockets on the ring, and the names of hosts.
 //!
 //! What arrives belongs to the stream or socket and what was accepted to the listener, never to the future that waits
 //! for it: dropping a read or an accept, in a `select!` or a timeout, loses nothing.
@@ -13,7 +13,8 @@
 //! | `write`, `send` | before its first turn of the loop: nothing is sent; afterwards the bytes may or may not leave, in order and never torn; the next write waits for them and reports their error |
 //! | `write_all`, `send_all`, `send_all_vectored` | as `write`; how much was sent is not known |
 //! | `shutdown`, `writable` | nothing happened yet |
-//! | `TcpStream::connect`, `TcpSocket::connect`, `UnixStream::connect`, `UnixSeqpacket::connect` | the socket is closed |
+//! | `TcpStream::connect`, `TcpSocket::connect`, `UnixStream::connect`, `UnixSeqpacket::connect` | the socket is closed, those of all attempts |
+//! | `lookup_host`, and the look-up of a name in `connect` and `bind` | the answer is given up; what a thread has begun with keeps it until the resolver's own timeout |
 //! | `UdpSocket`'s `recv`, `recv_from`, `recv_datagram`, `recv_batch`, `peek`, `peek_from`, `readable` | nothing is lost: the next read gets the datagram |
 //! | `UdpSocket`'s `send`, `send_to`, `send_owned`, `send_owned_to`, `send_message`, `send_batch_to` | before its first turn of the loop: nothing is sent; afterwards the datagram leaves, and its error is lost |
 //! | `UnixDatagram`'s and `UnixSeqpacket`'s `recv`, `recv_from`, `recv_message`, `recv_with_fds`, `readable` | nothing is lost: the next read gets the message, with its descriptors |
@@ -25,11 +26,13 @@
 //! kernel is done.
 
 mod address;
+mod attempts;
 mod connection;
 mod incoming;
 mod lingering;
 mod listener;
 mod listening;
+mod lookup;
 mod messages;
 mod socket;
 mod split;
@@ -41,6 +44,7 @@ mod writing;
 pub use address::ToSocketAddrs;
 pub use incoming::Incoming;
 pub use listener::{ListenOptions, TcpListener};
+pub use lookup::lookup_host;
 pub use socket::TcpSocket;
 pub use split::{OwnedReadHalf, OwnedWriteHalf, ReuniteError};
 pub use stream::TcpStream;

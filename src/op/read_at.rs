@@ -27,6 +27,7 @@ unsafe impl<B: IoBufMut> Operation for ReadAt<B> {
 
     const KIND: &'static str = "read";
     const WHEN_DROPPED: WhenDropped = WhenDropped::Cancel;
+    const SUBMIT_AGAIN: bool = true;
 
     fn prepare(&mut self) -> Sqe {
         let len = entry_len(self.buf.buf_capacity());

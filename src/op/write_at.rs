@@ -27,6 +27,7 @@ unsafe impl<B: IoBuf> Operation for WriteAt<B> {
 
     const KIND: &'static str = "write";
     const WHEN_DROPPED: WhenDropped = WhenDropped::Finish;
+    const SUBMIT_AGAIN: bool = true;
 
     fn prepare(&mut self) -> Sqe {
         let len = entry_len(self.buf.buf_len());

@@ -13,6 +13,7 @@
 //! - `kernel`: each operation on the kernel, one module per file of `src/op`.
 //! - `limits`: the bounds of a core, reached: untaken bytes and connections, small pools, small rings.
 //! - `linger`: streams that end with bytes still to send.
+//! - `names`: names of hosts and lists of addresses, looked up beside the loop and tried in turn.
 //! - `product`: every operation dropped in every state, whoever wins the race and whatever drops it.
 //! - `races`: accepts and receives dropped again and again while the other side is busy.
 //! - `signals`: what listeners of signals are told, each in a process of its own.
@@ -37,6 +38,7 @@ mod groups;
 mod kernel;
 mod limits;
 mod linger;
+mod names;
 mod product;
 mod races;
 mod signals;

@@ -11,6 +11,7 @@ use super::{Datagram, Transmit};
 use crate::buf::{BufError, BufResult, IoBuf};
 use crate::driver;
 use crate::net::ToSocketAddrs;
+use crate::net::lookup::resolve;
 use crate::net::messages::Messages;
 use crate::op::close::Fd;
 use crate::op::receive_message::Message;
@@ -55,11 +56,13 @@ pub struct UdpSocket {
 }
 
 impl UdpSocket {
-    /// Binds to the first of the addresses that can be bound.
+    /// Binds to the first of the addresses that can be bound. A name is looked up first, as by
+    /// [`lookup_host`](crate::net::lookup_host).
     ///
     /// # Errors
     ///
-    /// `AddrInUse` and the others of `bind(2)`; the text names the address. `InvalidInput` if there is none.
+    /// `AddrInUse` and the others of `bind(2)`, whose text names the address; those of the look-up; `InvalidInput` if
+    /// there is no address.
     ///
     /// # Panics
     ///
@@ -67,7 +70,7 @@ impl UdpSocket {
     pub async fn bind(address: impl ToSocketAddrs) -> io::Result<Self> {
         let driver = driver::current::expect("UdpSocket::bind");
         let mut last = None;
-        for address in address.to_socket_addrs()? {
+        for address in resolve(&address, "UdpSocket::bind").await? {
             let socket = Socket::new(Domain::for_address(address), Type::DGRAM, None)?;
             match socket.bind(&address.into()) {
                 Ok(()) => return Ok(Self::from_fd(Fd::new(driver, OwnedFd::from(socket)))),
@@ -107,15 +110,15 @@ impl UdpSocket {
         Ok((socket.into(), rest.into_iter().map(Datagram::new).collect()))
     }
 
-    /// Sends to, and receives from, the first of the addresses that can be connected to alone. It happens at once.
-    /// Datagrams of others that had arrived before still come.
+    /// Sends to, and receives from, the first of the addresses that can be connected to alone. It happens at once, or
+    /// after the look-up of a name. Datagrams of others that had arrived before still come.
     ///
     /// # Errors
     ///
-    /// As `connect(2)`; the text names the address. `InvalidInput` if there is none.
+    /// As `connect(2)`, whose text names the address; those of the look-up; `InvalidInput` if there is no address.
     pub async fn connect(&self, address: impl ToSocketAddrs) -> io::Result<()> {
         let mut last = None;
-        for address in address.to_socket_addrs()? {
+        for address in resolve(&address, "UdpSocket::connect").await? {
             match self.options().connect(&address.into()) {
                 Ok(()) => return Ok(()),
                 Err(error) => last = Some(naming("connect to", address, &error)),
@@ -236,7 +239,8 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// As for [`send`](Self::send); `InvalidInput` if there is no address.
+    /// As for [`send`](Self::send); `InvalidInput` if there is no address, or a name, which is not looked up for each
+    /// datagram.
     pub async fn send_to(&self, bytes: &[u8], target: impl ToSocketAddrs) -> io::Result<usize> {
         let target = *target.to_socket_addrs()?.first().ok_or_else(|| none("send to"))?;
         let (count, _copy) = self.messages.send(bytes.to_vec(), Target::new(target)).await?;

@@ -349,7 +349,7 @@ fn send_datagram(with_control: bool) -> Scene {
     })
 }
 
-/// A message with a pipe's writing end, to a peer whose queue is full. The reading end says when the last copy is closed.
+/// A message with a pipe's writing end, to a peer whose queue is full; the reading end says when every copy is closed.
 fn send_with_fds(wins: bool) -> Scene {
     let (near, far) = StdDatagram::pair().expect("a pair");
     far.set_nonblocking(true).expect("a socket");
