@@ -6,6 +6,7 @@
 
 pub(crate) mod accept;
 pub(crate) mod bell;
+pub(crate) mod cancel_all;
 pub(crate) mod close;
 pub(crate) mod connect;
 pub(crate) mod endpoint;

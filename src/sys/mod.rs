@@ -5,6 +5,7 @@
 //! nothing above this room calls the kernel itself.
 
 pub(crate) mod affinity;
+pub(crate) mod descriptors;
 pub(crate) mod eventfd;
 pub(crate) mod files;
 pub(crate) mod mapping;

@@ -2,6 +2,7 @@
 
 mod accept;
 mod bell;
+mod cancel_all;
 mod close;
 mod connect;
 mod exit;

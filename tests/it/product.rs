@@ -44,6 +44,7 @@ enum Operation {
     RecvDatagram,
     SendTo,
     SendMessage,
+    SendWithFds,
     Sleep,
 }
 
@@ -78,7 +79,8 @@ enum Cause {
 use Cause::{Panic, Running, Shutdown};
 use Operation::{
     Close, Connect, Fadvise, Fallocate, Fsync, Nop, Open, PipeWriteAll, ReadAt, ReadVectored,
-    SendAll, SendAllVectored, SendMessage, SendTo, Sleep, Statx, WriteAt, WriteVectored,
+    SendAll, SendAllVectored, SendMessage, SendTo, SendWithFds, Sleep, Statx, WriteAt,
+    WriteVectored,
 };
 use Race::{CancelLoses, CancelWins};
 use When::{BeforePoll, Completed, InKernel, Never, Staged};
@@ -95,7 +97,7 @@ fn impossible(operation: Operation, when: When, race: Race, cause: Cause) -> Opt
             Some("it completes within the enter that submits it")
         }
         (
-            WriteAt | WriteVectored | SendAll | SendAllVectored | PipeWriteAll,
+            WriteAt | WriteVectored | SendAll | SendAllVectored | SendWithFds | PipeWriteAll,
             InKernel,
             CancelWins,
             Running | Panic,
@@ -166,8 +168,10 @@ fn play(operation: Operation, when: When, race: Race, cause: Cause) {
         go_on(&runtime, when, race, &mut scene, &name);
     }
     // A write that is still in the kernel is cancelled only when half of the time is over.
-    let writes =
-        matches!(operation, WriteAt | WriteVectored | SendAll | SendAllVectored | PipeWriteAll);
+    let writes = matches!(
+        operation,
+        WriteAt | WriteVectored | SendAll | SendAllVectored | SendWithFds | PipeWriteAll
+    );
     let ends_late = writes && matches!(when, InKernel | Never) && cause == Shutdown;
     let deadline = if ends_late { Duration::from_secs(3) } else { PATIENCE };
     assert_eq!(runtime.shutdown(deadline), Ok(()), "{name}");
@@ -354,6 +358,11 @@ fn send_to() {
 #[test]
 fn send_message() {
     assert_eq!(play_all(SendMessage), 12);
+}
+
+#[test]
+fn send_with_fds() {
+    assert_eq!(play_all(SendWithFds), 23);
 }
 
 #[test]
