@@ -12,6 +12,8 @@ pub(crate) mod fadvise;
 pub(crate) mod fallocate;
 pub(crate) mod fsync;
 pub(crate) mod line;
+pub(crate) mod link;
+pub(crate) mod mkdir;
 pub(crate) mod nop;
 pub(crate) mod open;
 pub(crate) mod open_file;
@@ -21,13 +23,16 @@ pub(crate) mod position;
 pub(crate) mod read_at;
 pub(crate) mod read_vectored;
 pub(crate) mod receive;
+pub(crate) mod rename;
 pub(crate) mod send;
 pub(crate) mod send_vectored;
 pub(crate) mod signal;
 pub(crate) mod statx;
+pub(crate) mod symlink;
 #[cfg(test)]
 mod tests;
 pub(crate) mod timeout;
+pub(crate) mod unlink;
 pub(crate) mod write_at;
 pub(crate) mod write_vectored;
 

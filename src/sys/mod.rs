@@ -4,6 +4,8 @@
 //! files are calls that are no operations, each file's of one kind, and `plain` those without a kind. No futures here;
 //! nothing above this room calls the kernel itself.
 
+pub(crate) mod copying;
+pub(crate) mod directory;
 pub(crate) mod eventfd;
 pub(crate) mod files;
 pub(crate) mod mapping;
@@ -15,6 +17,7 @@ pub(crate) mod signals;
 pub(crate) mod sockaddr;
 pub(crate) mod thread;
 pub(crate) mod unix;
+pub(crate) mod xattr;
 
 /// An entry of the submission queue, as the kernel reads it.
 pub(crate) type Sqe = io_uring::squeue::Entry;
