@@ -135,6 +135,19 @@ where
     Wait::new(expect(name).crew(), work, WhenDropped::Run)
 }
 
+/// As [`run`], for a closure that changes nothing: dropped before a thread has begun with it, it is not run.
+#[track_caller]
+pub(crate) fn query<F, R>(
+    name: &str,
+    work: F,
+) -> impl Future<Output = std::io::Result<R>> + use<F, R>
+where
+    F: FnOnce() -> R + Send + 'static,
+    R: Send + 'static,
+{
+    Wait::new(expect(name).crew(), work, WhenDropped::TakeBack)
+}
+
 /// The pool of this thread's runtime.
 #[track_caller]
 fn expect(name: &str) -> Pool {

@@ -59,7 +59,7 @@ impl<T: Operation> InFlight<T> {
         let key = self.key.expect("an operation was polled after it gave its result");
         let (operation, cqe) = ready!(self.driver.poll_answer::<T>(key, cx));
         self.key = None;
-        if cqe.result == -libc::ECANCELED {
+        if T::SUBMIT_AGAIN && cqe.result == -libc::ECANCELED {
             return self.submit_again(operation, cqe, cx);
         }
         Poll::Ready(operation.complete(cqe.into()))

@@ -25,6 +25,7 @@ unsafe impl<B: IoBufMut> Operation for ReadAt<B> {
 
     const KIND: &'static str = "read";
     const WHEN_DROPPED: WhenDropped = WhenDropped::Cancel;
+    const SUBMIT_AGAIN: bool = true;
 
     #[inline]
     fn prepare(&mut self) -> Sqe {

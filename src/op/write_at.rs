@@ -29,6 +29,7 @@ unsafe impl<B: IoBuf> Operation for WriteAt<B> {
 
     const KIND: &'static str = "write";
     const WHEN_DROPPED: WhenDropped = WhenDropped::Finish;
+    const SUBMIT_AGAIN: bool = true;
 
     #[inline]
     fn prepare(&mut self) -> Sqe {

@@ -9,6 +9,8 @@ pub(crate) mod directory;
 pub(crate) mod eventfd;
 pub(crate) mod files;
 pub(crate) mod mapping;
+pub(crate) mod message;
+pub(crate) mod options;
 pub(crate) mod plain;
 pub(crate) mod register;
 pub(crate) mod ring;

@@ -1,5 +1,7 @@
 //! The names of Python's asyncio, by the table in `docs/asyncio.md`: one test a row, which does what its users do.
 
+mod sockets;
+
 use std::cell::{Cell, RefCell};
 use std::future::pending;
 use std::io;
@@ -18,7 +20,7 @@ use annulus::task::{
 };
 use annulus::time::error::Elapsed;
 use annulus::time::{self, Duration, Instant};
-use annulus::{Runtime, spawn, spawn_blocking};
+use annulus::{Runtime, net, spawn, spawn_blocking};
 
 use crate::signals::{raise, send};
 use crate::support::child::{assert_passed, in_child, run_alone};
@@ -755,6 +757,18 @@ fn loop_set_default_executor() {
     run_with(annulus::Builder::new().blocking_pool(&executor), async || {
         let name = spawn_blocking(|| std::thread::current().name().map(str::to_owned));
         assert_eq!(name.await.expect("no panic").as_deref(), Some("default-0"));
+    });
+}
+
+#[test]
+fn loop_getaddrinfo() {
+    settled(async || {
+        let numeric = net::lookup_host("127.0.0.1:80").await.expect("an address");
+        assert_eq!(numeric.collect::<Vec<_>>(), ["127.0.0.1:80".parse().expect("a literal")]);
+        // Too long for the question to be asked.
+        let name = "x".repeat(300);
+        let gaierror = net::lookup_host((name.as_str(), 80)).await.map(drop);
+        assert!(gaierror.is_err_and(|error| error.to_string().contains(&name)));
     });
 }
 

@@ -14,6 +14,7 @@
 //! - `kernel`: each operation on the kernel, one module per file of `src/op`.
 //! - `limits`: the bounds of a core, reached: untaken bytes and connections, small pools, small rings.
 //! - `linger`: streams that end with bytes still to send.
+//! - `names`: names of hosts and lists of addresses, looked up beside the loop and tried in turn.
 //! - `product`: every operation dropped in every state, whoever wins the race and whatever drops it.
 //! - `races`: accepts and receives dropped again and again while the other side is busy.
 //! - `signals`: what listeners of signals are told, each in a process of its own.
@@ -22,6 +23,7 @@
 //! - `sync`: locks, channels and queues under timeouts, aborts and hogs.
 //! - `tasks`: panics, handles, wakers, nesting and hogs, through the public door.
 //! - `tcp`: what streams, listeners and sockets do, held against those of std.
+//! - `udp`: datagrams, what comes with them, and what is asked of the kernel for them.
 //! - `unix`: Unix sockets, which do as TCP's do, and what only they have.
 //! - `support`: what the tests stand on, with its own tests: the allocator, the leak guard,
 //!   `skip!`.
@@ -38,6 +40,7 @@ mod groups;
 mod kernel;
 mod limits;
 mod linger;
+mod names;
 mod product;
 mod races;
 mod signals;
@@ -47,6 +50,7 @@ mod support;
 mod sync;
 mod tasks;
 mod tcp;
+mod udp;
 mod unix;
 
 #[global_allocator]

@@ -43,6 +43,9 @@ enum Operation {
     ReadOwned,
     SendAll,
     SendAllVectored,
+    RecvDatagram,
+    SendTo,
+    SendMessage,
     Sleep,
 }
 
@@ -77,7 +80,8 @@ enum Cause {
 use Cause::{Panic, Running, Shutdown};
 use Operation::{
     Close, Connect, Fadvise, Fallocate, Fsync, Link, Mkdir, Nop, Open, ReadAt, ReadVectored,
-    Rename, SendAll, SendAllVectored, Sleep, Statx, Symlink, Unlink, WriteAt, WriteVectored,
+    Rename, SendAll, SendAllVectored, SendMessage, SendTo, Sleep, Statx, Symlink, Unlink, WriteAt,
+    WriteVectored,
 };
 use Race::{CancelLoses, CancelWins};
 use When::{BeforePoll, Completed, InKernel, Never, Staged};
@@ -89,8 +93,9 @@ fn impossible(operation: Operation, when: When, race: Race, cause: Cause) -> Opt
         | (Unlink | Mkdir | Rename | Link | Symlink, _, CancelWins, _) => {
             Some("it always completes by itself")
         }
+        (SendTo | SendMessage, _, CancelWins, _) => Some("the kernel always takes a datagram"),
         (_, Completed, CancelWins, _) => Some("what completed could complete"),
-        (Nop | Connect | Close, InKernel, CancelLoses, _) => {
+        (Nop | Connect | Close | SendTo | SendMessage, InKernel, CancelLoses, _) => {
             Some("it completes within the enter that submits it")
         }
         (
@@ -347,6 +352,21 @@ fn send_all() {
 #[test]
 fn send_all_vectored() {
     assert_eq!(play_all(SendAllVectored), 23);
+}
+
+#[test]
+fn recv_datagram() {
+    assert_eq!(play_all(Operation::RecvDatagram), 25);
+}
+
+#[test]
+fn send_to() {
+    assert_eq!(play_all(SendTo), 12);
+}
+
+#[test]
+fn send_message() {
+    assert_eq!(play_all(SendMessage), 12);
 }
 
 #[test]

@@ -7,13 +7,16 @@ mod files;
 
 use std::cell::RefCell;
 use std::io::ErrorKind;
-use std::net::{SocketAddr, TcpListener as StdListener, TcpStream as StdStream};
+use std::net::{
+    SocketAddr, TcpListener as StdListener, TcpStream as StdStream, UdpSocket as StdUdp,
+};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
 use annulus::fs::{Advice, Allocation};
-use annulus::net::{TcpListener, TcpStream};
+use annulus::net::udp::{Ecn, Transmit};
+use annulus::net::{TcpListener, TcpStream, UdpSocket};
 use socket2::{Domain, Socket, Type};
 
 use super::{Operation, Race};
@@ -88,6 +91,9 @@ impl Scene {
             Operation::ReadOwned => read_owned(wins),
             Operation::SendAll => send(wins, 1),
             Operation::SendAllVectored => send(wins, 3),
+            Operation::RecvDatagram => recv_datagram(wins),
+            Operation::SendTo => send_datagram(false),
+            Operation::SendMessage => send_datagram(true),
             Operation::Sleep => sleep(wins),
         }
     }
@@ -245,6 +251,63 @@ fn incoming(scene: Scene, wins: bool, near: Rc<TcpStream>, far: StdStream) -> Sc
             near.read_exact(&mut found).await.expect("nothing is lost");
             assert_eq!(found, expected);
         })
+}
+
+/// A UDP socket of ours, and a plain one that is connected to it and does not block.
+fn udp_pair() -> (Rc<UdpSocket>, StdUdp) {
+    let near = StdUdp::bind("127.0.0.1:0").expect("bind");
+    let far = StdUdp::bind("127.0.0.1:0").expect("bind");
+    far.connect(near.local_addr().expect("bound")).expect("connect");
+    far.set_nonblocking(true).expect("a socket");
+    (Rc::new(UdpSocket::from_std(near).expect("a socket")), far)
+}
+
+/// What a socket receives is there for the next read, whole and in order.
+fn recv_datagram(wins: bool) -> Scene {
+    let (near, far) = udp_pair();
+    let (same, far) = (Rc::clone(&near), Rc::new(far));
+    let sender = Rc::clone(&far);
+    let mut sent = false;
+    Scene::plain(Box::pin(async move { _ = same.recv_datagram().await }))
+        .provoked(wins, move || {
+            if !std::mem::replace(&mut sent, true) {
+                sender.send(TEXT).expect("the kernel takes it");
+            }
+        })
+        .then(move |fate| async move {
+            far.send(b"more").expect("the kernel takes it");
+            if fate != Fate::Undone {
+                let datagram = near.recv_datagram().await.expect("nothing is lost");
+                assert_eq!(&*datagram, TEXT);
+            }
+            assert_eq!(&*near.recv_datagram().await.expect("nothing is lost"), b"more");
+        })
+}
+
+/// A datagram, with or without control data.
+fn send_datagram(with_control: bool) -> Scene {
+    let (near, far) = udp_pair();
+    let target = far.local_addr().expect("bound");
+    let drops = Drops::default();
+    let (buf, same) = (drops.buffer(TEXT.to_vec()), Rc::clone(&near));
+    let future: Future = match with_control {
+        true => Box::pin(async move {
+            _ = same.send_message(buf, &Transmit::to(target).ecn(Ecn::Ect0)).await;
+        }),
+        false => Box::pin(async move { _ = same.send_owned_to(buf, target).await }),
+    };
+    Scene::plain(future).with_buffers(drops, 1).then(move |fate| async move {
+        let received = || {
+            let mut bytes = [0; 64];
+            far.recv(&mut bytes).ok().map(|count| bytes[..count].to_vec())
+        };
+        if fate != Fate::Undone {
+            assert_eq!(received().as_deref(), Some(TEXT));
+        }
+        assert_eq!(received(), None);
+        near.send_to(b"more", target).await.expect("the socket goes on");
+        assert_eq!(received().as_deref(), Some(b"more".as_slice()));
+    })
 }
 
 /// A send of more than the connection holds, of one buffer or of several.
