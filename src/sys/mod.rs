@@ -5,7 +5,9 @@
 //! nothing above this room calls the kernel itself.
 
 pub(crate) mod affinity;
+pub(crate) mod copying;
 pub(crate) mod descriptors;
+pub(crate) mod directory;
 pub(crate) mod eventfd;
 pub(crate) mod files;
 pub(crate) mod mapping;
@@ -22,6 +24,7 @@ pub(crate) mod sockaddr;
 pub(crate) mod thread;
 pub(crate) mod topology;
 pub(crate) mod unix;
+pub(crate) mod xattr;
 
 /// An entry of the submission queue, as the kernel reads it.
 pub(crate) type Sqe = io_uring::squeue::Entry;

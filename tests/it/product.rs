@@ -32,6 +32,11 @@ enum Operation {
     Fsync,
     Fallocate,
     Fadvise,
+    Unlink,
+    Mkdir,
+    Rename,
+    Link,
+    Symlink,
     Connect,
     Accept,
     Recv,
@@ -78,9 +83,9 @@ enum Cause {
 
 use Cause::{Panic, Running, Shutdown};
 use Operation::{
-    Close, Connect, Fadvise, Fallocate, Fsync, Nop, Open, PipeWriteAll, ReadAt, ReadVectored,
-    SendAll, SendAllVectored, SendMessage, SendTo, SendWithFds, Sleep, Statx, WriteAt,
-    WriteVectored,
+    Close, Connect, Fadvise, Fallocate, Fsync, Link, Mkdir, Nop, Open, PipeWriteAll, ReadAt,
+    ReadVectored, Rename, SendAll, SendAllVectored, SendMessage, SendTo, SendWithFds, Sleep, Statx,
+    Symlink, Unlink, WriteAt, WriteVectored,
 };
 use Race::{CancelLoses, CancelWins};
 use When::{BeforePoll, Completed, InKernel, Never, Staged};
@@ -88,7 +93,8 @@ use When::{BeforePoll, Completed, InKernel, Never, Staged};
 /// Why a combination is left out.
 fn impossible(operation: Operation, when: When, race: Race, cause: Cause) -> Option<&'static str> {
     match (operation, when, race, cause) {
-        (Nop | Close | Statx | Fsync | Fallocate | Fadvise, _, CancelWins, _) => {
+        (Nop | Close | Statx | Fsync | Fallocate | Fadvise, _, CancelWins, _)
+        | (Unlink | Mkdir | Rename | Link | Symlink, _, CancelWins, _) => {
             Some("it always completes by itself")
         }
         (SendTo | SendMessage, _, CancelWins, _) => Some("the kernel always takes a datagram"),
@@ -298,6 +304,31 @@ fn fallocate() {
 #[test]
 fn fadvise() {
     assert_eq!(play_all(Fadvise), 15);
+}
+
+#[test]
+fn unlink() {
+    assert_eq!(play_all(Unlink), 15);
+}
+
+#[test]
+fn mkdir() {
+    assert_eq!(play_all(Mkdir), 15);
+}
+
+#[test]
+fn rename() {
+    assert_eq!(play_all(Rename), 15);
+}
+
+#[test]
+fn link() {
+    assert_eq!(play_all(Link), 15);
+}
+
+#[test]
+fn symlink() {
+    assert_eq!(play_all(Symlink), 15);
 }
 
 #[test]

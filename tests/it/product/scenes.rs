@@ -76,6 +76,17 @@ impl Scene {
             Operation::Fadvise => files::unbuffered(|file| async move {
                 _ = file.advise(0..4096, Advice::WillNeed).await;
             }),
+            Operation::Unlink => files::naming(|dir| async move { dir.remove_file("file").await }),
+            Operation::Mkdir => files::naming(|dir| async move { dir.create_dir("new").await }),
+            Operation::Rename => {
+                files::naming(|dir| async move { dir.rename("file", &dir, "new").await })
+            }
+            Operation::Link => {
+                files::naming(|dir| async move { dir.hard_link("file", &dir, "new").await })
+            }
+            Operation::Symlink => {
+                files::naming(|dir| async move { dir.symlink("file", "new").await })
+            }
             Operation::Connect => connect(wins),
             Operation::Accept => accept(wins),
             Operation::Recv => recv(wins),
