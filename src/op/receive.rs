@@ -32,6 +32,9 @@ const FULL_STREAK: u8 = 2;
 /// Completions in a row that would have fitted a small buffer, after which it is armed with small ones again.
 const SMALL_STREAK: u8 = 64;
 
+/// The most bytes of a chunk that was not received here.
+const PART: usize = 64 * 1024;
+
 /// What a stream received and nobody took, and whether more is on the way.
 #[derive(Debug)]
 pub(crate) struct Arrivals {
@@ -107,6 +110,36 @@ impl Arrivals {
         match state.take() {
             Some(chunk) => Some(Ok(Some(chunk))),
             None => state.take_end(),
+        }
+    }
+
+    /// Takes all that arrived, and the error that comes after it.
+    pub(crate) fn take_all(&self) -> (Vec<u8>, Option<i32>) {
+        let mut bytes = Vec::new();
+        let mut state = self.state.borrow_mut();
+        while let Some(chunk) = state.take() {
+            bytes.extend_from_slice(&chunk);
+        }
+        let error = match state.end {
+            End::Error(code) => Some(code),
+            End::Open | End::Eof => None,
+        };
+        (bytes, error)
+    }
+
+    /// What [`take_all`](Self::take_all) took elsewhere arrives here, before anything else.
+    pub(crate) fn refill(&self, bytes: Vec<u8>, error: Option<i32>) {
+        let mut state = self.state.borrow_mut();
+        state.bytes += bytes.len();
+        for part in bytes.chunks(PART) {
+            let chunk = Chunk::from(Box::from(part));
+            match &state.first {
+                None => state.first = Some(chunk),
+                Some(_) => state.queue(chunk),
+            }
+        }
+        if let Some(code) = error {
+            state.end = End::Error(code);
         }
     }
 

@@ -12,9 +12,11 @@
 //! - `features`: a representative set, once without each optional feature of the kernel.
 //! - `fs`: what files do, held against those of std.
 //! - `groups`: task groups and join sets: cancelled, panicking, dropped and nested.
+//! - `handle`: foreign threads: work that they send, and channels of other crates.
 //! - `kernel`: each operation on the kernel, one module per file of `src/op`.
 //! - `limits`: the bounds of a core, reached: untaken bytes and connections, small pools, small rings.
 //! - `linger`: streams that end with bytes still to send.
+//! - `mesh`: many cores, how they start and end together, and what goes from one to another.
 //! - `names`: names of hosts and lists of addresses, looked up beside the loop and tried in turn.
 //! - `pipes`: pipes, FIFOs and the standard streams.
 //! - `processes`: children, their ends, streams and surroundings, held against those of std.
@@ -22,6 +24,7 @@
 //! - `races`: accepts and receives dropped again and again while the other side is busy.
 //! - `signals`: what listeners of signals are told, each in a process of its own.
 //! - `spawning`: task-local values, names, eager starts, and panics that nobody takes.
+//! - `spinning`: a core that looks for work before it sleeps.
 //! - `structured`: tokens, deadlines that move, and waits of sets and collections, on a running core.
 //! - `sync`: locks, channels and queues under timeouts, aborts and hogs.
 //! - `tasks`: panics, handles, wakers, nesting and hogs, through the public door.
@@ -41,9 +44,11 @@ mod faults;
 mod features;
 mod fs;
 mod groups;
+mod handle;
 mod kernel;
 mod limits;
 mod linger;
+mod mesh;
 mod names;
 mod pipes;
 mod processes;
@@ -51,6 +56,7 @@ mod product;
 mod races;
 mod signals;
 mod spawning;
+mod spinning;
 mod structured;
 mod support;
 mod sync;

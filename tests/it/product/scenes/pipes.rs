@@ -7,20 +7,12 @@ use std::rc::Rc;
 
 use annulus::io::AsyncFd;
 use annulus::io::pipe::{Receiver, Sender};
-use socket2::SockRef;
 
-use super::{Fate, Scene, TEXT};
+use super::{Fate, Scene, TEXT, pipe};
 use crate::support::settled::{Drops, until};
 
 /// What a pipe holds.
 const PIPE: usize = 64 * 1024;
-
-/// A pipe whose reading end does not block.
-fn pipe() -> (PipeReader, std::io::PipeWriter) {
-    let (reader, writer) = std::io::pipe().expect("a pipe");
-    SockRef::from(&reader).set_nonblocking(true).expect("a descriptor");
-    (reader, writer)
-}
 
 /// A receive from a pipe of ours.
 pub(super) fn recv(wins: bool) -> Scene {
