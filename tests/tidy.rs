@@ -26,8 +26,9 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("net", &["sys", "buf", "driver", "op", "executor", "time", "blocking"]),
     ("fs", &["buf", "driver", "op"]),
     ("io", &["driver", "op"]),
+    ("signal", &["sys", "driver", "op", "executor"]),
     ("sync", &["executor"]),
-    ("compat", &["sync", "task", "time"]),
+    ("compat", &["signal", "sync", "task", "time"]),
 ];
 
 /// The files that hold unsafe code, in order; the compiler denies it everywhere else.
@@ -50,6 +51,7 @@ const UNSAFE_FILES: &[&str] = &[
     "src/op/receive.rs",
     "src/op/send.rs",
     "src/op/send_vectored.rs",
+    "src/op/signal.rs",
     "src/op/timeout.rs",
     "src/op/write_at.rs",
     "src/sync/guarded.rs",
@@ -59,7 +61,9 @@ const UNSAFE_FILES: &[&str] = &[
     "src/sys/plain.rs",
     "src/sys/register.rs",
     "src/sys/ring.rs",
+    "src/sys/signals.rs",
     "src/sys/thread.rs",
+    "src/sys/unix.rs",
     "src/task/abort.rs",
     "src/task/cache.rs",
     "src/task/cell.rs",

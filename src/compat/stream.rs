@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 
 use futures_core::Stream;
 
+use crate::signal::Signal;
 use crate::sync::mpsc;
 use crate::task::{AsCompleted, JoinError, JoinSet};
 use crate::time::{Instant, Interval};
@@ -77,5 +78,14 @@ impl Stream for Interval {
 
     fn size_hint(&self) -> (usize, Option<usize>) {
         (usize::MAX, None)
+    }
+}
+
+/// Each time that the signal was delivered, until the runtime is gone.
+impl Stream for Signal {
+    type Item = ();
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<()>> {
+        self.poll_recv(cx)
     }
 }

@@ -12,12 +12,18 @@ use std::task::{Context, Poll, ready};
 use super::Driver;
 use super::operation::{Operation, Outcome};
 use super::slots::Key;
+use crate::sys::Cqe;
+
+/// How often an operation that the kernel cancelled is submitted again.
+pub(super) const AGAIN_MAX: u8 = 32;
 
 /// An operation that was submitted.
 pub(crate) struct InFlight<T: Operation> {
     driver: Rc<Driver>,
     /// `None` once the result was taken.
-    key: Option<Key>,
+    pub(super) key: Option<Key>,
+    /// How often it was submitted again.
+    again: u8,
     operation: PhantomData<T>,
 }
 
@@ -36,7 +42,7 @@ impl<T: Operation> InFlight<T> {
         match driver.submit(operation, cx.waker().clone()) {
             Ok(key) => {
                 let driver = Rc::clone(driver);
-                Ok(Self { driver, key: Some(key), operation: PhantomData })
+                Ok(Self { driver, key: Some(key), again: 0, operation: PhantomData })
             }
             Err(operation) => Err(operation.complete(Outcome::gone())),
         }
@@ -45,9 +51,30 @@ impl<T: Operation> InFlight<T> {
     #[inline]
     pub(crate) fn poll_result(&mut self, cx: &Context<'_>) -> Poll<T::Output> {
         let key = self.key.expect("an operation was polled after it gave its result");
-        let output = ready!(self.driver.poll_operation::<T>(key, cx));
+        let (operation, cqe) = ready!(self.driver.poll_answer::<T>(key, cx));
         self.key = None;
-        Poll::Ready(output)
+        if cqe.result == -libc::ECANCELED {
+            return self.submit_again(operation, cqe, cx);
+        }
+        Poll::Ready(operation.complete(cqe.into()))
+    }
+
+    /// Nobody but the kernel cancels an operation whose future lives: it does when it could start no thread of its own
+    /// for it, as in a storm of signals (Linux 6.1). Nothing of the operation was done then.
+    #[cold]
+    fn submit_again(&mut self, operation: T, cqe: Cqe, cx: &Context<'_>) -> Poll<T::Output> {
+        if self.again == AGAIN_MAX {
+            return Poll::Ready(operation.complete(cqe.into()));
+        }
+        self.again += 1;
+        match self.driver.submit(operation, cx.waker().clone()) {
+            Ok(key) => {
+                self.key = Some(key);
+                Poll::Pending
+            }
+            // It was cancelled by the runtime's end.
+            Err(operation) => Poll::Ready(operation.complete(cqe.into())),
+        }
     }
 }
 

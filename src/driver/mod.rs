@@ -35,6 +35,7 @@ use staged::Staged;
 pub(crate) use starved::Place;
 
 use crate::buf::{Pool, PoolOptions};
+use crate::sys::Cqe;
 use crate::sys::ring::Ring;
 use crate::sys::setup::{Features, RingOptions, ring};
 
@@ -299,7 +300,12 @@ impl Driver {
         let mut taken = {
             let mut actions = self.actions.borrow_mut();
             let list = list(&mut actions);
-            if list.is_empty() {
+            if list.len() <= 1 {
+                let only = list.pop();
+                drop(actions);
+                if let Some(item) = only {
+                    self.catching(|| each(item));
+                }
                 return;
             }
             std::mem::take(list)
@@ -325,9 +331,15 @@ impl Driver {
         key: Key,
         cx: &Context<'_>,
     ) -> Poll<T::Output> {
+        self.poll_answer::<T>(key, cx).map(|(operation, cqe)| operation.complete(cqe.into()))
+    }
+
+    /// As `poll_operation`, before the result is made of the answer.
+    #[inline]
+    pub(crate) fn poll_answer<T: Operation>(&self, key: Key, cx: &Context<'_>) -> Poll<(T, Cqe)> {
         let polled = self.slots.borrow_mut().poll::<T>(key, cx.waker());
         match polled {
-            Polled::Done(operation, cqe) => Poll::Ready(operation.complete(cqe.into())),
+            Polled::Done(operation, cqe) => Poll::Ready((operation, cqe)),
             Polled::Pending => Poll::Pending,
             Polled::OtherWaker => {
                 let waker = cx.waker().clone();

@@ -63,8 +63,8 @@ pub(crate) unsafe trait Operation: 'static {
 
     const WHEN_DROPPED: WhenDropped;
 
-    /// The entry for the kernel. Called once, when the value has reached its place, with nothing borrowed: it may
-    /// ask a buffer of the user's where it lies.
+    /// The entry for the kernel. Called once in each place that the value reaches, and one is all but for an operation
+    /// that is submitted again; with nothing borrowed: it may ask a buffer of the user's where it lies.
     fn prepare(&mut self) -> Sqe;
 
     /// The kernel is done. For bookkeeping that must not wait until somebody polls; runs while the driver is

@@ -11,6 +11,7 @@ use std::task::{Context, Poll, RawWaker, RawWakerVTable, Wake, Waker};
 use std::time::Duration;
 
 use super::actions::{Action, Actions};
+use super::inflight::{AGAIN_MAX, InFlight};
 use super::slots::{Abandoned, Key, Polled, Slots};
 use super::{Driver, Limits, Op, Operation, Outcome, Standing, WhenDropped};
 use crate::buf::PoolOptions;
@@ -414,4 +415,52 @@ fn a_key_gives_only_the_operation_it_was_made_for() {
     let key = insert(&mut slots, &fate, None, 0);
     slots.complete(cqe(key, 0, 0), &mut Actions::default());
     let _ = slots.poll::<RudeProbe>(key, Waker::noop());
+}
+
+/// Answers what is under way as the kernel does that could start no thread for it.
+fn cancel_unasked(driver: &Driver, key: Key) {
+    let (mut slots, mut actions) = (driver.slots.borrow_mut(), driver.actions.borrow_mut());
+    slots.complete(cqe(key, -libc::ECANCELED, 0), &mut actions);
+}
+
+#[test]
+fn what_the_kernel_cancels_unasked_is_submitted_again_for_a_while() {
+    let (driver, fate) = (driver(), Rc::new(Fate::default()));
+    let probe = || Probe { fate: Rc::clone(&fate) };
+    let cx = Context::from_waker(Waker::noop());
+    let cancelled = |in_flight: &mut InFlight<Probe>| {
+        cancel_unasked(&driver, in_flight.key.expect("under way"));
+        in_flight.poll_result(&cx)
+    };
+    let submitted = || InFlight::submit(&driver, probe(), &cx).expect("it is open");
+
+    // A few times: the answer comes.
+    let mut operation = submitted();
+    for _ in 0..3 {
+        assert_eq!(cancelled(&mut operation), Poll::Pending);
+        assert_eq!((fate.completed.get(), fate.dropped.get()), (0, 0));
+    }
+    let answer = loop {
+        turn(&driver);
+        if let Poll::Ready(answer) = operation.poll_result(&cx) {
+            break answer;
+        }
+    };
+    assert_eq!((answer, fate.completed.get(), fate.dropped.get()), (0, 1, 1));
+
+    // Always: that is the answer.
+    let mut operation = submitted();
+    for _ in 0..AGAIN_MAX {
+        assert_eq!(cancelled(&mut operation), Poll::Pending);
+    }
+    assert_eq!(cancelled(&mut operation), Poll::Ready(-1));
+    assert_eq!((fate.completed.get(), fate.dropped.get()), (2, 2));
+
+    // At the runtime's end: so too.
+    let mut operation = submitted();
+    cancel_unasked(&driver, operation.key.expect("under way"));
+    driver.close(Duration::from_secs(5)).expect("nothing is stuck");
+    assert_eq!(operation.poll_result(&cx), Poll::Ready(-1));
+    drop(operation);
+    assert_eq!((fate.completed.get(), fate.orphaned.get(), fate.dropped.get()), (3, 0, 3));
 }

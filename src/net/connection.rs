@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
 use std::net::Shutdown;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -16,7 +16,7 @@ use crate::buf::{BufError, BufResult, Chunk, IoBufMut, fill};
 use crate::executor::{self, budget};
 use crate::op::close::Fd;
 use crate::op::line::Line;
-use crate::op::receive::{Arrival, Reading, ensure_armed};
+use crate::op::receive::{Arrival, Reading, busy, ensure_armed, receive_more};
 use crate::sys::plain;
 use crate::time::timeout;
 
@@ -103,6 +103,12 @@ impl Connection {
         }
     }
 
+    pub(super) async fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
+        self.readable().await?;
+        receive_more(&self.line)?;
+        self.line.arrivals.peek(buf)
+    }
+
     pub(super) fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
         if buf.is_empty() {
             return Ok(0);
@@ -129,6 +135,25 @@ impl Connection {
         }
         let flags = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
         SockRef::from(&self.line.fd).send_with_flags(bytes, flags)
+    }
+
+    pub(super) async fn writable(&self) -> io::Result<()> {
+        turn(&self.line).await.map(drop)
+    }
+
+    /// Undoes what was armed and gives the socket back, with the bytes that had arrived.
+    pub(super) async fn into_socket(self: Rc<Self>) -> io::Result<(OwnedFd, Vec<u8>)> {
+        let line = Rc::clone(&self.line);
+        drop(turn(&line).await?);
+        poll_fn(|cx| line.arrivals.poll_disarmed(line.fd.driver(), cx)).await;
+        let mut rest = Vec::new();
+        while let Some(Ok(Some(chunk))) = line.arrivals.try_take() {
+            rest.extend_from_slice(&chunk);
+        }
+        drop(self);
+        let line = Rc::try_unwrap(line)
+            .map_err(|_| busy("a leaked future of this stream holds the socket"))?;
+        Ok((line.fd.into_owned(), rest))
     }
 
     pub(super) async fn shutdown(&self) -> io::Result<()> {
@@ -166,8 +191,10 @@ fn shutdown_write(socket: &Fd) {
 }
 
 fn reset(socket: &Fd) {
-    // An error means that the connection is gone already.
-    let _ = plain::reset(socket.as_raw_fd());
+    if plain::reset(socket.as_raw_fd()).is_err() {
+        // The family knows no reset; or the connection is gone already, which another error says.
+        let _ = plain::shutdown(socket.as_raw_fd(), Shutdown::Both);
+    }
 }
 
 impl Drop for Connection {

@@ -1,28 +1,19 @@
 //! A listening TCP socket, and the connections that it accepted.
 
 use std::fmt;
-use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use std::rc::Rc;
-use std::task::Poll;
 use std::time::Duration;
 
 use socket2::SockRef;
 
+use super::listening::Listening;
 use super::lookup::resolve;
 use super::{Incoming, TcpSocket, TcpStream, ToSocketAddrs};
 use crate::driver;
-use crate::executor::budget;
-use crate::op::accept::{Accepted, Next};
 use crate::op::close::Fd;
 use crate::sys::sockaddr;
-use crate::time::timeout;
-
-/// The waits between attempts when no descriptor is left, if none of ours is closed meanwhile.
-const BACKOFF_MIN: Duration = Duration::from_millis(10);
-const BACKOFF_MAX: Duration = Duration::from_secs(1);
 
 /// A listening TCP socket.
 ///
@@ -44,8 +35,7 @@ const BACKOFF_MAX: Duration = Duration::from_secs(1);
 /// # .map_err(|error: std::io::Error| panic!("{error}")).unwrap();
 /// ```
 pub struct TcpListener {
-    listener: Rc<Fd>,
-    accepted: Rc<Accepted>,
+    listening: Listening,
 }
 
 impl TcpListener {
@@ -75,12 +65,11 @@ impl TcpListener {
     /// Outside a runtime.
     pub fn from_std(listener: std::net::TcpListener) -> io::Result<Self> {
         let driver = driver::current::expect("TcpListener::from_std");
-        Ok(Self::from_fd(Rc::new(Fd::new(driver, OwnedFd::from(listener)))))
+        Ok(Self::from_fd(Fd::new(driver, OwnedFd::from(listener))))
     }
 
-    pub(super) fn from_fd(listener: Rc<Fd>) -> Self {
-        let accepted = Accepted::new(listener.driver().limits().untaken_max);
-        Self { listener, accepted }
+    pub(super) fn from_fd(listener: Fd) -> Self {
+        Self { listening: Listening::new(listener) }
     }
 
     /// The next connection and the peer's address, which costs a system call.
@@ -104,33 +93,7 @@ impl TcpListener {
     ///
     /// As there.
     pub async fn accept_stream(&self) -> io::Result<TcpStream> {
-        poll_fn(budget::proceed).await;
-        let mut backoff = BACKOFF_MIN;
-        loop {
-            match self.accepted.next(&self.listener).await {
-                Next::Connection(fd) => {
-                    let driver = Rc::clone(self.listener.driver());
-                    return Ok(TcpStream::from_fd(Fd::new(driver, fd)));
-                }
-                Next::Failed(error) => return Err(error),
-                Next::Exhausted => self.wait_for_descriptor(backoff).await,
-            }
-            backoff = BACKOFF_MAX.min(backoff * 2);
-        }
-    }
-
-    /// Returns once a descriptor of this core was closed, or after `backoff`.
-    async fn wait_for_descriptor(&self, backoff: Duration) {
-        let mut registered = false;
-        let closed = poll_fn(|cx| {
-            if std::mem::replace(&mut registered, true) {
-                return Poll::Ready(());
-            }
-            self.listener.driver().wait_for_descriptor(cx.waker().clone());
-            Poll::Pending
-        });
-        // Which of the two it was does not matter.
-        let _ = timeout(backoff, closed).await;
+        self.listening.accept().await.map(TcpStream::from_fd)
     }
 
     /// The connections, one after the other.
@@ -144,30 +107,24 @@ impl TcpListener {
     ///
     /// As `getsockname(2)`.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        sockaddr::to_std(&SockRef::from(&*self.listener).local_addr()?)
+        sockaddr::to_std(&SockRef::from(self).local_addr()?)
     }
 
     /// Connections that were accepted and wait for an `accept`.
     pub fn untaken(&self) -> usize {
-        self.accepted.untaken()
-    }
-}
-
-impl Drop for TcpListener {
-    fn drop(&mut self) {
-        self.accepted.close(&self.listener);
+        self.listening.untaken()
     }
 }
 
 impl AsFd for TcpListener {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.listener.as_fd()
+        self.listening.fd().as_fd()
     }
 }
 
 impl AsRawFd for TcpListener {
     fn as_raw_fd(&self) -> RawFd {
-        self.listener.as_raw_fd()
+        self.listening.fd().as_raw_fd()
     }
 }
 

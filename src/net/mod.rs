@@ -1,4 +1,4 @@
-//! TCP on the ring, and the names of hosts.
+//! TCP and Unix sockets on the ring, and the names of hosts.
 //!
 //! What arrives belongs to the stream and what was accepted to the listener, never to the future that waits for
 //! it: dropping a read or an accept, in a `select!` or a timeout, loses nothing.
@@ -7,15 +7,15 @@
 //!
 //! | method | if its future is dropped before it is done |
 //! | --- | --- |
-//! | `TcpListener::accept`, `accept_stream`, `Incoming::next` | nothing is lost: the next accept gets the connection |
-//! | `TcpStream::recv`, `read`, `read_owned`, `peek`, `readable` | nothing is lost: the next read gets the bytes, in order; the buffer given to `read_owned` is dropped |
-//! | `TcpStream::read_exact` | the bytes that it had copied are in the caller's buffer and gone from the stream |
-//! | `TcpStream::write`, `send` | before its first turn of the loop: nothing is sent; afterwards the bytes may or may not leave, in order and never torn; the next write waits for them and reports their error |
-//! | `TcpStream::write_all`, `send_all`, `send_all_vectored` | as `write`; how much was sent is not known |
-//! | `TcpStream::shutdown`, `writable` | nothing happened yet |
-//! | `TcpStream::connect`, `TcpSocket::connect` | the sockets of all attempts are closed |
+//! | `TcpListener::accept`, `accept_stream`, `Incoming::next`, `UnixListener::accept`, `accept_stream` | nothing is lost: the next accept gets the connection |
+//! | `TcpStream`'s and `UnixStream`'s `recv`, `read`, `read_owned`, `peek`, `readable` | nothing is lost: the next read gets the bytes, in order; the buffer given to `read_owned` is dropped |
+//! | `read_exact` | the bytes that it had copied are in the caller's buffer and gone from the stream |
+//! | `write`, `send` | before its first turn of the loop: nothing is sent; afterwards the bytes may or may not leave, in order and never torn; the next write waits for them and reports their error |
+//! | `write_all`, `send_all`, `send_all_vectored` | as `write`; how much was sent is not known |
+//! | `shutdown`, `writable` | nothing happened yet |
+//! | `TcpStream::connect`, `TcpSocket::connect`, `UnixStream::connect` | the socket is closed, those of all attempts |
 //! | `lookup_host`, and the look-up of a name in `connect` and `bind` | the answer is given up; what a thread has begun with keeps it until the resolver's own timeout |
-//! | `TcpStream::into_std` | the stream is dropped, with the bytes that it held |
+//! | `into_std` | the stream is dropped, with the bytes that it held |
 //!
 //! A future that is leaked (`mem::forget`) leaks its memory and, for a write, delays nobody: its turn ends when the
 //! kernel is done.
@@ -25,10 +25,12 @@ mod attempts;
 mod connection;
 mod incoming;
 mod listener;
+mod listening;
 mod lookup;
 mod socket;
 mod split;
 mod stream;
+pub mod unix;
 mod writing;
 
 pub use address::ToSocketAddrs;
@@ -38,3 +40,4 @@ pub use lookup::lookup_host;
 pub use socket::TcpSocket;
 pub use split::{OwnedReadHalf, OwnedWriteHalf, ReuniteError};
 pub use stream::TcpStream;
+pub use unix::{UnixListener, UnixStream};

@@ -167,7 +167,7 @@ impl TcpSocket {
         let driver = driver::current::expect("TcpSocket::listen");
         self.socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
         let fd = Fd::new(driver, OwnedFd::from(self.socket));
-        Ok(TcpListener::from_fd(Rc::new(fd)))
+        Ok(TcpListener::from_fd(fd))
     }
 
     /// Connects. If the future is dropped, the socket is closed.

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt;
 use std::io;
+use std::marker::PhantomData;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
@@ -13,24 +14,28 @@ use super::connection::Connection;
 use crate::buf::{BufError, BufResult, Chunk, IoBuf, IoBufMut};
 use crate::sys::sockaddr;
 
-/// The reading half of a [`TcpStream`]. The connection closes when both halves are dropped.
-pub struct OwnedReadHalf {
+/// The reading half of a stream, a [`TcpStream`] if nothing else is said. The connection closes when both halves are
+/// dropped.
+pub struct OwnedReadHalf<S = TcpStream> {
     connection: Rc<Connection>,
+    of: PhantomData<fn() -> S>,
 }
 
-/// The writing half of a [`TcpStream`]. Dropping it ends the outgoing direction, once a send under way is out.
-pub struct OwnedWriteHalf {
+/// The writing half of a stream, a [`TcpStream`] if nothing else is said. Dropping it ends the outgoing direction, once
+/// a send under way is out.
+pub struct OwnedWriteHalf<S = TcpStream> {
     connection: Rc<Connection>,
     /// Reunited or given up: dropping it ends nothing.
     kept: bool,
+    of: PhantomData<fn() -> S>,
 }
 
-pub(super) fn halves(connection: Rc<Connection>) -> (OwnedReadHalf, OwnedWriteHalf) {
-    let read = OwnedReadHalf { connection: Rc::clone(&connection) };
-    (read, OwnedWriteHalf { connection, kept: false })
+pub(super) fn halves<S>(connection: Rc<Connection>) -> (OwnedReadHalf<S>, OwnedWriteHalf<S>) {
+    let read = OwnedReadHalf { connection: Rc::clone(&connection), of: PhantomData };
+    (read, OwnedWriteHalf { connection, kept: false, of: PhantomData })
 }
 
-impl OwnedReadHalf {
+impl<S> OwnedReadHalf<S> {
     /// See [`TcpStream::recv`].
     ///
     /// # Errors
@@ -85,6 +90,25 @@ impl OwnedReadHalf {
         self.connection.try_read(buf)
     }
 
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// What both halves are of, unless they are of different streams.
+    pub(super) fn rejoin(
+        self,
+        mut write: OwnedWriteHalf<S>,
+    ) -> Result<Rc<Connection>, ReuniteError<S>> {
+        if !Rc::ptr_eq(&self.connection, &write.connection) {
+            return Err(ReuniteError(self, write));
+        }
+        write.kept = true;
+        drop(write);
+        Ok(self.connection)
+    }
+}
+
+impl OwnedReadHalf {
     /// See [`TcpStream::peer_addr`].
     ///
     /// # Errors
@@ -99,17 +123,12 @@ impl OwnedReadHalf {
     /// # Errors
     ///
     /// [`ReuniteError`] with both halves if they are of different streams.
-    pub fn reunite(self, mut write: OwnedWriteHalf) -> Result<TcpStream, ReuniteError> {
-        if !Rc::ptr_eq(&self.connection, &write.connection) {
-            return Err(ReuniteError(self, write));
-        }
-        write.kept = true;
-        drop(write);
-        Ok(TcpStream::from_connection(self.connection))
+    pub fn reunite(self, write: OwnedWriteHalf) -> Result<TcpStream, ReuniteError> {
+        self.rejoin(write).map(TcpStream::from_connection)
     }
 }
 
-impl OwnedWriteHalf {
+impl<S> OwnedWriteHalf<S> {
     /// See [`TcpStream::write`].
     ///
     /// # Errors
@@ -182,7 +201,7 @@ impl OwnedWriteHalf {
     }
 }
 
-impl Drop for OwnedWriteHalf {
+impl<S> Drop for OwnedWriteHalf<S> {
     fn drop(&mut self) {
         if !self.kept {
             self.connection.shutdown_in_background();
@@ -191,24 +210,29 @@ impl Drop for OwnedWriteHalf {
 }
 
 /// Two halves that are not of one stream.
-#[derive(Debug)]
-pub struct ReuniteError(pub OwnedReadHalf, pub OwnedWriteHalf);
+pub struct ReuniteError<S = TcpStream>(pub OwnedReadHalf<S>, pub OwnedWriteHalf<S>);
 
-impl fmt::Display for ReuniteError {
+impl<S> fmt::Display for ReuniteError<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("these halves are not of the same stream")
     }
 }
 
-impl Error for ReuniteError {}
+impl<S> Error for ReuniteError<S> {}
 
-impl fmt::Debug for OwnedReadHalf {
+impl<S> fmt::Debug for ReuniteError<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ReuniteError").field(&self.0).field(&self.1).finish()
+    }
+}
+
+impl<S> fmt::Debug for OwnedReadHalf<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OwnedReadHalf").finish_non_exhaustive()
     }
 }
 
-impl fmt::Debug for OwnedWriteHalf {
+impl<S> fmt::Debug for OwnedWriteHalf<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OwnedWriteHalf").finish_non_exhaustive()
     }

@@ -13,6 +13,7 @@ pub(crate) mod read_at;
 pub(crate) mod receive;
 pub(crate) mod send;
 pub(crate) mod send_vectored;
+pub(crate) mod signal;
 #[cfg(test)]
 mod tests;
 pub(crate) mod timeout;

@@ -1,9 +1,8 @@
 //! Room 1: the kernel's own interface, and nothing that waits.
 //!
-//! `setup` makes a ring or says why it cannot, `ring` moves entries through it, `register` hands it memory,
-//! `eventfd` is the bell another thread rings, `sockaddr` turns addresses into the kernel's form, `thread` is what a
-//! thread inherits, and `plain` is every other call that is not an operation. No futures here; nothing above this
-//! room calls the kernel itself.
+//! `setup` makes a ring or says why it cannot, `ring` moves entries through it, `register` hands it memory; the other
+//! files are calls that are no operations, each file's of one kind, and `plain` those without a kind. No futures here;
+//! nothing above this room calls the kernel itself.
 
 pub(crate) mod eventfd;
 pub(crate) mod mapping;
@@ -11,8 +10,10 @@ pub(crate) mod plain;
 pub(crate) mod register;
 pub(crate) mod ring;
 pub(crate) mod setup;
+pub(crate) mod signals;
 pub(crate) mod sockaddr;
 pub(crate) mod thread;
+pub(crate) mod unix;
 
 /// An entry of the submission queue, as the kernel reads it.
 pub(crate) type Sqe = io_uring::squeue::Entry;

@@ -2,11 +2,15 @@
 
 use std::time::Duration;
 
+use annulus::Builder;
+use annulus::signal::{SignalKind, signal};
 use annulus::sync::mpsc;
 use annulus::task::{JoinSet, as_completed, yield_now};
 use annulus::time::{Interval, interval, pause};
 use futures::stream::{self, FuturesUnordered, Stream, StreamExt};
 
+use crate::signals::raise;
+use crate::support::child::{assert_passed, in_child, run_alone};
 use crate::support::settled::run;
 
 #[test]
@@ -101,4 +105,18 @@ fn futures_of_another_crate_run_in_a_task() {
             (0..10).map(|ms| annulus::time::sleep(Duration::from_millis(ms))).collect();
         assert_eq!(waits.count().await, 10);
     });
+}
+
+#[test]
+fn a_listener_of_signals_is_a_stream() {
+    let child = in_child!(|| run_alone(Builder::new(), async || {
+        let kinds = [SignalKind::user_defined1(), SignalKind::user_defined2()];
+        let listeners = kinds.map(|kind| signal(kind).expect("a signal").map(move |()| kind));
+        let mut both = stream::select_all(listeners);
+        for kind in [kinds, kinds].concat() {
+            raise(kind);
+            assert_eq!(both.next().await, Some(kind));
+        }
+    }));
+    child.iter().for_each(assert_passed);
 }

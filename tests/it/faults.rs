@@ -13,6 +13,7 @@ mod peers;
 mod processes;
 mod ring;
 mod selects;
+mod signals;
 mod start;
 mod storms;
 mod timers;

@@ -9,5 +9,6 @@ mod read_at;
 mod receive;
 mod send;
 mod send_vectored;
+mod signal;
 mod timeout;
 mod write_at;

@@ -16,11 +16,13 @@
 //! - `names`: names of hosts and lists of addresses, looked up beside the loop and tried in turn.
 //! - `product`: every operation dropped in every state, whoever wins the race and whatever drops it.
 //! - `races`: accepts and receives dropped again and again while the other side is busy.
+//! - `signals`: what listeners of signals are told, each in a process of its own.
 //! - `spawning`: task-local values, names, eager starts, and panics that nobody takes.
 //! - `structured`: tokens, deadlines that move, and waits of sets and collections, on a running core.
 //! - `sync`: locks, channels and queues under timeouts, aborts and hogs.
 //! - `tasks`: panics, handles, wakers, nesting and hogs, through the public door.
 //! - `tcp`: what streams, listeners and sockets do, held against those of std.
+//! - `unix`: Unix sockets, which do as TCP's do, and what only they have.
 //! - `support`: what the tests stand on, with its own tests: the allocator, the leak guard,
 //!   `skip!`.
 
@@ -38,12 +40,14 @@ mod linger;
 mod names;
 mod product;
 mod races;
+mod signals;
 mod spawning;
 mod structured;
 mod support;
 mod sync;
 mod tasks;
 mod tcp;
+mod unix;
 
 #[global_allocator]
 static GUARD: support::guard::GuardAlloc = support::guard::GuardAlloc::new();

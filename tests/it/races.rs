@@ -7,15 +7,17 @@
 use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream as StdStream};
+use std::os::unix::net::UnixStream as UnixStd;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use annulus::Builder;
 use annulus::buf::Chunk;
-use annulus::net::{ListenOptions, TcpListener, TcpStream};
+use annulus::net::{ListenOptions, TcpListener, TcpStream, UnixListener};
 use annulus::runtime::Feature;
 use annulus::time::timeout;
 
+use crate::support::names::abstract_name;
 use crate::support::settled::{
     Either, assert_content, byte, content, poll_and_drop, rounds, run_with, select, std_pair, turn,
 };
@@ -122,6 +124,43 @@ fn accepts_against_timeouts_one_by_one() {
 #[test]
 fn accepts_against_timeouts_with_a_bound_that_is_always_reached() {
     race_accepts(Builder::new().untaken_max(2));
+}
+
+#[test]
+fn unix_accepts_against_timeouts() {
+    run_with(Builder::new(), async || {
+        let name = abstract_name();
+        let listener = UnixListener::bind(&name).expect("bind");
+        let address = listener.local_addr().expect("bound");
+        let clients = thread::spawn(move || {
+            for number in 0..count() {
+                let mut client = UnixStd::connect_addr(&address).expect("it waits for room");
+                client.write_all(&(number as u32).to_be_bytes()).expect("there is room");
+                // Now a burst and now one by one.
+                if byte(number / 64, 0) < 128 {
+                    let _ = client.read(&mut [0]);
+                }
+            }
+        });
+        let mut outcomes = Outcomes::default();
+        let mut expected = 0;
+        for round in 0.. {
+            if expected == count() {
+                break;
+            }
+            let accepted = attempt(byte(2, round), listener.accept_stream()).await;
+            let Some(stream) = outcomes.note(accepted) else {
+                continue;
+            };
+            let stream = stream.expect("the listener is whole");
+            let mut number = [0; 4];
+            stream.read_exact(&mut number).await.expect("it was sent");
+            assert_eq!(u32::from_be_bytes(number) as usize, expected, "none is lost, in order");
+            expected += 1;
+        }
+        outcomes.assert_both();
+        clients.join().expect("all were served");
+    });
 }
 
 /// Sends `count` messages of a stream, now at once and now with pauses, and then ends it.

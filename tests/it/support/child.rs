@@ -4,7 +4,9 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use super::settled::PATIENCE;
+use annulus::Builder;
+
+use super::settled::{PATIENCE, settle};
 
 const CHILD: &str = "ANNULUS_CHILD";
 
@@ -18,6 +20,29 @@ macro_rules! in_child {
     }};
 }
 pub(crate) use in_child;
+
+/// Runs a body on a runtime in a child, where all threads share their descriptors, as a handler of signals needs it;
+/// asserts that nothing is left but the bells of signals.
+pub(crate) fn run_alone<T>(builder: Builder, body: impl AsyncFnOnce() -> T) -> T {
+    let before = descriptors();
+    let runtime = builder.build().expect("this machine has io_uring");
+    let output = runtime.block_on(body());
+    settle(&runtime);
+    assert_eq!(runtime.shutdown(PATIENCE), Ok(()));
+    let start = Instant::now();
+    while descriptors() > before {
+        assert!(start.elapsed() < PATIENCE, "descriptors are left: {} of {before}", descriptors());
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    output
+}
+
+/// How many descriptors the process has open, but for eventfds.
+fn descriptors() -> usize {
+    let table = std::fs::read_dir("/proc/self/fd").expect("list descriptors");
+    let names = table.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
+    names.filter(|name| !name.to_string_lossy().contains("eventfd")).count()
+}
 
 /// What [`in_child`] does.
 pub(crate) fn run(name: &str, body: impl FnOnce()) -> Option<Output> {

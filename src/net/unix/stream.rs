@@ -1,0 +1,352 @@
+//! A connection between two processes of this machine.
+
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::net::SocketAddr;
+use std::path::Path;
+use std::rc::Rc;
+
+use socket2::{Domain, SockRef, Socket, Type};
+
+use super::{OwnedReadHalf, OwnedWriteHalf, ReuniteError, UCred, address};
+use crate::buf::{BufError, BufResult, Chunk, IoBuf, IoBufMut};
+use crate::driver::{self, Op};
+use crate::net::connection::Connection;
+use crate::net::split;
+use crate::op::close::Fd;
+use crate::op::connect::Connect;
+use crate::sys::{sockaddr, unix};
+
+/// A connection between two processes of this machine.
+///
+/// It is a [`TcpStream`](crate::net::TcpStream) over another address family: the same methods, the same bounds and
+/// errors, the same effect of dropping a future. Dropping the stream closes it, also for a send under way the same.
+/// Only an abrupt end is told to nobody: see [`abort`](Self::abort).
+///
+/// ```
+/// use annulus::net::UnixStream;
+///
+/// annulus::run(async {
+///     let (near, far) = UnixStream::pair()?;
+///     near.write_all(b"ping").await?;
+///     let chunk = far.recv().await?.expect("the peer is there");
+///     far.send_all(chunk).await?;
+///     let mut answer = [0; 4];
+///     near.read_exact(&mut answer).await?;
+///     assert_eq!(&answer, b"ping");
+///     Ok(())
+/// })
+/// # .map_err(|error: std::io::Error| panic!("{error}")).unwrap();
+/// ```
+pub struct UnixStream {
+    connection: Rc<Connection>,
+}
+
+impl fmt::Debug for UnixStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UnixStream").field("fd", &self.as_raw_fd()).finish_non_exhaustive()
+    }
+}
+
+impl UnixStream {
+    /// Connects to a path or an abstract name. It waits while the listener's backlog is full. If the future is
+    /// dropped, the socket is closed.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`, `ConnectionRefused` and the others of `connect(2)`; the text names the path. `InvalidInput` for a
+    /// path that cannot be an address.
+    ///
+    /// # Panics
+    ///
+    /// Outside a runtime.
+    pub async fn connect(path: impl AsRef<Path>) -> io::Result<Self> {
+        Self::connect_addr(&address::of_path(path.as_ref())?).await
+    }
+
+    /// As [`connect`](Self::connect), to an address.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    ///
+    /// # Panics
+    ///
+    /// Outside a runtime.
+    pub async fn connect_addr(address: &SocketAddr) -> io::Result<Self> {
+        let driver = driver::current::expect("UnixStream::connect");
+        let target = sockaddr::from_unix(address)?;
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        let socket = Fd::new(Rc::clone(&driver), OwnedFd::from(socket));
+        let socket = Op::new(driver, Connect { socket, address: target })
+            .await
+            .map_err(|error| address::naming("connect to", address, &error))?;
+        Ok(Self::from_fd(socket))
+    }
+
+    /// Two streams that are connected to each other and have no name.
+    ///
+    /// # Errors
+    ///
+    /// As `socketpair(2)`: no descriptor left.
+    ///
+    /// # Panics
+    ///
+    /// Outside a runtime.
+    pub fn pair() -> io::Result<(Self, Self)> {
+        let driver = driver::current::expect("UnixStream::pair");
+        let (near, far) = Socket::pair(Domain::UNIX, Type::STREAM, None)?;
+        let stream = |socket| Self::from_fd(Fd::new(Rc::clone(&driver), OwnedFd::from(socket)));
+        Ok((stream(near), stream(far)))
+    }
+
+    /// Takes over a connected socket. Whether it blocks does not matter.
+    ///
+    /// # Errors
+    ///
+    /// None at present.
+    ///
+    /// # Panics
+    ///
+    /// Outside a runtime.
+    pub fn from_std(stream: std::os::unix::net::UnixStream) -> io::Result<Self> {
+        let driver = driver::current::expect("UnixStream::from_std");
+        Ok(Self::from_fd(Fd::new(driver, OwnedFd::from(stream))))
+    }
+
+    pub(super) fn from_fd(fd: Fd) -> Self {
+        Self { connection: Connection::new(fd) }
+    }
+
+    /// Undoes what the runtime armed and gives the socket back, with the bytes that had already arrived. As
+    /// [`TcpStream::into_std`](crate::net::TcpStream::into_std), also if the future is dropped.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn into_std(self) -> io::Result<(std::os::unix::net::UnixStream, Vec<u8>)> {
+        let (socket, rest) = self.connection.into_socket().await?;
+        Ok((socket.into(), rest))
+    }
+
+    /// The next bytes, in the buffer where the kernel put them; `None` at the end of the stream. Nothing is lost if
+    /// the future is dropped.
+    ///
+    /// # Errors
+    ///
+    /// That of the connection, once; the end of the stream afterwards. `ResourceBusy` if another task reads.
+    pub fn recv(&self) -> impl Future<Output = io::Result<Option<Chunk>>> {
+        self.connection.recv()
+    }
+
+    /// Reads some bytes, at least one unless `buf` is empty; 0 is the end of the stream. Nothing is lost if the
+    /// future is dropped.
+    ///
+    /// # Errors
+    ///
+    /// As for [`recv`](Self::recv).
+    pub async fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
+        self.connection.read(buf).await
+    }
+
+    /// Fills `buf`. If the future is dropped, the bytes that it had copied are in `buf` and gone from the stream.
+    ///
+    /// # Errors
+    ///
+    /// As for [`recv`](Self::recv), and `UnexpectedEof` if the stream ends before.
+    pub async fn read_exact(&self, buf: &mut [u8]) -> io::Result<()> {
+        self.connection.read_exact(buf).await
+    }
+
+    /// Reads some bytes into the caller's buffer, as [`TcpStream::read_owned`](crate::net::TcpStream::read_owned). If
+    /// the future is dropped, the buffer is, and nothing else is lost.
+    ///
+    /// # Errors
+    ///
+    /// As for [`recv`](Self::recv), with the buffer.
+    pub async fn read_owned<B: IoBufMut>(&self, buf: B) -> BufResult<usize, B> {
+        self.connection.read_owned(buf).await
+    }
+
+    /// Copies the next bytes without taking them; 0 is the end of the stream, or an empty `buf`. Nothing is lost if
+    /// the future is dropped.
+    ///
+    /// # Errors
+    ///
+    /// As for [`recv`](Self::recv); it stays for the next read.
+    pub async fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
+        self.connection.peek(buf).await
+    }
+
+    /// Waits until [`try_read`](Self::try_read) has something to give. Nothing is lost if the future is dropped.
+    ///
+    /// # Errors
+    ///
+    /// `ResourceBusy` if another task reads.
+    pub async fn readable(&self) -> io::Result<()> {
+        self.connection.readable().await
+    }
+
+    /// Reads what has arrived, without waiting. The first call starts receiving.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` if nothing has arrived; that of the connection, once.
+    pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
+        self.connection.try_read(buf)
+    }
+
+    /// Sends a copy of some of `bytes`, at most 64 KiB. As
+    /// [`TcpStream::write`](crate::net::TcpStream::write), also if the future is dropped.
+    ///
+    /// # Errors
+    ///
+    /// `BrokenPipe` if the peer is gone; that of an earlier write whose future was dropped; `ResourceBusy` if another
+    /// task writes.
+    pub async fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.connection.write(bytes).await
+    }
+
+    /// Sends a copy of all of `bytes`. If the future is dropped, what it had under way leaves as by
+    /// [`write`](Self::write), and the rest is not sent.
+    ///
+    /// # Errors
+    ///
+    /// As for [`write`](Self::write). How much was sent then is not known.
+    pub async fn write_all(&self, bytes: &[u8]) -> io::Result<()> {
+        self.connection.write_all(bytes).await
+    }
+
+    /// Sends from a buffer that is lent to the operation; may send a part of it, and says how many bytes. If the
+    /// future is dropped, the operation keeps the buffer until the kernel is done.
+    ///
+    /// # Errors
+    ///
+    /// As for [`write`](Self::write), with the buffer.
+    pub fn send<B: IoBuf>(&self, buf: B) -> impl Future<Output = BufResult<usize, B>> {
+        self.connection.send(buf, false)
+    }
+
+    /// Sends all of a buffer that is lent to the operation, and gives it back. If the future is dropped: as for
+    /// [`send`](Self::send).
+    ///
+    /// # Errors
+    ///
+    /// As for [`write`](Self::write), with the buffer. How much was sent then is not known.
+    pub fn send_all<B: IoBuf>(&self, buf: B) -> impl Future<Output = Result<B, BufError<B>>> {
+        self.connection.send_all(buf)
+    }
+
+    /// Sends all of several buffers and gives them back. An operation takes 1024 of them. If the future is dropped:
+    /// as for [`send`](Self::send).
+    ///
+    /// # Errors
+    ///
+    /// As for [`send_all`](Self::send_all).
+    pub async fn send_all_vectored<B: IoBuf>(
+        &self,
+        bufs: Vec<B>,
+    ) -> Result<Vec<B>, BufError<Vec<B>>> {
+        self.connection.send_all_vectored(bufs).await
+    }
+
+    /// Sends what the socket's buffer takes at once, by a system call of its own.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` if it takes nothing, or if a send is under way; otherwise as `send(2)`.
+    pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.connection.try_write(bytes)
+    }
+
+    /// Waits until no write whose future was dropped is under way. It says nothing about the socket's buffer.
+    /// Dropping the future has no effect.
+    ///
+    /// # Errors
+    ///
+    /// That of a write whose future was dropped; `ResourceBusy` if another task writes.
+    pub async fn writable(&self) -> io::Result<()> {
+        self.connection.writable().await
+    }
+
+    /// Ends the outgoing direction: the peer reads to the end of what was sent. Waits for a dropped write first. If
+    /// the future is dropped before it is done, nothing happened.
+    ///
+    /// # Errors
+    ///
+    /// That of a write whose future was dropped; `ResourceBusy` if another task writes.
+    pub async fn shutdown(&self) -> io::Result<()> {
+        self.connection.shutdown().await
+    }
+
+    /// Ends the connection at once: a send under way ends with an error. A Unix socket knows no reset: the peer reads
+    /// what was sent, and then the end, or an error if bytes that it had sent lay unread in the kernel.
+    pub fn abort(self) {
+        self.connection.reset();
+    }
+
+    /// Splits the stream into halves that can go to different tasks of this thread.
+    pub fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
+        split::halves(self.connection)
+    }
+
+    /// The peer's address; without a name if it was not bound. A system call.
+    ///
+    /// # Errors
+    ///
+    /// As `getpeername(2)`.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        sockaddr::to_unix(&SockRef::from(self).peer_addr()?)
+    }
+
+    /// Our own address. A system call.
+    ///
+    /// # Errors
+    ///
+    /// As `getsockname(2)`.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        sockaddr::to_unix(&SockRef::from(self).local_addr()?)
+    }
+
+    /// The process that connected, or listened, at the other end. A system call.
+    ///
+    /// # Errors
+    ///
+    /// As `getsockopt(2)`.
+    pub fn peer_cred(&self) -> io::Result<UCred> {
+        unix::peer_credentials(self.as_fd()).map(UCred::new)
+    }
+}
+
+impl AsFd for UnixStream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.connection.line.fd.as_fd()
+    }
+}
+
+impl AsRawFd for UnixStream {
+    fn as_raw_fd(&self) -> RawFd {
+        self.connection.line.fd.as_raw_fd()
+    }
+}
+
+impl OwnedReadHalf {
+    /// See [`UnixStream::peer_cred`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn peer_cred(&self) -> io::Result<UCred> {
+        unix::peer_credentials(self.connection().line.fd.as_fd()).map(UCred::new)
+    }
+
+    /// Puts the halves of one stream together again.
+    ///
+    /// # Errors
+    ///
+    /// [`ReuniteError`] with both halves if they are of different streams.
+    pub fn reunite(self, write: OwnedWriteHalf) -> Result<UnixStream, ReuniteError> {
+        self.rejoin(write).map(|connection| UnixStream { connection })
+    }
+}

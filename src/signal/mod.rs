@@ -1,0 +1,176 @@
+//! Signals of the process: ctrl-c, and a stream of each kind.
+//!
+//! The first call of [`signal()`] for a kind installs a handler for the whole process, which stays: from then on the
+//! signal no longer does what it does by default, also when every listener was dropped. So once a program listens to
+//! ctrl-c, ctrl-c ends it only by the hand of the program. A handler that was installed before is called after ours.
+//!
+//! Each listener, on each core of the process, is told of each kind at least once after it was delivered. Deliveries
+//! that come faster than a listener looks are one, as they are in the kernel: what counts is that it came, not how
+//! often. A signal that is blocked in all threads is delivered to none.
+//!
+//! # What a dropped future does
+//!
+//! | method | if its future is dropped before it is done |
+//! | --- | --- |
+//! | [`Signal::recv`] | nothing is lost: the next `recv` is told |
+//! | [`ctrl_c`] | what comes before the next call is lost; the handler stays. A [`Signal`] that is kept loses nothing |
+//!
+//! # A graceful shutdown
+//!
+//! On the first signal no more connections are accepted, those there are get time to finish, and a second signal, or
+//! the end of that time, drops them:
+//!
+//! ```
+//! use annulus::net::{TcpListener, TcpStream};
+//! use annulus::signal::{SignalKind, signal};
+//! use annulus::task::{CancellationToken, JoinSet};
+//! use annulus::time::{Duration, timeout};
+//!
+//! /// Serves until the peer is done, or, between two requests, until the service is to end.
+//! async fn serve(stream: TcpStream, shutdown: CancellationToken) -> std::io::Result<()> {
+//!     while let Some(Some(request)) = shutdown.run_until_cancelled(stream.recv()).await.transpose()? {
+//!         stream.send_all(request).await?;
+//!     }
+//!     stream.shutdown().await
+//! }
+//!
+//! annulus::run(async {
+//!     // Before the listener: no signal finds the process without its handler once it can be reached.
+//!     let mut interrupt = signal(SignalKind::interrupt())?;
+//!     let mut terminate = signal(SignalKind::terminate())?;
+//!     let listener = TcpListener::bind("127.0.0.1:0").await?;
+//!     let shutdown = CancellationToken::new();
+//!     let mut connections = JoinSet::new();
+//!     # annulus::spawn({
+//!     #     let client = TcpStream::connect(listener.local_addr()?);
+//!     #     async move {
+//!     #         let client = client.await.unwrap();
+//!     #         client.write_all(b"hello").await.unwrap();
+//!     #         client.read_exact(&mut [0; 5]).await.unwrap();
+//!     #         let pid = std::process::id().to_string();
+//!     #         std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap();
+//!     #         assert!(client.recv().await.unwrap().is_none(), "an orderly end");
+//!     #     }
+//!     # });
+//!     loop {
+//!         annulus::select! {
+//!             accepted = listener.accept_stream() => {
+//!                 connections.spawn(serve(accepted?, shutdown.clone()));
+//!             }
+//!             Some(_ended) = connections.join_next() => {}
+//!             _ = interrupt.recv() => break,
+//!             _ = terminate.recv() => break,
+//!         }
+//!     }
+//!     drop(listener);
+//!     shutdown.cancel();
+//!     let drained = async { while connections.join_next().await.is_some() {} };
+//!     annulus::select! {
+//!         _ = timeout(Duration::from_secs(10), drained) => {}
+//!         _ = interrupt.recv() => {}
+//!         _ = terminate.recv() => {}
+//!     }
+//!     // What is left of the set is dropped here.
+//!     std::io::Result::Ok(())
+//! })
+//! # .unwrap();
+//! ```
+//!
+//! On many cores each has its own [`Signal`]; all are told.
+
+mod kind;
+
+use std::fmt;
+use std::future::poll_fn;
+use std::io;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+pub use kind::SignalKind;
+
+use crate::driver::{self, Driver, gone};
+use crate::executor::budget;
+use crate::op::signal::Notices;
+use crate::sys::signals;
+
+/// Listens to a kind of signal, from now on.
+///
+/// # Errors
+///
+/// `InvalidInput` for a number that is no signal, and for those that cannot be handled: `SIGKILL` and `SIGSTOP`, which
+/// the kernel keeps for itself, and `SIGSEGV`, `SIGBUS`, `SIGILL` and `SIGFPE`, after which the interrupted code
+/// cannot go on. Otherwise that there is no descriptor left: each kind takes one, for good.
+///
+/// # Panics
+///
+/// Outside a runtime.
+pub fn signal(kind: SignalKind) -> io::Result<Signal> {
+    let driver = driver::current::expect("annulus::signal::signal");
+    let source = signals::source(kind.as_raw_value())?;
+    Ok(Signal { kind, notices: Notices::new(source), driver })
+}
+
+/// Waits for ctrl-c: for `SIGINT`, once, from the first poll on.
+///
+/// See the [module](self) for what listening changes for the whole process.
+///
+/// ```no_run
+/// annulus::run(async {
+///     annulus::signal::ctrl_c().await?;
+///     std::io::Result::Ok(())
+/// })
+/// # .unwrap();
+/// ```
+///
+/// # Errors
+///
+/// As [`signal()`], or that the runtime is gone.
+///
+/// # Panics
+///
+/// Outside a runtime.
+pub async fn ctrl_c() -> io::Result<()> {
+    signal(SignalKind::interrupt())?.recv().await.ok_or_else(gone)
+}
+
+/// A listener to one kind of signal; made by [`signal()`].
+///
+/// It stays on its core:
+///
+/// ```compile_fail,E0277
+/// fn is_send<T: Send>() {}
+/// is_send::<annulus::signal::Signal>();
+/// ```
+pub struct Signal {
+    kind: SignalKind,
+    notices: Rc<Notices>,
+    driver: Rc<Driver>,
+}
+
+impl Signal {
+    /// Waits until the signal was delivered since the last time, or since the listener was made. Deliveries that came
+    /// meanwhile are one.
+    ///
+    /// `None` if there can be no more, because the runtime is gone. Nothing is lost if the future is dropped.
+    pub async fn recv(&mut self) -> Option<()> {
+        poll_fn(|cx| self.poll_recv(cx)).await
+    }
+
+    /// As [`recv`](Self::recv), for futures written by hand. The last caller's task is the one that is woken.
+    pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<()>> {
+        ready!(budget::proceed(cx));
+        self.notices.poll_next(&self.driver, cx)
+    }
+}
+
+impl Drop for Signal {
+    fn drop(&mut self) {
+        self.notices.close(&self.driver);
+    }
+}
+
+impl fmt::Debug for Signal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Signal").field("kind", &self.kind).finish_non_exhaustive()
+    }
+}
