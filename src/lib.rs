@@ -42,8 +42,8 @@
 //!
 //! [`net`] has the table of what each dropped future does, [`Builder`] every bound with its default, [`runtime`] the
 //! counters; [`blocking`] has threads for what blocks, [`channel`] what connects cores, [`signal`] a recipe for a
-//! graceful shutdown; [`buf`] says what a buffer must promise; [`task`], [`time`] and [`sync`] have tokio's names. Who knows Python's asyncio finds its
-//! names in a table: [`asyncio`].
+//! graceful shutdown; [`buf`] says what a buffer must promise; [`task`], [`time`] and [`sync`] have tokio's names. Who
+//! knows Python's asyncio finds its names in a table: [`asyncio`].
 //!
 //! It needs Linux 6.1 and a kernel that allows io_uring; where there is none, starting fails with the cause and the
 //! cure. There is no fallback.
@@ -59,8 +59,10 @@ pub mod fs;
 mod group;
 pub mod io;
 mod loom;
+pub mod mesh;
 pub mod net;
 mod op;
+pub mod process;
 pub mod runtime;
 pub mod signal;
 pub mod sync;
@@ -71,6 +73,7 @@ pub mod time;
 pub use blocking::spawn_blocking;
 #[doc(hidden)]
 pub use group::macros as __macros;
+pub use mesh::Mesh;
 pub use runtime::{Builder, Runtime, run};
 pub use task::spawn;
 

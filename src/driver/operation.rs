@@ -51,7 +51,8 @@ pub(crate) fn gone() -> io::Error {
 /// - Everything the entry of `prepare` points to stays valid and in place until the value is dropped or given to
 ///   `complete` or `orphaned`, provided that the value itself is not moved; what the kernel writes is not read or
 ///   written by anyone else meanwhile.
-/// - The entry's descriptor stays open as long as the value lives.
+/// - The entry's descriptor stays open as long as the value lives, or at least until the entry was taken back or the
+///   kernel, which holds the file itself from then on, has seen it.
 /// - The entry yields one completion, and none carries `F_MORE`.
 /// - `landed` calls no code of the user's and does not touch the driver.
 pub(crate) unsafe trait Operation: 'static {
@@ -62,6 +63,10 @@ pub(crate) unsafe trait Operation: 'static {
     const KIND: &'static str;
 
     const WHEN_DROPPED: WhenDropped;
+
+    /// Whether it is submitted again if the kernel cancels it unasked, as it does where it can start no thread for what
+    /// blocks. Not for what keeps books in `landed`.
+    const SUBMIT_AGAIN: bool = false;
 
     /// The entry for the kernel. Called once in each place that the value reaches, and one is all but for an operation
     /// that is submitted again; with nothing borrowed: it may ask a buffer of the user's where it lies.

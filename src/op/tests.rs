@@ -1,8 +1,10 @@
 //! The first operations on the real ring, without a runtime around them.
+#![allow(unsafe_code, reason = "a family of messages passes on what it was promised")]
 
-use std::future::Future;
-use std::io;
+use std::future::{Future, poll_fn};
+use std::io::{self, Read};
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -10,11 +12,18 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use super::close::Fd;
+use super::endpoint::Endpoint;
 use super::nop::Nop;
+use super::open_file::{Hold, OpenFile};
 use super::read_at::ReadAt;
+use super::receive_message::{Head, Receiving};
+use super::send_message::SendMessage;
 use super::write_at::WriteAt;
 use crate::driver::tests::driver;
 use crate::driver::{Driver, Op};
+use crate::sys::descriptors::Local;
+use crate::sys::message::{Received, push_control};
+use crate::sys::sockaddr::Target;
 
 fn block_on<T>(driver: &Driver, mut future: impl Future<Output = T> + Unpin) -> T {
     let mut cx = Context::from_waker(Waker::noop());
@@ -29,7 +38,7 @@ fn block_on<T>(driver: &Driver, mut future: impl Future<Output = T> + Unpin) -> 
     panic!("the operation did not end");
 }
 
-fn temporary_file(driver: &Rc<Driver>) -> Rc<Fd> {
+fn temporary_file(driver: &Rc<Driver>) -> Rc<OpenFile> {
     let path = PathBuf::from(format!("/tmp/annulus-driver-{}", std::process::id()));
     let file = std::fs::File::options()
         .read(true)
@@ -39,7 +48,16 @@ fn temporary_file(driver: &Rc<Driver>) -> Rc<Fd> {
         .open(&path)
         .expect("a temporary file");
     std::fs::remove_file(path).expect("its name is not needed");
-    Rc::new(Fd::new(Rc::clone(driver), OwnedFd::from(file)))
+    OpenFile::new(Fd::new(Rc::clone(driver), OwnedFd::from(file)))
+}
+
+fn write(file: &Rc<OpenFile>, buf: &[u8], offset: u64) -> WriteAt<Vec<u8>> {
+    let hold = Hold::new(file);
+    WriteAt { hold, buf: buf.to_vec(), offset, whole: false, moves: false }
+}
+
+fn read(file: &Rc<OpenFile>, len: usize) -> ReadAt<Vec<u8>> {
+    ReadAt { hold: Hold::new(file), buf: Vec::with_capacity(len), offset: 0 }
 }
 
 #[test]
@@ -47,10 +65,10 @@ fn a_file_gives_back_what_was_written_and_the_buffers_too() {
     let driver = driver();
     block_on(&driver, Op::new(Rc::clone(&driver), Nop)).expect("nop");
     let file = temporary_file(&driver);
-    let write = WriteAt { file: Rc::clone(&file), buf: b"some bytes".to_vec(), offset: 3 };
+    let write = write(&file, b"some bytes", 3);
     let (written, buf) = block_on(&driver, Op::new(Rc::clone(&driver), write)).expect("write");
     assert_eq!((written, buf.as_slice()), (10, b"some bytes".as_slice()));
-    let read = ReadAt { file: Rc::clone(&file), buf: Vec::with_capacity(64), offset: 0 };
+    let read = read(&file, 64);
     let (read, buf) = block_on(&driver, Op::new(Rc::clone(&driver), read)).expect("read");
     assert_eq!((read, buf.as_slice()), (13, b"\0\0\0some bytes".as_slice()));
     let number = file.as_raw_fd();
@@ -92,14 +110,14 @@ fn ten_thousand_operations_of_one_poll_go_through_a_queue_of_eight() {
 fn an_operation_dropped_before_the_enter_never_happens() {
     let driver = driver();
     let file = temporary_file(&driver);
-    let write = WriteAt { file: Rc::clone(&file), buf: b"never".to_vec(), offset: 0 };
+    let write = write(&file, b"never", 0);
     let mut operation = Op::new(Rc::clone(&driver), write);
     assert!(Pin::new(&mut operation).poll(&mut Context::from_waker(Waker::noop())).is_pending());
     assert_eq!(driver.live_operations(), 1);
     drop(operation);
     assert_eq!((driver.live_operations(), Rc::strong_count(&file)), (0, 1));
     block_on(&driver, Op::new(Rc::clone(&driver), Nop)).expect("the ring goes on");
-    let read = ReadAt { file, buf: Vec::with_capacity(8), offset: 0 };
+    let read = read(&file, 8);
     let (count, _) = block_on(&driver, Op::new(Rc::clone(&driver), read)).expect("read");
     assert_eq!(count, 0, "the file is still empty");
 }
@@ -112,6 +130,50 @@ fn after_the_end_an_operation_says_that_the_runtime_is_gone() {
     assert!(result.expect_err("gone").to_string().contains("shut down"));
 }
 
+/// A message that has room for two descriptors only.
+#[derive(Debug)]
+struct Narrow(Local);
+
+impl Head for Narrow {
+    const NAME_MAX: usize = 112;
+    const CONTROL_MAX: usize = 24;
+
+    unsafe fn read(received: &Received<'_>) -> Self {
+        // SAFETY: passed on by our caller.
+        Self(unsafe { Local::read(received) })
+    }
+}
+
+/// Every copy of a pipe's writing end that was sent is closed in the end: the reading end says so.
+#[test]
+fn descriptors_for_which_there_is_no_room_are_closed() {
+    let driver = driver();
+    for form in [None, Some(70_000)] {
+        let pair = UnixDatagram::pair().expect("a pair");
+        let [near, far] = [pair.0, pair.1].map(|socket| {
+            Endpoint::<Narrow>::new(Fd::new(Rc::clone(&driver), OwnedFd::from(socket)), 1)
+        });
+        far.inbox.expect(form, &driver);
+        let (mut reader, writer) = io::pipe().expect("a pipe");
+        let mut control = Vec::new();
+        let number = writer.as_raw_fd().to_ne_bytes();
+        push_control(&mut control, libc::SOL_SOCKET, libc::SCM_RIGHTS, &number.repeat(5));
+        let pass = block_on(&driver, poll_fn(|cx| near.poll_pass(cx)));
+        let send = SendMessage::new(pass, "five", Target::Connected, control);
+        block_on(&driver, Op::new(Rc::clone(&driver), send)).expect("sent");
+        drop(writer);
+        let mut receiving = Receiving::new(&far);
+        let message = block_on(&driver, poll_fn(|cx| receiving.poll_take(cx))).expect("a message");
+        assert!(message.head.0.is_control_truncated);
+        assert_eq!((&*message.payload, message.head.0.descriptors.len()), (&b"five"[..], 2));
+        drop(message);
+        let mut rest = Vec::new();
+        assert_eq!(reader.read_to_end(&mut rest).expect("the end"), 0);
+        far.inbox.close(&driver);
+    }
+    driver.close(Duration::from_secs(5)).expect("nothing is stuck");
+}
+
 /// A write that nobody reads: its future is gone, its policy is to finish, and it never will.
 #[test]
 fn the_end_cancels_in_time_what_would_never_finish() {
@@ -119,9 +181,9 @@ fn the_end_cancels_in_time_what_would_never_finish() {
     let driver = driver();
     let (reader, mut writer) = io::pipe().expect("a pipe");
     writer.write_all(&[0; 65536]).expect("room for as much as a pipe holds");
-    let file = Rc::new(Fd::new(Rc::clone(&driver), OwnedFd::from(writer)));
-    let write = WriteAt { file, buf: vec![1; 10], offset: 0 };
-    let mut operation = Op::new(Rc::clone(&driver), write);
+    let file = OpenFile::new(Fd::new(Rc::clone(&driver), OwnedFd::from(writer)));
+    let mut operation = Op::new(Rc::clone(&driver), write(&file, &[1; 10], 0));
+    drop(file);
     assert!(Pin::new(&mut operation).poll(&mut Context::from_waker(Waker::noop())).is_pending());
     driver.enter(0, None).expect("enter");
     drop(operation);

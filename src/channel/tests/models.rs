@@ -262,15 +262,15 @@ fn loom_mpsc_a_receiver_that_goes_ends_every_wait_and_drops_each_once() {
         let (sender, receiver) = mpsc::channel(1);
         let (dropped, canary) = canaries();
         sender.try_send(canary()).unwrap_or_else(|_| panic!("there is room"));
-        let (other, another) = (sender.clone(), canary());
+        let another = canary();
         let thread = thread::spawn(move || {
-            on_a(there, || drop(block_on(other.send(another))));
+            on_a(there, || {
+                drop(block_on(sender.send(another)));
+                drop(sender.try_send(canary()));
+            });
         });
-        let receiving = thread::spawn(move || drop(receiver));
-        on_a(here, || drop(block_on(sender.send(canary()))));
+        on_a(here, || drop(receiver));
         thread.join().expect("no panic");
-        receiving.join().expect("no panic");
-        drop(sender);
         assert_eq!(dropped.load(StdOrdering::SeqCst), 3);
     });
 }
