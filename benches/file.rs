@@ -1,6 +1,6 @@
 //! What files cost: reads out of the page cache, small files, metadata, streams of megabytes.
 //!
-//! `cargo bench --bench file` times every cell; `-- --instructions` counts under callgrind instead. `raw` is a loop over
+//! `cargo bench --bench file` times every cell; `-- --instructions` counts under callgrind instead. `raw` is a loop on
 //! the bare ring, with one descriptor and as many buffers as operations are under way; `tokio` reads and writes by
 //! `pread` and `pwrite` on its pool of blocking threads, which is its cheapest way, and uses `tokio::fs` for the rest.
 //!
