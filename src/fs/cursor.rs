@@ -174,7 +174,7 @@ impl File {
         copy.extend_from_slice(&bytes[..bytes.len().min(COPY_MAX)]);
         let (hold, offset) = (Hold::new(&self.file), turn.offset()?);
         let write = WriteAt { hold, buf: copy, offset, whole, moves: true };
-        match Operating::new(&self.file, write).await {
+        match Operating::new(&*self.file, write).await {
             Ok((count, copy)) => {
                 self.file.cursor().advance(count as u32);
                 keep(&turn, copy);
@@ -255,7 +255,7 @@ async fn read_some(turn: &Turn<'_>, len: usize) -> io::Result<Vec<u8>> {
     bytes.reserve_exact(len);
     let buf = Slice::for_read(bytes, ..len);
     let read = ReadAt { hold: Hold::new(turn.0), buf, offset };
-    match Operating::new(turn.0, read).await {
+    match Operating::new(&**turn.0, read).await {
         Ok((count, slice)) => {
             turn.0.cursor().advance(count as u32);
             Ok(slice.into_inner())
