@@ -1,6 +1,5 @@
 //! What a stream and its halves do: reading from what arrived, and the end.
 
-use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
 use std::net::Shutdown;
@@ -11,19 +10,30 @@ use std::task::{Context, Poll, ready};
 
 use socket2::SockRef;
 
+use super::lingering::linger;
 use super::writing::turn;
 use crate::buf::{BufError, BufResult, Chunk, IoBufMut, fill};
+use crate::driver::Driver;
 use crate::executor::{self, budget};
 use crate::op::close::Fd;
 use crate::op::line::Line;
 use crate::op::receive::{Arrival, Reading, busy, ensure_armed, receive_more};
 use crate::sys::plain;
-use crate::time::timeout;
 
 /// The handle of a connected socket. Dropping it ends the connection; operations may hold the line a little longer.
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) line: Rc<Line>,
+}
+
+/// A connection on its way to another runtime: nothing of it is in a kernel's queue.
+#[derive(Debug)]
+pub(super) struct Detached {
+    socket: OwnedFd,
+    /// What arrived and nobody took.
+    bytes: Vec<u8>,
+    /// The error after it.
+    error: Option<i32>,
 }
 
 /// Takes what arrives next.
@@ -143,17 +153,27 @@ impl Connection {
 
     /// Undoes what was armed and gives the socket back, with the bytes that had arrived.
     pub(super) async fn into_socket(self: Rc<Self>) -> io::Result<(OwnedFd, Vec<u8>)> {
+        let detached = self.detach().await?;
+        Ok((detached.socket, detached.bytes))
+    }
+
+    /// Undoes what was armed and takes everything that belongs to the connection.
+    pub(super) async fn detach(self: Rc<Self>) -> io::Result<Detached> {
         let line = Rc::clone(&self.line);
         drop(turn(&line).await?);
         poll_fn(|cx| line.arrivals.poll_disarmed(line.fd.driver(), cx)).await;
-        let mut rest = Vec::new();
-        while let Some(Ok(Some(chunk))) = line.arrivals.try_take() {
-            rest.extend_from_slice(&chunk);
-        }
+        let (bytes, error) = line.arrivals.take_all();
         drop(self);
         let line = Rc::try_unwrap(line)
             .map_err(|_| busy("a leaked future of this stream holds the socket"))?;
-        Ok((line.fd.into_owned(), rest))
+        Ok(Detached { socket: line.fd.into_owned(), bytes, error })
+    }
+
+    /// The connection, on the runtime of this driver.
+    pub(super) fn attach(driver: Rc<Driver>, detached: Detached) -> Rc<Self> {
+        let connection = Self::new(Fd::new(driver, detached.socket));
+        connection.line.arrivals.refill(detached.bytes, detached.error);
+        connection
     }
 
     pub(super) async fn shutdown(&self) -> io::Result<()> {
@@ -202,51 +222,9 @@ impl Drop for Connection {
         self.line.arrivals.close(self.line.fd.driver());
         if self.line.outbox.is_busy() {
             self.line.outbox.orphan();
-            linger(&self.line);
-        }
-    }
-}
-
-/// Lets the send under way finish, for the builder's time; then, or when the runtime ends, the socket is reset.
-fn linger(line: &Rc<Line>) {
-    let driver = line.fd.driver();
-    let limits = driver.limits();
-    let here = executor::current().filter(|_| driver.is_open());
-    let (Some(executor), true) = (here, driver.lingering().get() < limits.lingering_max) else {
-        reset(&line.fd);
-        return;
-    };
-    let time = limits.linger;
-    let lingering = Lingering::new(Rc::clone(line));
-    let line = Rc::clone(line);
-    drop(executor.spawn(async move {
-        if timeout(time, turn(&line)).await.is_ok() {
-            lingering.is_over.set(true);
-        }
-    }));
-}
-
-/// A stream that was dropped with bytes still to send. It is counted, and reset if they are not out when this is
-/// dropped: the time has passed, or the runtime ends.
-struct Lingering {
-    line: Rc<Line>,
-    is_over: Cell<bool>,
-}
-
-impl Lingering {
-    fn new(line: Rc<Line>) -> Self {
-        let count = line.fd.driver().lingering();
-        count.set(count.get() + 1);
-        Self { line, is_over: Cell::new(false) }
-    }
-}
-
-impl Drop for Lingering {
-    fn drop(&mut self) {
-        let count = self.line.fd.driver().lingering();
-        count.set(count.get() - 1);
-        if !self.is_over.get() {
-            reset(&self.line.fd);
+            let (line, same) = (Rc::clone(&self.line), Rc::clone(&self.line));
+            let sent = async move { drop(turn(&line).await) };
+            linger(self.line.fd.driver(), sent, move || reset(&same.fd));
         }
     }
 }

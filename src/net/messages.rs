@@ -2,20 +2,23 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use crate::buf::{BufResult, IoBuf};
+use super::lingering::linger;
+use crate::buf::{BufError, BufResult, IoBuf};
 use crate::driver::{Op, gone};
 use crate::executor::budget;
+use crate::op::cancel_all::cancel_all;
 use crate::op::close::Fd;
 use crate::op::endpoint::Endpoint;
 use crate::op::receive::busy;
 use crate::op::receive_message::{Head, Message, Receiving, ensure_armed};
-use crate::op::send_message::SendMessage;
+use crate::op::send_message::{Attached, SendMessage};
 use crate::op::send_to::SendTo;
+use crate::sys::message::push_control;
 use crate::sys::sockaddr::Target;
 
 /// The handle of a socket of messages. Dropping it ends the receive and drops what nobody took; sends under way
@@ -26,8 +29,9 @@ pub(super) struct Messages<H: Head> {
 }
 
 impl<H: Head> Messages<H> {
-    pub(super) fn new(fd: Fd) -> Self {
-        Self { endpoint: Endpoint::new(fd) }
+    /// Of a socket that may have so many sends under way.
+    pub(super) fn new(fd: Fd, sends_max: u32) -> Self {
+        Self { endpoint: Endpoint::new(fd, sends_max) }
     }
 
     pub(super) fn fd(&self) -> &Fd {
@@ -111,6 +115,26 @@ impl<H: Head> Messages<H> {
         Op::new(Rc::clone(self.fd().driver()), send).await
     }
 
+    /// As [`send`](Self::send), with copies of descriptors; they come back with the buffer.
+    pub(super) async fn send_with_fds<B: IoBuf>(
+        &self,
+        buf: B,
+        target: Target,
+        fds: Vec<OwnedFd>,
+    ) -> BufResult<usize, (B, Vec<OwnedFd>)> {
+        let mut control = Vec::new();
+        if !fds.is_empty() {
+            let numbers: Vec<u8> = fds.iter().flat_map(|fd| fd.as_raw_fd().to_ne_bytes()).collect();
+            push_control(&mut control, libc::SOL_SOCKET, libc::SCM_RIGHTS, &numbers);
+        }
+        match self.send_with(Attached { buf, fds }, target, control).await {
+            Ok((count, Attached { buf, fds })) => Ok((count, (buf, fds))),
+            Err(BufError { error, buf: Attached { buf, fds } }) => {
+                Err(BufError { error, buf: (buf, fds) })
+            }
+        }
+    }
+
     /// Sends several messages at once, each in an operation of its own, all in one system call if there is room.
     pub(super) async fn send_batch<B: IoBuf>(
         &self,
@@ -151,6 +175,11 @@ impl<H: Head> Messages<H> {
 impl<H: Head> Drop for Messages<H> {
     fn drop(&mut self) {
         self.endpoint.inbox.close(self.endpoint.fd.driver());
+        if self.endpoint.is_sending() {
+            let (endpoint, same) = (Rc::clone(&self.endpoint), Rc::clone(&self.endpoint));
+            let sent = poll_fn(move |cx| endpoint.poll_quiet(cx));
+            linger(self.fd().driver(), sent, move || cancel_all(&same));
+        }
     }
 }
 

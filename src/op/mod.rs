@@ -6,9 +6,11 @@
 
 pub(crate) mod accept;
 pub(crate) mod bell;
+pub(crate) mod cancel_all;
 pub(crate) mod close;
 pub(crate) mod connect;
 pub(crate) mod endpoint;
+pub(crate) mod exit;
 pub(crate) mod fadvise;
 pub(crate) mod fallocate;
 pub(crate) mod fsync;
@@ -20,7 +22,9 @@ pub(crate) mod open;
 pub(crate) mod open_file;
 pub(crate) mod parts;
 pub(crate) mod place;
+pub(crate) mod poll;
 pub(crate) mod position;
+mod read;
 pub(crate) mod read_at;
 pub(crate) mod read_vectored;
 pub(crate) mod receive;
@@ -37,6 +41,7 @@ pub(crate) mod symlink;
 mod tests;
 pub(crate) mod timeout;
 pub(crate) mod unlink;
+pub(crate) mod write;
 pub(crate) mod write_at;
 pub(crate) mod write_vectored;
 

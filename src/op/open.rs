@@ -52,6 +52,7 @@ unsafe impl Operation for Open {
     const KIND: &'static str = "open";
     /// Opening a pipe waits for its other end.
     const WHEN_DROPPED: WhenDropped = WhenDropped::Cancel;
+    const SUBMIT_AGAIN: bool = true;
 
     fn prepare(&mut self) -> Sqe {
         let how = &raw const self.how;

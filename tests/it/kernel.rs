@@ -2,8 +2,10 @@
 
 mod accept;
 mod bell;
+mod cancel_all;
 mod close;
 mod connect;
+mod exit;
 mod fadvise;
 mod fallocate;
 mod fsync;
@@ -11,6 +13,8 @@ mod link;
 mod mkdir;
 mod nop;
 mod open;
+mod poll;
+mod read;
 mod read_at;
 mod read_vectored;
 mod receive;
@@ -25,5 +29,6 @@ mod statx;
 mod symlink;
 mod timeout;
 mod unlink;
+mod write;
 mod write_at;
 mod write_vectored;

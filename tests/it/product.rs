@@ -43,9 +43,13 @@ enum Operation {
     ReadOwned,
     SendAll,
     SendAllVectored,
+    PipeRecv,
+    PipeWriteAll,
+    Readable,
     RecvDatagram,
     SendTo,
     SendMessage,
+    SendWithFds,
     Sleep,
 }
 
@@ -79,9 +83,9 @@ enum Cause {
 
 use Cause::{Panic, Running, Shutdown};
 use Operation::{
-    Close, Connect, Fadvise, Fallocate, Fsync, Link, Mkdir, Nop, Open, ReadAt, ReadVectored,
-    Rename, SendAll, SendAllVectored, SendMessage, SendTo, Sleep, Statx, Symlink, Unlink, WriteAt,
-    WriteVectored,
+    Close, Connect, Fadvise, Fallocate, Fsync, Link, Mkdir, Nop, Open, PipeWriteAll, ReadAt,
+    ReadVectored, Rename, SendAll, SendAllVectored, SendMessage, SendTo, SendWithFds, Sleep, Statx,
+    Symlink, Unlink, WriteAt, WriteVectored,
 };
 use Race::{CancelLoses, CancelWins};
 use When::{BeforePoll, Completed, InKernel, Never, Staged};
@@ -99,7 +103,7 @@ fn impossible(operation: Operation, when: When, race: Race, cause: Cause) -> Opt
             Some("it completes within the enter that submits it")
         }
         (
-            WriteAt | WriteVectored | SendAll | SendAllVectored,
+            WriteAt | WriteVectored | SendAll | SendAllVectored | SendWithFds | PipeWriteAll,
             InKernel,
             CancelWins,
             Running | Panic,
@@ -170,7 +174,10 @@ fn play(operation: Operation, when: When, race: Race, cause: Cause) {
         go_on(&runtime, when, race, &mut scene, &name);
     }
     // A write that is still in the kernel is cancelled only when half of the time is over.
-    let writes = matches!(operation, WriteAt | WriteVectored | SendAll | SendAllVectored);
+    let writes = matches!(
+        operation,
+        WriteAt | WriteVectored | SendAll | SendAllVectored | SendWithFds | PipeWriteAll
+    );
     let ends_late = writes && matches!(when, InKernel | Never) && cause == Shutdown;
     let deadline = if ends_late { Duration::from_secs(3) } else { PATIENCE };
     assert_eq!(runtime.shutdown(deadline), Ok(()), "{name}");
@@ -355,6 +362,21 @@ fn send_all_vectored() {
 }
 
 #[test]
+fn pipe_recv() {
+    assert_eq!(play_all(Operation::PipeRecv), 25);
+}
+
+#[test]
+fn pipe_write_all() {
+    assert_eq!(play_all(PipeWriteAll), 23);
+}
+
+#[test]
+fn readable() {
+    assert_eq!(play_all(Operation::Readable), 25);
+}
+
+#[test]
 fn recv_datagram() {
     assert_eq!(play_all(Operation::RecvDatagram), 25);
 }
@@ -367,6 +389,11 @@ fn send_to() {
 #[test]
 fn send_message() {
     assert_eq!(play_all(SendMessage), 12);
+}
+
+#[test]
+fn send_with_fds() {
+    assert_eq!(play_all(SendWithFds), 23);
 }
 
 #[test]

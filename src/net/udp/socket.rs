@@ -18,6 +18,9 @@ use crate::op::receive_message::Message;
 use crate::sys::message::Inet;
 use crate::sys::sockaddr::{self, Target};
 
+/// Sends of one socket that may be under way at once.
+const SENDS_MAX: u32 = 256;
+
 /// A UDP socket.
 ///
 /// What arrives belongs to the socket: the first read arms it, and from then on datagrams wait with it until they are
@@ -92,7 +95,7 @@ impl UdpSocket {
     }
 
     fn from_fd(fd: Fd) -> Self {
-        Self { messages: Messages::new(fd) }
+        Self { messages: Messages::new(fd, SENDS_MAX) }
     }
 
     /// Undoes what the runtime armed and gives the socket back, with the datagrams that had already arrived. Waits

@@ -1,28 +1,19 @@
 //! The operations of files: on pipes where they have to wait.
 
 use std::cell::RefCell;
-use std::io::{ErrorKind, PipeReader, PipeWriter, Read, Write};
+use std::io::{ErrorKind, PipeReader, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::rc::Rc;
 
 use annulus::fs::{Dir, File, OpenOptions};
-use socket2::SockRef;
 
-use super::{Fate, Future, Scene, TEXT};
+use super::{Fate, Future, Scene, TEXT, pipe};
 use crate::support::files::{Folder, make_fifo, nameless_file};
 use crate::support::settled::{Drops, until};
 
 /// What a pipe holds.
 const PIPE: usize = 64 * 1024;
-
-/// A pipe whose reading end does not block.
-fn pipe() -> (PipeReader, PipeWriter) {
-    let (reader, writer) = std::io::pipe().expect("a pipe");
-    // `fcntl`, which std offers for sockets only.
-    SockRef::from(&reader).set_nonblocking(true).expect("a descriptor");
-    (reader, writer)
-}
 
 /// A read of a pipe into one buffer or several, which waits until something is written.
 pub(super) fn read(wins: bool, parts: usize) -> Scene {
