@@ -61,6 +61,7 @@ const UNSAFE_FILES: &[&str] = &[
     "src/op/write_at.rs",
     "src/sync/guarded.rs",
     "src/sync/waiters.rs",
+    "src/sys/datagram.rs",
     "src/sys/descriptors.rs",
     "src/sys/eventfd.rs",
     "src/sys/mapping.rs",

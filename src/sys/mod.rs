@@ -4,6 +4,7 @@
 //! files are calls that are no operations, each file's of one kind, and `plain` those without a kind. No futures here;
 //! nothing above this room calls the kernel itself.
 
+pub(crate) mod datagram;
 pub(crate) mod descriptors;
 pub(crate) mod eventfd;
 pub(crate) mod mapping;
