@@ -1,7 +1,8 @@
 //! What a server pays for sockets: datagrams echoed, connections accepted and closed.
 //!
-//! `cargo bench --bench net` times every cell; `-- --instructions` counts under callgrind instead. The load is a process
-//! of its own on another processor, so that what is measured, the processor time of the process, is the server alone.
+//! `cargo bench --bench net` times every cell; `-- --instructions` counts under callgrind instead. The load is a
+//! process of its own on another processor, so that what is measured, the processor time of the process, is the
+//! server alone.
 
 #![allow(clippy::print_stdout, reason = "a bench's output is what it prints")]
 

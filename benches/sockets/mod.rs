@@ -1,8 +1,8 @@
 //! The cells of the net bench, and who runs them.
 //!
-//! A cell is a server on the calling thread; `load` starts the other side in a process of its own, which waits until the
-//! server's clock runs. To add a cell: its row here, its load in `load`, and its server in the files of those who have
-//! it.
+//! A cell is a server on the calling thread; `load` starts the other side in a process of its own, which waits until
+//! the server's clock runs. To add a cell: its row here, its load in `load`, and its server in the files of those who
+//! have it.
 
 mod annulus_sockets;
 mod floor_sockets;

@@ -14,6 +14,7 @@
 //! - `limits`: the bounds of a core, reached: untaken bytes and connections, small pools, small rings.
 //! - `linger`: streams that end with bytes still to send.
 //! - `names`: names of hosts and lists of addresses, looked up beside the loop and tried in turn.
+//! - `net_oracle`: the same script against std, tokio and this crate, with the same results.
 //! - `product`: every operation dropped in every state, whoever wins the race and whatever drops it.
 //! - `races`: accepts and receives dropped again and again while the other side is busy.
 //! - `signals`: what listeners of signals are told, each in a process of its own.
@@ -39,6 +40,7 @@ mod kernel;
 mod limits;
 mod linger;
 mod names;
+mod net_oracle;
 mod product;
 mod races;
 mod signals;
