@@ -90,6 +90,7 @@ const UNSAFE_FILES: &[&str] = &[
     "src/sync/waiters.rs",
     "src/sys/affinity.rs",
     "src/sys/copying.rs",
+    "src/sys/datagram.rs",
     "src/sys/descriptors.rs",
     "src/sys/directory.rs",
     "src/sys/eventfd.rs",

@@ -19,6 +19,7 @@
 //! - `linger`: streams that end with bytes still to send.
 //! - `mesh`: many cores, how they start and end together, and what goes from one to another.
 //! - `names`: names of hosts and lists of addresses, looked up beside the loop and tried in turn.
+//! - `net_oracle`: the same script against std, tokio and this crate, with the same results.
 //! - `pipes`: pipes, FIFOs and the standard streams.
 //! - `processes`: children, their ends, streams and surroundings, held against those of std.
 //! - `product`: every operation dropped in every state, whoever wins the race and whatever drops it.
@@ -52,6 +53,7 @@ mod limits;
 mod linger;
 mod mesh;
 mod names;
+mod net_oracle;
 mod pipes;
 mod processes;
 mod product;
