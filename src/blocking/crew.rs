@@ -319,6 +319,7 @@ impl State {
     /// The first in the queue, and those who get its room.
     fn take_job(&mut self, queue_max: usize) -> Option<(Arc<dyn Work>, Vec<Waker>)> {
         let job = self.queue.pop_front()?;
+        job.begin();
         self.running += 1;
         Some((job, self.grant(queue_max)))
     }

@@ -1,12 +1,14 @@
 //! A job: the closure until a thread takes it, then what came of it until its future takes that.
 //!
 //! ```text
-//! Queued --run--> Running --done--> Done --taken--> Gone
-//!    |               |
-//!    | taken back,   | its future is dropped: `Done` goes to nobody, and is dropped by the pool's thread
-//!    v refused       v
-//!   Gone, Refused   Gone
+//! Queued --begin--> Begun --run--> Running --done--> Done --taken--> Gone
+//!    |                                |
+//!    | taken back,                    | its future is dropped: `Done` goes to nobody, and is dropped by the pool's
+//!    v refused                        v thread
+//!   Gone, Refused                    Gone
 //! ```
+//!
+//! It begins when it leaves the queue, under the pool's lock too: a job that counts as running is not taken back.
 //!
 //! The lock is held for these steps alone: the closure, wakers and results are called and dropped outside it.
 
@@ -22,7 +24,9 @@ use crate::loom::{Mutex, MutexGuard};
 
 /// A job as its queue sees it.
 pub(super) trait Work: Send + Sync {
-    /// Calls the closure, on a thread of the pool, unless it was taken back; who waits for it.
+    /// A thread of the pool will run it: from now on it is not taken back.
+    fn begin(&self);
+    /// Calls the closure, on that thread, unless it was taken back before it began; who waits for it.
     fn run(&self) -> Option<Waker>;
     /// It will not be run. Who waits is told why, and the closure dropped here.
     fn refuse(&self, why: Refusal);
@@ -81,6 +85,7 @@ struct State<F, R> {
 
 enum Stage<F, R> {
     Queued(F),
+    Begun(F),
     Running,
     Done(thread::Result<R>),
     Refused(Refusal),
@@ -114,10 +119,18 @@ impl<F, R> Job<F, R> {
 }
 
 impl<F: FnOnce() -> R + Send, R: Send> Work for Job<F, R> {
+    fn begin(&self) {
+        let mut state = self.lock();
+        state.stage = match mem::replace(&mut state.stage, Stage::Gone) {
+            Stage::Queued(work) => Stage::Begun(work),
+            stage => stage,
+        };
+    }
+
     fn run(&self) -> Option<Waker> {
         let mut state = self.lock();
         let work = match mem::replace(&mut state.stage, Stage::Running) {
-            Stage::Queued(work) => work,
+            Stage::Begun(work) => work,
             stage => {
                 state.stage = stage;
                 return None;
@@ -157,7 +170,7 @@ impl<F: FnOnce() -> R + Send, R: Send> Awaited<R> for Job<F, R> {
     }
 
     fn has_begun(&self) -> bool {
-        matches!(self.lock().stage, Stage::Running | Stage::Done(_))
+        matches!(self.lock().stage, Stage::Begun(_) | Stage::Running | Stage::Done(_))
     }
 
     fn take_back(&self) -> bool {

@@ -127,13 +127,25 @@ where
 ///
 /// The pool is closed, or no thread could be made and there is none.
 #[track_caller]
-#[allow(dead_code, reason = "for the rooms above, whose calls that block are to come")]
 pub(crate) fn run<F, R>(name: &str, work: F) -> impl Future<Output = std::io::Result<R>> + use<F, R>
 where
     F: FnOnce() -> R + Send + 'static,
     R: Send + 'static,
 {
     Wait::new(expect(name).crew(), work, WhenDropped::Run)
+}
+
+/// As [`run`], for a closure that changes nothing: dropped before a thread has begun with it, it is not run.
+#[track_caller]
+pub(crate) fn query<F, R>(
+    name: &str,
+    work: F,
+) -> impl Future<Output = std::io::Result<R>> + use<F, R>
+where
+    F: FnOnce() -> R + Send + 'static,
+    R: Send + 'static,
+{
+    Wait::new(expect(name).crew(), work, WhenDropped::TakeBack)
 }
 
 /// The pool of this thread's runtime.

@@ -48,12 +48,18 @@ impl<T: Operation> InFlight<T> {
         }
     }
 
+    /// Its result was not taken.
+    #[inline]
+    pub(crate) fn is_submitted(&self) -> bool {
+        self.key.is_some()
+    }
+
     #[inline]
     pub(crate) fn poll_result(&mut self, cx: &Context<'_>) -> Poll<T::Output> {
         let key = self.key.expect("an operation was polled after it gave its result");
         let (operation, cqe) = ready!(self.driver.poll_answer::<T>(key, cx));
         self.key = None;
-        if cqe.result == -libc::ECANCELED {
+        if T::SUBMIT_AGAIN && cqe.result == -libc::ECANCELED {
             return self.submit_again(operation, cqe, cx);
         }
         Poll::Ready(operation.complete(cqe.into()))

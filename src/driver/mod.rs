@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use actions::Action;
 pub(crate) use actions::Actions;
-pub(crate) use inflight::Op;
+pub(crate) use inflight::{InFlight, Op};
 pub(crate) use operation::{Operation, Outcome, Standing, WhenDropped, gone};
 pub use shutdown::Leaked;
 pub(crate) use slots::Key;
@@ -311,7 +311,12 @@ impl Driver {
         let mut taken = {
             let mut actions = self.actions.borrow_mut();
             let list = list(&mut actions);
-            if list.is_empty() {
+            if list.len() <= 1 {
+                let only = list.pop();
+                drop(actions);
+                if let Some(item) = only {
+                    self.catching(|| each(item));
+                }
                 return;
             }
             std::mem::take(list)

@@ -63,6 +63,10 @@ pub(crate) unsafe trait Operation: 'static {
 
     const WHEN_DROPPED: WhenDropped;
 
+    /// Whether it is submitted again if the kernel cancels it unasked, as it does where it can start no thread for what
+    /// blocks. Not for what keeps books in `landed`.
+    const SUBMIT_AGAIN: bool = false;
+
     /// The entry for the kernel. Called once in each place that the value reaches, and one is all but for an operation
     /// that is submitted again; with nothing borrowed: it may ask a buffer of the user's where it lies.
     fn prepare(&mut self) -> Sqe;

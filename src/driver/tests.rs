@@ -45,6 +45,7 @@ unsafe impl Operation for Probe {
     type Output = i32;
     const KIND: &'static str = "probe";
     const WHEN_DROPPED: WhenDropped = WhenDropped::Cancel;
+    const SUBMIT_AGAIN: bool = true;
 
     fn prepare(&mut self) -> Sqe {
         io_uring::opcode::Nop::new().build()

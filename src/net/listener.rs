@@ -9,6 +9,7 @@ use std::time::Duration;
 use socket2::SockRef;
 
 use super::listening::Listening;
+use super::lookup::resolve;
 use super::{Incoming, TcpSocket, TcpStream, ToSocketAddrs};
 use crate::driver;
 use crate::op::close::Fd;
@@ -38,17 +39,19 @@ pub struct TcpListener {
 }
 
 impl TcpListener {
-    /// Listens on the first of the addresses that can be bound, as [`ListenOptions`] has it by default.
+    /// Listens on the first of the addresses that can be bound, as [`ListenOptions`] has it by default. A name is
+    /// looked up first, as by [`lookup_host`](super::lookup_host).
     ///
     /// # Errors
     ///
-    /// `AddrInUse` and the others of `bind(2)`; the text names the address.
+    /// `AddrInUse` and the others of `bind(2)`, whose text names the address; those of the look-up.
     ///
     /// # Panics
     ///
     /// Outside a runtime.
     pub async fn bind(address: impl ToSocketAddrs) -> io::Result<Self> {
-        ListenOptions::new().bind(address)
+        let addresses = resolve(&address, "TcpListener::bind").await?;
+        ListenOptions::new().bind(addresses)
     }
 
     /// Takes over a listening socket.
@@ -196,7 +199,8 @@ impl ListenOptions {
     ///
     /// # Errors
     ///
-    /// `AddrInUse` and the others of `bind(2)`; the text names the address. `InvalidInput` if there is none.
+    /// `AddrInUse` and the others of `bind(2)`; the text names the address. `InvalidInput` if there is none, or a name
+    /// that [`lookup_host`](super::lookup_host) would have to look up first.
     ///
     /// # Panics
     ///

@@ -1,7 +1,7 @@
-//! TCP and Unix sockets on the ring.
+//! TCP, UDP and Unix sockets on the ring, and the names of hosts.
 //!
-//! What arrives belongs to the stream and what was accepted to the listener, never to the future that waits for
-//! it: dropping a read or an accept, in a `select!` or a timeout, loses nothing.
+//! What arrives belongs to the stream or socket and what was accepted to the listener, never to the future that waits
+//! for it: dropping a read or an accept, in a `select!` or a timeout, loses nothing.
 //!
 //! # What a dropped future does
 //!
@@ -13,31 +13,41 @@
 //! | `write`, `send` | before its first turn of the loop: nothing is sent; afterwards the bytes may or may not leave, in order and never torn; the next write waits for them and reports their error |
 //! | `write_all`, `send_all`, `send_all_vectored` | as `write`; how much was sent is not known |
 //! | `shutdown`, `writable` | nothing happened yet |
-//! | `TcpStream::connect`, `TcpSocket::connect`, `UnixStream::connect` | the socket is closed |
-//! | `into_std`, `TcpStream::detach`, `TcpStream::move_to` | the stream is dropped, with the bytes that it held |
+//! | `TcpStream::connect`, `TcpSocket::connect`, `UnixStream::connect` | the socket is closed, those of all attempts |
+//! | `lookup_host`, and the look-up of a name in `connect` and `bind` | the answer is given up; what a thread has begun with keeps it until the resolver's own timeout |
+//! | `UdpSocket`'s `recv`, `recv_from`, `recv_datagram`, `recv_batch`, `peek`, `peek_from`, `readable` | nothing is lost: the next read gets the datagram |
+//! | `UdpSocket`'s `send`, `send_to`, `send_owned`, `send_owned_to`, `send_message`, `send_batch_to` | before its first turn of the loop: nothing is sent; afterwards the datagram leaves, and its error is lost |
+//! | `UdpSocket`'s `connect`, `writable` | nothing |
+//! | `into_std`, `TcpStream::detach`, `TcpStream::move_to` | the stream or socket is dropped, with what it held |
 //!
 //! A future that is leaked (`mem::forget`) leaks its memory and, for a write, delays nobody: its turn ends when the
 //! kernel is done.
 
 mod address;
+mod attempts;
 mod connection;
 mod incoming;
 mod listener;
 mod listening;
+mod lookup;
+mod messages;
 mod moving;
 mod sharded;
 mod socket;
 mod split;
 mod stream;
+pub mod udp;
 pub mod unix;
 mod writing;
 
 pub use address::ToSocketAddrs;
 pub use incoming::Incoming;
 pub use listener::{ListenOptions, TcpListener};
+pub use lookup::lookup_host;
 pub use moving::{DetachedStream, MoveError};
 pub use sharded::ShardedListener;
 pub use socket::TcpSocket;
 pub use split::{OwnedReadHalf, OwnedWriteHalf, ReuniteError};
 pub use stream::TcpStream;
+pub use udp::UdpSocket;
 pub use unix::{UnixListener, UnixStream};

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use socket2::SockRef;
 
+use super::attempts::first_of;
 use super::connection::Connection;
+use super::lookup::resolve;
 use super::split::{self, OwnedReadHalf, OwnedWriteHalf};
 use super::{TcpSocket, ToSocketAddrs};
 use crate::buf::{BufError, BufResult, Chunk, IoBuf, IoBufMut};
@@ -55,26 +57,26 @@ impl fmt::Debug for TcpStream {
 }
 
 impl TcpStream {
-    /// Connects to the first of the addresses that takes it. If the future is dropped, the socket is closed.
+    /// Connects to one of the addresses. If the future is dropped, so are all attempts, and their sockets are closed.
+    ///
+    /// A name is looked up first, as by [`lookup_host`](super::lookup_host). Several addresses are tried as RFC 8305
+    /// ("Happy Eyeballs") has it: IPv6 and IPv4 in turn, beginning with the family of the first, each family in its
+    /// order; the next when those before have failed, or 250 ms after the last was begun. The first to connect is
+    /// taken, and the others are closed. The names of both families come in one answer, so there is no delay between
+    /// those.
     ///
     /// # Errors
     ///
-    /// That of the last address, as `connect(2)` has it; `InvalidInput` if there is none.
+    /// That of the attempt that failed last, as `connect(2)` has it; that of the look-up; `InvalidInput` if there is no
+    /// address.
     ///
     /// # Panics
     ///
     /// Outside a runtime.
     pub async fn connect(address: impl ToSocketAddrs) -> io::Result<Self> {
-        let mut last = None;
-        for address in address.to_socket_addrs()? {
-            match TcpSocket::for_address(address)?.connect(address).await {
-                Ok(stream) => return Ok(stream),
-                Err(error) => last = Some(error),
-            }
-        }
-        Err(last.unwrap_or_else(|| {
-            io::Error::new(io::ErrorKind::InvalidInput, "there is no address to connect to")
-        }))
+        let addresses = resolve(&address, "TcpStream::connect").await?;
+        first_of(addresses, async |address| TcpSocket::for_address(address)?.connect(address).await)
+            .await
     }
 
     /// Takes over a connected socket. Whether it blocks does not matter.

@@ -1,23 +1,39 @@
 //! One file per operation: what the kernel is shown, how its answer is read, what becomes of an orphan.
 //!
 //! A file here has a struct that owns all the kernel will see and its `Operation` or `Standing`; nothing else
-//! knows the operation's entry.
+//! knows the operation's entry. The other files are what operations share: `line` those of a connection, `open_file`
+//! and `position` those of a file, `place` those that name a path, `parts` those with several buffers.
 
 pub(crate) mod accept;
 pub(crate) mod bell;
 pub(crate) mod close;
 pub(crate) mod connect;
+pub(crate) mod endpoint;
+pub(crate) mod fadvise;
+pub(crate) mod fallocate;
+pub(crate) mod fsync;
 pub(crate) mod line;
 pub(crate) mod nop;
+pub(crate) mod open;
+pub(crate) mod open_file;
+pub(crate) mod parts;
+pub(crate) mod place;
+pub(crate) mod position;
 pub(crate) mod read_at;
+pub(crate) mod read_vectored;
 pub(crate) mod receive;
+pub(crate) mod receive_message;
 pub(crate) mod send;
+pub(crate) mod send_message;
+pub(crate) mod send_to;
 pub(crate) mod send_vectored;
 pub(crate) mod signal;
+pub(crate) mod statx;
 #[cfg(test)]
 mod tests;
 pub(crate) mod timeout;
 pub(crate) mod write_at;
+pub(crate) mod write_vectored;
 
 /// The most bytes that one read or write is asked for; the kernel's own bound, and below `i32::MAX`.
 const LEN_MAX: usize = 0x7fff_f000;

@@ -188,6 +188,9 @@ impl Worker {
     }
 
     fn fire_timers(&self) {
+        if self.timers.live() == 0 {
+            return;
+        }
         let mut expired = self.expired.take();
         self.timers.expire(&mut expired);
         let mut wakers = expired.drain(..);

@@ -6,7 +6,10 @@
 
 pub(crate) mod affinity;
 pub(crate) mod eventfd;
+pub(crate) mod files;
 pub(crate) mod mapping;
+pub(crate) mod message;
+pub(crate) mod options;
 pub(crate) mod plain;
 pub(crate) mod register;
 pub(crate) mod ring;

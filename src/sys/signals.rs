@@ -113,6 +113,8 @@ fn install(signal: c_int, source: &'static Source) -> io::Result<()> {
     // SAFETY: rule 3; the structure is plain data, of which all zeroes is a valid value: no flag, an empty mask.
     let result = unsafe {
         let action = action.assume_init_mut();
+        // Handlers do not nest: an alternate stack may have room for little more than the frame of one.
+        libc::sigfillset(&raw mut action.sa_mask);
         action.sa_sigaction = handler as usize;
         action.sa_flags = libc::SA_SIGINFO | libc::SA_RESTART | libc::SA_ONSTACK;
         libc::sigaction(signal, action, ptr::null_mut())

@@ -73,7 +73,7 @@ impl<T> Entries<T> {
     }
 
     /// Puts `entry` into the place that `reserve` made sure of.
-    #[inline]
+    #[inline(always)]
     pub(super) fn insert(&mut self, entry: Entry<T>) -> Key {
         let chunk = &mut self.chunks[self.current as usize];
         assert!(chunk.vacant != 0, "there was a call of `reserve`");

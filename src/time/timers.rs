@@ -83,7 +83,7 @@ impl Timers {
     /// `expire` may find nothing then if an earlier timer was cancelled, once for each that was.
     pub(crate) fn alarm(&self) -> Option<Alarm> {
         let wheel = self.wheel.borrow();
-        let wheel = wheel.as_ref()?;
+        let wheel = wheel.as_ref().filter(|wheel| wheel.live() > 0)?;
         let latest_ns = wheel.next_deadline_ns()?.saturating_add(SLACK_NS);
         Some(Alarm {
             at_ns: self.clock.monotonic_at(wheel.gathered_deadline_ns(SLACK_NS)?)?,
@@ -107,6 +107,7 @@ impl Timers {
     }
 
     /// The number of timers in the wheel.
+    #[inline]
     pub(crate) fn live(&self) -> usize {
         self.wheel.borrow().as_ref().map_or(0, Wheel::live)
     }

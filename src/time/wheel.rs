@@ -70,7 +70,7 @@ impl<T> Wheel<T> {
     }
 
     /// As `insert`, for a deadline that has not passed by `now_ns`: the common way, which is inlined.
-    #[inline]
+    #[inline(always)]
     pub(super) fn insert_coming(&mut self, deadline_ns: u64, payload: T) -> Key {
         debug_assert!(deadline_ns >= self.now_ns, "it would be in a slot that is never reached");
         // First of all: what is computed before a call that grows would have to be kept across it.

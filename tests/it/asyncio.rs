@@ -1,5 +1,8 @@
 //! The names of Python's asyncio, by the table in `docs/asyncio.md`: one test a row, which does what its users do.
 
+mod sockets;
+mod threads;
+
 use std::cell::{Cell, RefCell};
 use std::future::pending;
 use std::io;
@@ -7,7 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 
 use annulus::blocking::Pool;
-use annulus::runtime::{Handle, RemoteError, metrics};
+use annulus::runtime::metrics;
 use annulus::signal::{SignalKind, ctrl_c, signal};
 use annulus::sync::{
     Barrier, BrokenBarrierError, Condvar, Event, LifoQueue, Mutex, PriorityQueue, PutError, Queue,
@@ -18,22 +21,18 @@ use annulus::task::{
 };
 use annulus::time::error::Elapsed;
 use annulus::time::{self, Duration, Instant};
-use annulus::{Runtime, spawn, spawn_blocking};
+use annulus::{Runtime, net, spawn, spawn_blocking};
 
 use crate::signals::{raise, send};
 use crate::support::child::{assert_passed, in_child, run_alone};
 use crate::support::leak::LeakGuard;
-use crate::support::settled::{PATIENCE, run as settled, run_with, until};
+use crate::support::settled::{PATIENCE, run as settled, run_with};
 
 const SECOND: Duration = Duration::from_secs(1);
 
 annulus::task_local! {
     static VARIABLE: u32;
     static CELL: Cell<u32>;
-}
-
-thread_local! {
-    static HERE: RefCell<Option<Rc<Event>>> = const { RefCell::new(None) };
 }
 
 fn runtime() -> Runtime {
@@ -754,48 +753,23 @@ fn loop_run_in_executor() {
 }
 
 #[test]
-fn run_coroutine_threadsafe() {
-    settled(async || {
-        let handle = Handle::current();
-        let thread = std::thread::spawn(move || {
-            let local = handle.spawn(async || Rc::new(RefCell::new(vec![6, 7])).take());
-            let product: i32 = local.wait().expect("no panic").into_iter().product();
-            // As `concurrent.futures.Future`: a deadline, after which it may still be had, and an end.
-            let slow = handle.spawn(async || pending::<()>().await);
-            let slow = slow.wait_timeout(Duration::from_millis(1)).expect_err("it never ends");
-            assert!(!slow.is_finished());
-            slow.abort();
-            let cancelled = slow.wait().expect_err("it was aborted");
-            assert!(matches!(cancelled, RemoteError::Task(error) if error.is_cancelled()));
-            product
-        });
-        until(|| thread.is_finished()).await;
-        assert_eq!(thread.join().expect("no panic"), 42);
-    });
-}
-
-#[test]
-fn loop_call_soon_threadsafe() {
-    settled(async || {
-        let event = Rc::new(Event::new());
-        HERE.set(Some(Rc::clone(&event)));
-        let handle = Handle::current();
-        std::thread::spawn(move || {
-            drop(
-                handle.spawn(async || HERE.with_borrow(|event| event.as_ref().expect("set").set())),
-            );
-        });
-        event.wait().await;
-        HERE.take();
-    });
-}
-
-#[test]
 fn loop_set_default_executor() {
     let executor = Pool::builder().name("default").build();
     run_with(annulus::Builder::new().blocking_pool(&executor), async || {
         let name = spawn_blocking(|| std::thread::current().name().map(str::to_owned));
         assert_eq!(name.await.expect("no panic").as_deref(), Some("default-0"));
+    });
+}
+
+#[test]
+fn loop_getaddrinfo() {
+    settled(async || {
+        let numeric = net::lookup_host("127.0.0.1:80").await.expect("an address");
+        assert_eq!(numeric.collect::<Vec<_>>(), ["127.0.0.1:80".parse().expect("a literal")]);
+        // Too long for the question to be asked.
+        let name = "x".repeat(300);
+        let gaierror = net::lookup_host((name.as_str(), 80)).await.map(drop);
+        assert!(gaierror.is_err_and(|error| error.to_string().contains(&name)));
     });
 }
 

@@ -8,6 +8,7 @@ mod ends;
 mod exhaustion;
 mod fuse;
 mod futures;
+mod names;
 mod peers;
 mod processes;
 mod ring;

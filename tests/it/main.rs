@@ -9,12 +9,14 @@
 //! - `compat`: the traits of other crates; built with the features that bridge to them.
 //! - `faults`: faults of the environment, the peer and the program, and what the user sees of them.
 //! - `features`: a representative set, once without each optional feature of the kernel.
+//! - `fs`: what files do, held against those of std.
 //! - `groups`: task groups and join sets: cancelled, panicking, dropped and nested.
 //! - `handle`: foreign threads: work that they send, and channels of other crates.
 //! - `kernel`: each operation on the kernel, one module per file of `src/op`.
 //! - `limits`: the bounds of a core, reached: untaken bytes and connections, small pools, small rings.
 //! - `linger`: streams that end with bytes still to send.
 //! - `mesh`: many cores, how they start and end together, and what goes from one to another.
+//! - `names`: names of hosts and lists of addresses, looked up beside the loop and tried in turn.
 //! - `product`: every operation dropped in every state, whoever wins the race and whatever drops it.
 //! - `races`: accepts and receives dropped again and again while the other side is busy.
 //! - `signals`: what listeners of signals are told, each in a process of its own.
@@ -24,6 +26,7 @@
 //! - `sync`: locks, channels and queues under timeouts, aborts and hogs.
 //! - `tasks`: panics, handles, wakers, nesting and hogs, through the public door.
 //! - `tcp`: what streams, listeners and sockets do, held against those of std.
+//! - `udp`: datagrams, what comes with them, and what is asked of the kernel for them.
 //! - `unix`: Unix sockets, which do as TCP's do, and what only they have.
 //! - `support`: what the tests stand on, with its own tests: the allocator, the leak guard,
 //!   `skip!`.
@@ -35,12 +38,14 @@ mod cancel;
 mod compat;
 mod faults;
 mod features;
+mod fs;
 mod groups;
 mod handle;
 mod kernel;
 mod limits;
 mod linger;
 mod mesh;
+mod names;
 mod product;
 mod races;
 mod signals;
@@ -51,6 +56,7 @@ mod support;
 mod sync;
 mod tasks;
 mod tcp;
+mod udp;
 mod unix;
 
 #[global_allocator]

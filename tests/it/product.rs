@@ -24,12 +24,23 @@ enum Operation {
     Nop,
     ReadAt,
     WriteAt,
+    ReadVectored,
+    WriteVectored,
+    Open,
+    Close,
+    Statx,
+    Fsync,
+    Fallocate,
+    Fadvise,
     Connect,
     Accept,
     Recv,
     ReadOwned,
     SendAll,
     SendAllVectored,
+    RecvDatagram,
+    SendTo,
+    SendMessage,
     Sleep,
 }
 
@@ -62,19 +73,30 @@ enum Cause {
 }
 
 use Cause::{Panic, Running, Shutdown};
-use Operation::{Connect, Nop, ReadAt, SendAll, SendAllVectored, Sleep, WriteAt};
+use Operation::{
+    Close, Connect, Fadvise, Fallocate, Fsync, Nop, Open, ReadAt, ReadVectored, SendAll,
+    SendAllVectored, SendMessage, SendTo, Sleep, Statx, WriteAt, WriteVectored,
+};
 use Race::{CancelLoses, CancelWins};
 use When::{BeforePoll, Completed, InKernel, Never, Staged};
 
 /// Why a combination is left out.
 fn impossible(operation: Operation, when: When, race: Race, cause: Cause) -> Option<&'static str> {
     match (operation, when, race, cause) {
-        (Nop, _, CancelWins, _) => Some("a nop always completes by itself"),
+        (Nop | Close | Statx | Fsync | Fallocate | Fadvise, _, CancelWins, _) => {
+            Some("it always completes by itself")
+        }
+        (SendTo | SendMessage, _, CancelWins, _) => Some("the kernel always takes a datagram"),
         (_, Completed, CancelWins, _) => Some("what completed could complete"),
-        (Nop | Connect, InKernel, CancelLoses, _) => {
+        (Nop | Connect | Close | SendTo | SendMessage, InKernel, CancelLoses, _) => {
             Some("it completes within the enter that submits it")
         }
-        (WriteAt | SendAll | SendAllVectored, InKernel, CancelWins, Running | Panic) => Some(
+        (
+            WriteAt | WriteVectored | SendAll | SendAllVectored,
+            InKernel,
+            CancelWins,
+            Running | Panic,
+        ) => Some(
             "writes are not cancelled: they end when the other side reads, which is the other race",
         ),
         (_, Never, CancelWins, Running | Panic) => {
@@ -141,7 +163,7 @@ fn play(operation: Operation, when: When, race: Race, cause: Cause) {
         go_on(&runtime, when, race, &mut scene, &name);
     }
     // A write that is still in the kernel is cancelled only when half of the time is over.
-    let writes = matches!(operation, WriteAt | SendAll | SendAllVectored);
+    let writes = matches!(operation, WriteAt | WriteVectored | SendAll | SendAllVectored);
     let ends_late = writes && matches!(when, InKernel | Never) && cause == Shutdown;
     let deadline = if ends_late { Duration::from_secs(3) } else { PATIENCE };
     assert_eq!(runtime.shutdown(deadline), Ok(()), "{name}");
@@ -231,6 +253,46 @@ fn write_at() {
 }
 
 #[test]
+fn read_vectored() {
+    assert_eq!(play_all(ReadVectored), 25);
+}
+
+#[test]
+fn write_vectored() {
+    assert_eq!(play_all(WriteVectored), 23);
+}
+
+#[test]
+fn open() {
+    assert_eq!(play_all(Open), 25);
+}
+
+#[test]
+fn close() {
+    assert_eq!(play_all(Close), 12);
+}
+
+#[test]
+fn statx() {
+    assert_eq!(play_all(Statx), 15);
+}
+
+#[test]
+fn fsync() {
+    assert_eq!(play_all(Fsync), 15);
+}
+
+#[test]
+fn fallocate() {
+    assert_eq!(play_all(Fallocate), 15);
+}
+
+#[test]
+fn fadvise() {
+    assert_eq!(play_all(Fadvise), 15);
+}
+
+#[test]
 fn connect() {
     assert_eq!(play_all(Connect), 22);
 }
@@ -258,6 +320,21 @@ fn send_all() {
 #[test]
 fn send_all_vectored() {
     assert_eq!(play_all(SendAllVectored), 23);
+}
+
+#[test]
+fn recv_datagram() {
+    assert_eq!(play_all(Operation::RecvDatagram), 25);
+}
+
+#[test]
+fn send_to() {
+    assert_eq!(play_all(SendTo), 12);
+}
+
+#[test]
+fn send_message() {
+    assert_eq!(play_all(SendMessage), 12);
 }
 
 #[test]

@@ -6,14 +6,14 @@
 
 use std::collections::VecDeque;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream as StdStream};
+use std::net::{SocketAddr, TcpStream as StdStream, UdpSocket as StdUdp};
 use std::os::unix::net::UnixStream as UnixStd;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use annulus::Builder;
 use annulus::buf::Chunk;
-use annulus::net::{ListenOptions, TcpListener, TcpStream, UnixListener};
+use annulus::net::{ListenOptions, TcpListener, TcpStream, UdpSocket, UnixListener};
 use annulus::runtime::Feature;
 use annulus::time::timeout;
 
@@ -320,4 +320,67 @@ fn a_drop_loop_against_a_busy_writer() {
 #[test]
 fn a_drop_loop_against_a_busy_writer_one_by_one() {
     race_a_busy_writer(Builder::new().disable(Feature::MultishotReceive));
+}
+
+/// Sends numbered datagrams to a socket whose reads are dropped again and again; a window keeps the kernel from having
+/// to drop any itself.
+fn race_datagrams(builder: Builder) {
+    const WINDOW: usize = 32;
+    run_with(builder, async || {
+        let near = UdpSocket::bind("127.0.0.1:0").await.expect("bind");
+        let far = StdUdp::bind("127.0.0.1:0").expect("bind");
+        far.connect(near.local_addr().expect("bound")).expect("connect");
+        let (taken, window) = std::sync::mpsc::channel::<()>();
+        (0..WINDOW).for_each(|_| taken.send(()).expect("the sender is there"));
+        let sender = thread::spawn(move || {
+            for number in 0..count() {
+                window.recv().expect("the reader is there");
+                let mut datagram = content(7, number, usize::from(byte(8, number)));
+                datagram.extend_from_slice(&(number as u32).to_be_bytes());
+                far.send(&datagram).expect("the socket's buffer has room");
+            }
+        });
+        let mut outcomes = Outcomes::default();
+        let mut expected = 0;
+        for round in 0.. {
+            if expected == count() {
+                break;
+            }
+            let way = byte(9, round);
+            let batch = match way / 16 % 4 {
+                0 => attempt(way, near.recv_batch(5)).await,
+                1 => {
+                    let peeked = attempt(way, near.peek(&mut [0; 8])).await;
+                    peeked.map(|count| count.map(|_| Vec::new()))
+                }
+                _ => attempt(way, near.recv_datagram()).await.map(|one| one.map(|one| vec![one])),
+            };
+            for datagram in outcomes.note(batch).unwrap_or(Ok(Vec::new())).expect("it is whole") {
+                let (text, number) = datagram.split_at(datagram.len() - 4);
+                let number = u32::from_be_bytes(number.try_into().expect("four bytes")) as usize;
+                assert_eq!(number, expected, "none is lost, all in order");
+                assert_content(7, number, text);
+                expected += 1;
+                // The sender may be done.
+                let _ = taken.send(());
+            }
+        }
+        outcomes.assert_both();
+        sender.join().expect("all was taken");
+    });
+}
+
+#[test]
+fn datagrams_against_timeouts() {
+    race_datagrams(Builder::new());
+}
+
+#[test]
+fn datagrams_against_timeouts_one_by_one() {
+    race_datagrams(Builder::new().disable(Feature::MultishotReceive));
+}
+
+#[test]
+fn datagrams_against_timeouts_with_few_buffers_and_a_bound_that_is_always_reached() {
+    race_datagrams(Builder::new().large_buffers(1024, 4).stream_share(2).undelivered_max(600));
 }

@@ -230,6 +230,8 @@ fn a_buffer_beyond_the_kernels_bound_is_written_in_part() {
             };
             let (count, huge) = file.write_at(huge, 0).await.ok().expect("it is only less");
             assert_eq!((count, huge.size), (0x7fff_f000, size));
+            let all = file.write_all_at(huge, 0).await.ok().expect("part by part");
+            assert_eq!(all.size, size);
         }
     });
 }
@@ -237,7 +239,7 @@ fn a_buffer_beyond_the_kernels_bound_is_written_in_part() {
 #[test]
 fn addresses_that_are_none_are_refused_by_name() {
     run(async || {
-        for text in ["", "localhost:80", "127.0.0.1", "127.0.0.1:65536", "[::1:80", "1.2.3.4.5:6"] {
+        for text in ["", ":80", "localhost", "127.0.0.1", "127.0.0.1:65536", "[::1:80"] {
             for error in [
                 TcpListener::bind(text).await.map(drop).unwrap_err(),
                 TcpStream::connect(text).await.map(drop).unwrap_err(),

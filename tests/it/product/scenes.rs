@@ -3,17 +3,21 @@
 //! With the cancel to win the operation cannot complete: an empty or full pipe, a silent peer, a full backlog.
 //! Otherwise `provoke` lets it.
 
+mod files;
+
 use std::cell::RefCell;
-use std::io::{ErrorKind, PipeReader, PipeWriter, Read, Write};
-use std::net::{SocketAddr, TcpListener as StdListener, TcpStream as StdStream};
-use std::os::fd::OwnedFd;
+use std::io::ErrorKind;
+use std::net::{
+    SocketAddr, TcpListener as StdListener, TcpStream as StdStream, UdpSocket as StdUdp,
+};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use annulus::fs::File;
-use annulus::net::{TcpListener, TcpStream};
-use socket2::{Domain, SockRef, Socket, Type};
+use annulus::fs::{Advice, Allocation};
+use annulus::net::udp::{Ecn, Transmit};
+use annulus::net::{TcpListener, TcpStream, UdpSocket};
+use socket2::{Domain, Socket, Type};
 
 use super::{Operation, Race};
 use crate::support::buffer::Counted;
@@ -49,8 +53,6 @@ pub(super) struct Scene {
 const TEXT: &[u8] = b"salvage";
 /// More than a narrow connection holds.
 const MUCH: usize = 768 * 1024;
-/// What a pipe holds.
-const PIPE: usize = 64 * 1024;
 
 impl Scene {
     /// Must be called inside a runtime.
@@ -58,14 +60,29 @@ impl Scene {
         let wins = race == Race::CancelWins;
         match operation {
             Operation::Nop => nop(),
-            Operation::ReadAt => read_at(wins),
-            Operation::WriteAt => write_at(wins),
+            Operation::ReadAt => files::read(wins, 1),
+            Operation::ReadVectored => files::read(wins, 3),
+            Operation::WriteAt => files::write(wins, 1),
+            Operation::WriteVectored => files::write(wins, 3),
+            Operation::Open => files::open(wins),
+            Operation::Close => files::close(),
+            Operation::Statx => files::unbuffered(|file| async move { _ = file.metadata().await }),
+            Operation::Fsync => files::unbuffered(|file| async move { _ = file.sync_all().await }),
+            Operation::Fallocate => files::unbuffered(|file| async move {
+                _ = file.allocate(0..4096, Allocation::Extend).await;
+            }),
+            Operation::Fadvise => files::unbuffered(|file| async move {
+                _ = file.advise(0..4096, Advice::WillNeed).await;
+            }),
             Operation::Connect => connect(wins),
             Operation::Accept => accept(wins),
             Operation::Recv => recv(wins),
             Operation::ReadOwned => read_owned(wins),
             Operation::SendAll => send(wins, 1),
             Operation::SendAllVectored => send(wins, 3),
+            Operation::RecvDatagram => recv_datagram(wins),
+            Operation::SendTo => send_datagram(false),
+            Operation::SendMessage => send_datagram(true),
             Operation::Sleep => sleep(wins),
         }
     }
@@ -115,65 +132,6 @@ fn nop() -> Scene {
 fn sleep(wins: bool) -> Scene {
     let time = Duration::from_secs(if wins { 3600 } else { 0 }) + Duration::from_millis(1);
     Scene::plain(Box::pin(annulus::time::sleep(time)))
-}
-
-/// A pipe whose reading end does not block.
-fn pipe() -> (PipeReader, PipeWriter) {
-    let (reader, writer) = std::io::pipe().expect("a pipe");
-    // `fcntl`, which std offers for sockets only.
-    SockRef::from(&reader).set_nonblocking(true).expect("a descriptor");
-    (reader, writer)
-}
-
-/// A read of a pipe, which waits until something is written.
-fn read_at(wins: bool) -> Scene {
-    let (reader, writer) = std::io::pipe().expect("a pipe");
-    let writer = Rc::new(writer);
-    let file = Rc::new(File::from_std(std::fs::File::from(OwnedFd::from(reader))));
-    let drops = Drops::default();
-    let (buf, same) = (drops.buffer(vec![0; 4096]), Rc::clone(&file));
-    let future = Box::pin(async move { _ = same.read_at(buf, 0).await });
-    let mut written = false;
-    let provoking = Rc::clone(&writer);
-    Scene::plain(future)
-        .with_buffers(drops, 1)
-        .provoked(wins, move || {
-            if !std::mem::replace(&mut written, true) {
-                (&*provoking).write_all(TEXT).expect("the pipe has room");
-            }
-        })
-        .then(|_| async move { drop((file, writer)) })
-}
-
-/// A write to a full pipe, which waits until something is read.
-fn write_at(wins: bool) -> Scene {
-    let (reader, mut writer) = pipe();
-    writer.write_all(&[0; PIPE]).expect("as much as a pipe takes");
-    let file = Rc::new(File::from_std(std::fs::File::from(OwnedFd::from(writer))));
-    let drops = Drops::default();
-    let (buf, same) = (drops.buffer(TEXT.to_vec()), Rc::clone(&file));
-    let future = Box::pin(async move { _ = same.write_at(buf, 0).await });
-    let read = Rc::new(RefCell::new((reader, Vec::new())));
-    let drain = |read: &RefCell<(PipeReader, Vec<u8>)>| {
-        let (reader, bytes) = &mut *read.borrow_mut();
-        let result = reader.read_to_end(bytes);
-        assert!(
-            result.as_ref().is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
-                || result.is_ok()
-        );
-        result.is_ok()
-    };
-    let provoked = Rc::clone(&read);
-    Scene::plain(future).with_buffers(drops, 1).provoked(wins, move || _ = drain(&provoked)).then(
-        move |fate| async move {
-            drop(file);
-            let written = if fate == Fate::Undone { &[] } else { TEXT };
-            // A leaked future keeps the pipe open.
-            let len = PIPE + written.len();
-            until(|| drain(&read) || fate == Fate::Leaked && read.borrow().1.len() == len).await;
-            assert_eq!(&read.borrow().1[PIPE..], written);
-        },
-    )
 }
 
 /// A connect: to a listener whose backlog is full, or to one that takes it.
@@ -282,6 +240,63 @@ fn incoming(scene: Scene, wins: bool, near: Rc<TcpStream>, far: StdStream) -> Sc
             near.read_exact(&mut found).await.expect("nothing is lost");
             assert_eq!(found, expected);
         })
+}
+
+/// A UDP socket of ours, and a plain one that is connected to it and does not block.
+fn udp_pair() -> (Rc<UdpSocket>, StdUdp) {
+    let near = StdUdp::bind("127.0.0.1:0").expect("bind");
+    let far = StdUdp::bind("127.0.0.1:0").expect("bind");
+    far.connect(near.local_addr().expect("bound")).expect("connect");
+    far.set_nonblocking(true).expect("a socket");
+    (Rc::new(UdpSocket::from_std(near).expect("a socket")), far)
+}
+
+/// What a socket receives is there for the next read, whole and in order.
+fn recv_datagram(wins: bool) -> Scene {
+    let (near, far) = udp_pair();
+    let (same, far) = (Rc::clone(&near), Rc::new(far));
+    let sender = Rc::clone(&far);
+    let mut sent = false;
+    Scene::plain(Box::pin(async move { _ = same.recv_datagram().await }))
+        .provoked(wins, move || {
+            if !std::mem::replace(&mut sent, true) {
+                sender.send(TEXT).expect("the kernel takes it");
+            }
+        })
+        .then(move |fate| async move {
+            far.send(b"more").expect("the kernel takes it");
+            if fate != Fate::Undone {
+                let datagram = near.recv_datagram().await.expect("nothing is lost");
+                assert_eq!(&*datagram, TEXT);
+            }
+            assert_eq!(&*near.recv_datagram().await.expect("nothing is lost"), b"more");
+        })
+}
+
+/// A datagram, with or without control data.
+fn send_datagram(with_control: bool) -> Scene {
+    let (near, far) = udp_pair();
+    let target = far.local_addr().expect("bound");
+    let drops = Drops::default();
+    let (buf, same) = (drops.buffer(TEXT.to_vec()), Rc::clone(&near));
+    let future: Future = match with_control {
+        true => Box::pin(async move {
+            _ = same.send_message(buf, &Transmit::to(target).ecn(Ecn::Ect0)).await;
+        }),
+        false => Box::pin(async move { _ = same.send_owned_to(buf, target).await }),
+    };
+    Scene::plain(future).with_buffers(drops, 1).then(move |fate| async move {
+        let received = || {
+            let mut bytes = [0; 64];
+            far.recv(&mut bytes).ok().map(|count| bytes[..count].to_vec())
+        };
+        if fate != Fate::Undone {
+            assert_eq!(received().as_deref(), Some(TEXT));
+        }
+        assert_eq!(received(), None);
+        near.send_to(b"more", target).await.expect("the socket goes on");
+        assert_eq!(received().as_deref(), Some(b"more".as_slice()));
+    })
 }
 
 /// A send of more than the connection holds, of one buffer or of several.

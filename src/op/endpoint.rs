@@ -1,0 +1,120 @@
+//! A socket of messages as its operations share it: the descriptor, what arrived, and how many sends are under way.
+//!
+//! One allocation a socket. Its handle holds it, and so does every operation on it; the descriptor is closed when the
+//! last of them lets go.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use super::close::Fd;
+use super::receive_message::{Head, Inbox};
+use crate::driver::Actions;
+
+/// Sends of one socket that may be under way at once; one more waits.
+pub(crate) const SENDS_MAX: u32 = 256;
+
+/// See the head of the file.
+#[derive(Debug)]
+pub(crate) struct Endpoint<H> {
+    pub(crate) fd: Fd,
+    pub(crate) inbox: Inbox<H>,
+    sends: Cell<u32>,
+    /// Who waits for a pass to send.
+    senders: RefCell<Waiting>,
+}
+
+impl<H: Head> Endpoint<H> {
+    pub(crate) fn new(fd: Fd) -> Rc<Self> {
+        let inbox = Inbox::new(fd.driver().limits().undelivered_max);
+        Rc::new(Self { fd, inbox, sends: Cell::new(0), senders: RefCell::default() })
+    }
+
+    /// Takes a pass to send; waits for one while all are taken.
+    #[inline]
+    pub(crate) fn poll_pass(self: &Rc<Self>, cx: &Context<'_>) -> Poll<Pass<H>> {
+        if self.sends.get() < SENDS_MAX {
+            self.sends.set(self.sends.get() + 1);
+            return Poll::Ready(Pass { endpoint: Rc::clone(self), held: true });
+        }
+        self.wait(cx);
+        Poll::Pending
+    }
+
+    /// Resolves once no send is under way.
+    pub(crate) fn poll_quiet(&self, cx: &Context<'_>) -> Poll<()> {
+        if self.sends.get() == 0 {
+            return Poll::Ready(());
+        }
+        self.wait(cx);
+        Poll::Pending
+    }
+
+    /// Resolves once a pass to send is free.
+    pub(crate) fn poll_room(&self, cx: &Context<'_>) -> Poll<()> {
+        if self.sends.get() < SENDS_MAX {
+            return Poll::Ready(());
+        }
+        self.wait(cx);
+        Poll::Pending
+    }
+
+    #[cold]
+    fn wait(&self, cx: &Context<'_>) {
+        if !self.senders.borrow().has(cx.waker()) {
+            // Cloning runs code of the user's, so nothing is borrowed.
+            let waker = cx.waker().clone();
+            self.senders.borrow_mut().add(waker);
+        }
+    }
+}
+
+/// The right to have a send under way. It is given up when the kernel is done, whether or not anybody still waits.
+#[derive(Debug)]
+pub(crate) struct Pass<H: Head> {
+    endpoint: Rc<Endpoint<H>>,
+    held: bool,
+}
+
+impl<H: Head> Pass<H> {
+    pub(super) fn endpoint(&self) -> &Endpoint<H> {
+        &self.endpoint
+    }
+
+    /// The kernel is done with the send of this pass.
+    #[inline]
+    pub(super) fn landed(&mut self, actions: &mut Actions) {
+        self.held = false;
+        self.endpoint.sends.set(self.endpoint.sends.get() - 1);
+        let mut senders = self.endpoint.senders.borrow_mut();
+        senders.wakers.drain(..).for_each(|waker| actions.wake(waker));
+    }
+}
+
+impl<H: Head> Drop for Pass<H> {
+    fn drop(&mut self) {
+        if self.held {
+            self.endpoint.sends.set(self.endpoint.sends.get() - 1);
+            let waiting = self.endpoint.senders.take();
+            // One at a time: a waker that panics loses nobody else's wake-up.
+            let driver = self.endpoint.fd.driver();
+            waiting.wakers.into_iter().for_each(|waker| driver.catching(|| waker.wake()));
+        }
+    }
+}
+
+/// Wakers of tasks, each once; all are woken, and those who find nothing wait again.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    pub(super) wakers: Vec<Waker>,
+}
+
+impl Waiting {
+    pub(super) fn has(&self, waker: &Waker) -> bool {
+        self.wakers.iter().any(|present| present.will_wake(waker))
+    }
+
+    pub(super) fn add(&mut self, waker: Waker) {
+        self.wakers.push(waker);
+    }
+}

@@ -1,0 +1,431 @@
+//! RECVMSG into a buffer of the pool, armed by a socket of messages: once for many, or once for each.
+//!
+//! The socket owns what arrives. A dropped read loses no message, because the messages wait here in order. Any number
+//! of tasks may wait: a message goes to the one that is polled first.
+//!
+//! # Safety rules
+//!
+//! 1. The entry names `header`, which for a message at a time names `room`: both lie on the heap behind the operation
+//!    and are read only after the completion. The payload goes into a buffer of the group that the kernel picks, whose
+//!    memory the endpoint's account keeps; the descriptor is kept open by the endpoint.
+#![allow(unsafe_code, reason = "room 3: an operation")]
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::io;
+use std::mem::MaybeUninit;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use io_uring::opcode;
+use io_uring::squeue::Flags;
+
+use super::endpoint::Endpoint;
+use crate::buf::{Account, Chunk, Class};
+use crate::driver::{Actions, Driver, Key, Standing, gone};
+use crate::sys::message::{self, Inet, Received};
+use crate::sys::{Cqe, Sqe};
+
+/// `IORING_RECVSEND_POLL_FIRST`, as for a stream's receive.
+const POLL_FIRST: u16 = 1;
+
+/// What each untaken message counts beside its bytes, so that empty ones are bounded too.
+const MESSAGE_COST: usize = 256;
+
+/// What comes beside the payload of a family's messages.
+pub(crate) trait Head: Sized + 'static {
+    /// Bytes that an address may take.
+    const NAME_MAX: usize;
+    /// Bytes that control data may take.
+    const CONTROL_MAX: usize;
+
+    /// Reads it from the kernel's bytes. Runs while the driver is borrowed.
+    fn read(received: &Received<'_>) -> Self;
+}
+
+impl Head for Inet {
+    /// The larger of the two address structures, rounded up so that the payload is aligned.
+    const NAME_MAX: usize = 32;
+    /// Segment size, both classes, both destinations and a time, each with its head.
+    const CONTROL_MAX: usize = 160;
+
+    #[inline]
+    fn read(received: &Received<'_>) -> Self {
+        Self::read(received.name, received.control, received.flags)
+    }
+}
+
+/// A message with what came beside it.
+#[derive(Debug)]
+pub(crate) struct Message<H> {
+    pub(crate) head: H,
+    pub(crate) payload: Chunk,
+}
+
+/// The messages that a socket received and nobody took, and whether more are on the way.
+#[derive(Debug)]
+pub(crate) struct Inbox<H> {
+    state: RefCell<State<H>>,
+    /// With so many bytes undelivered the receive is cancelled until they are taken: the kernel keeps what its own
+    /// buffer holds, and drops the rest.
+    undelivered_max: usize,
+    /// The longest payload that is expected; `None` for what a large buffer holds.
+    payload_max: Cell<Option<usize>>,
+}
+
+#[derive(Debug)]
+struct State<H> {
+    messages: VecDeque<Message<H>>,
+    bytes: usize,
+    /// Reported once, after the messages before it.
+    error: Option<i32>,
+    account: Option<Rc<Account>>,
+    armed: Option<Key>,
+    cancelling: bool,
+    /// A reader has been in the queue for a buffer since the last receive ended.
+    has_queued: bool,
+    /// Who waits, by a number that `ids` counts.
+    waiting: Vec<(u32, Waker)>,
+    ids: u32,
+}
+
+/// How a receive is armed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Form {
+    class: Class,
+    multishot: bool,
+}
+
+impl<H: Head> Inbox<H> {
+    pub(super) fn new(undelivered_max: usize) -> Self {
+        Self {
+            state: RefCell::new(State {
+                messages: VecDeque::new(),
+                bytes: 0,
+                error: None,
+                account: None,
+                armed: None,
+                cancelling: false,
+                has_queued: false,
+                waiting: Vec::new(),
+                ids: 0,
+            }),
+            undelivered_max,
+            payload_max: Cell::new(None),
+        }
+    }
+
+    /// The next message, without waiting. `None` if there is none.
+    #[inline]
+    pub(crate) fn try_take(&self) -> Option<io::Result<Message<H>>> {
+        self.state.borrow_mut().take()
+    }
+
+    /// Shows the next message without taking it.
+    pub(crate) fn peek<T>(&self, look: impl FnOnce(&Message<H>) -> T) -> Option<io::Result<T>> {
+        let state = self.state.borrow();
+        match (state.messages.front(), state.error) {
+            (Some(message), _) => Some(Ok(look(message))),
+            (None, Some(code)) => Some(Err(io::Error::from_raw_os_error(code))),
+            (None, None) => None,
+        }
+    }
+
+    /// Payloads of up to so many bytes are expected. Takes effect with the next receive; what is armed is cancelled.
+    pub(crate) fn expect(&self, payload_max: Option<usize>, driver: &Driver) {
+        self.payload_max.set(payload_max);
+        let mut state = self.state.borrow_mut();
+        let armed = state.armed.filter(|_| !state.cancelling);
+        state.cancelling |= armed.is_some();
+        drop(state);
+        armed.into_iter().for_each(|key| driver.cancel(key));
+    }
+
+    /// Ends the receive: the socket is being dropped. What was not taken is lost with it.
+    pub(crate) fn close(&self, driver: &Driver) {
+        let mut state = self.state.borrow_mut();
+        let messages = std::mem::take(&mut state.messages);
+        let waiting = std::mem::take(&mut state.waiting);
+        let armed = state.armed;
+        state.bytes = 0;
+        drop(state);
+        drop((messages, waiting));
+        armed.into_iter().for_each(|key| driver.abandon(key));
+    }
+
+    /// Cancels the receive and resolves once the kernel no longer holds it. No message that arrived is lost.
+    pub(crate) fn poll_disarmed(&self, driver: &Driver, cx: &Context<'_>) -> Poll<()> {
+        let state = self.state.borrow();
+        let Some(key) = state.armed else {
+            return Poll::Ready(());
+        };
+        drop(state);
+        let waker = cx.waker().clone();
+        let mut state = self.state.borrow_mut();
+        let cancel = !std::mem::replace(&mut state.cancelling, true);
+        let stale = state.wait(&mut None, waker);
+        drop(state);
+        drop(stale);
+        if cancel {
+            driver.cancel(key);
+        }
+        Poll::Pending
+    }
+
+    /// Which buffers, and whether one receive is for many messages: it has to hold the head beside the payload.
+    fn form(&self, driver: &Driver) -> io::Result<Form> {
+        let (pool, multishot) = (driver.pool()?, driver.features().multishot_receive);
+        let overhead = message::HEADER + H::NAME_MAX + H::CONTROL_MAX;
+        let room = |class, overhead| (pool.size(class) as usize).saturating_sub(overhead);
+        let Some(payload_max) = self.payload_max.get() else {
+            return Ok(Form { class: Class::Large, multishot });
+        };
+        let fits = |&(class, multishot): &(Class, bool)| {
+            payload_max <= room(class, if multishot { overhead } else { 0 })
+        };
+        let forms = [(Class::Small, multishot), (Class::Large, multishot)];
+        let (class, multishot) = forms.into_iter().find(fits).unwrap_or((Class::Large, false));
+        Ok(Form { class, multishot })
+    }
+}
+
+impl<H> State<H> {
+    #[inline]
+    fn take(&mut self) -> Option<io::Result<Message<H>>> {
+        if let Some(message) = self.messages.pop_front() {
+            self.bytes -= message.payload.len() + MESSAGE_COST;
+            return Some(Ok(message));
+        }
+        self.error.take().map(|code| Err(io::Error::from_raw_os_error(code)))
+    }
+
+    /// True if `waker` will be called for `id` already.
+    fn expects(&self, id: Option<u32>, waker: &Waker) -> bool {
+        self.waiting.iter().any(|(other, present)| Some(*other) == id && present.will_wake(waker))
+    }
+
+    /// Has `waker` called at the next arrival, instead of the one of the same `id`, which is returned.
+    fn wait(&mut self, id: &mut Option<u32>, waker: Waker) -> Option<Waker> {
+        if let Some((_, present)) = self.waiting.iter_mut().find(|(other, _)| Some(*other) == *id) {
+            return Some(std::mem::replace(present, waker));
+        }
+        self.ids = self.ids.wrapping_add(1);
+        *id = Some(self.ids);
+        self.waiting.push((self.ids, waker));
+        None
+    }
+}
+
+/// A place among the readers of a socket. Dropped, it leaves nothing behind but the receive that it armed.
+#[derive(Debug)]
+pub(crate) struct Receiving<'a, H: Head> {
+    endpoint: &'a Rc<Endpoint<H>>,
+    id: Option<u32>,
+}
+
+impl<'a, H: Head> Receiving<'a, H> {
+    pub(crate) fn new(endpoint: &'a Rc<Endpoint<H>>) -> Self {
+        Self { endpoint, id: None }
+    }
+
+    /// Takes a message, or arms the receive if need be and waits.
+    #[inline]
+    pub(crate) fn poll_take(&mut self, cx: &Context<'_>) -> Poll<io::Result<Message<H>>> {
+        let taken = self.endpoint.inbox.state.borrow_mut().take();
+        if let Some(taken) = taken {
+            return Poll::Ready(taken);
+        }
+        match self.wait(cx) {
+            Ok(()) => Poll::Pending,
+            Err(error) => Poll::Ready(Err(error)),
+        }
+    }
+
+    /// Resolves once there is something to take: a message or an error.
+    pub(crate) fn poll_ready(&mut self, cx: &Context<'_>) -> Poll<io::Result<()>> {
+        let state = self.endpoint.inbox.state.borrow();
+        if !state.messages.is_empty() || state.error.is_some() {
+            return Poll::Ready(Ok(()));
+        }
+        drop(state);
+        match self.wait(cx) {
+            Ok(()) => Poll::Pending,
+            Err(error) => Poll::Ready(Err(error)),
+        }
+    }
+
+    fn wait(&mut self, cx: &Context<'_>) -> io::Result<()> {
+        let mut state = self.endpoint.inbox.state.borrow_mut();
+        if state.armed.is_none() {
+            let driver = self.endpoint.fd.driver();
+            if !state.has_queued && driver.is_starved() {
+                state.has_queued = true;
+                drop(state);
+                driver.wake_when_fed(cx.waker().clone());
+                return Ok(());
+            }
+            arm(self.endpoint, &mut state)?;
+        }
+        if !state.expects(self.id, cx.waker()) {
+            drop(state);
+            // Cloning runs code of the user's, so nothing is borrowed.
+            let waker = cx.waker().clone();
+            let stale = self.endpoint.inbox.state.borrow_mut().wait(&mut self.id, waker);
+            drop(stale);
+        }
+        Ok(())
+    }
+}
+
+impl<H: Head> Drop for Receiving<'_, H> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.id.is_some() {
+            let mut state = self.endpoint.inbox.state.borrow_mut();
+            let mine = state.waiting.iter().position(|(id, _)| Some(*id) == self.id);
+            let mine = mine.map(|at| state.waiting.swap_remove(at));
+            drop(state);
+            drop(mine);
+        }
+    }
+}
+
+/// Arms the receive unless it is armed or there is something to take.
+pub(crate) fn ensure_armed<H: Head>(endpoint: &Rc<Endpoint<H>>) -> io::Result<()> {
+    let mut state = endpoint.inbox.state.borrow_mut();
+    if state.armed.is_some() || !state.messages.is_empty() || state.error.is_some() {
+        return Ok(());
+    }
+    arm(endpoint, &mut state)
+}
+
+fn arm<H: Head>(endpoint: &Rc<Endpoint<H>>, state: &mut State<H>) -> io::Result<()> {
+    let driver = endpoint.fd.driver();
+    if state.account.is_none() {
+        state.account = Some(Account::new(Rc::clone(driver.pool()?)));
+    }
+    let form = endpoint.inbox.form(driver)?;
+    state.has_queued = false;
+    let receive = ReceiveMessage::new(Rc::clone(endpoint), form);
+    state.armed = Some(driver.stand(receive).map_err(|_| gone())?);
+    Ok(())
+}
+
+struct ReceiveMessage<H: Head> {
+    endpoint: Rc<Endpoint<H>>,
+    form: Form,
+    header: Box<libc::msghdr>,
+    /// For the name and control data of a message at a time; empty where they lie in the buffer.
+    room: Box<[u8]>,
+}
+
+impl<H: Head> ReceiveMessage<H> {
+    fn new(endpoint: Rc<Endpoint<H>>, form: Form) -> Self {
+        // SAFETY: a `msghdr` of zeroes is valid: null pointers and lengths of zero.
+        let header = unsafe { MaybeUninit::<libc::msghdr>::zeroed().assume_init() };
+        let room = if form.multishot { 0 } else { H::NAME_MAX + H::CONTROL_MAX };
+        Self { endpoint, form, header: Box::new(header), room: vec![0; room].into_boxed_slice() }
+    }
+}
+
+// SAFETY: rule 1.
+unsafe impl<H: Head> Standing for ReceiveMessage<H> {
+    const KIND: &'static str = "receive message";
+
+    fn prepare(&mut self) -> Sqe {
+        let target = self.endpoint.fd.target();
+        let group = self.form.class.group();
+        self.header.msg_namelen = H::NAME_MAX as libc::socklen_t;
+        self.header.msg_controllen = H::CONTROL_MAX;
+        let flags = libc::MSG_CMSG_CLOEXEC.cast_unsigned();
+        if self.form.multishot {
+            let header = &raw const *self.header;
+            return opcode::RecvMsgMulti::new(target, header, group).flags(flags).build();
+        }
+        let (name, control) = self.room.split_at_mut(H::NAME_MAX);
+        self.header.msg_name = name.as_mut_ptr().cast();
+        self.header.msg_control = control.as_mut_ptr().cast();
+        // No vector of buffers: as many bytes as the picked one holds.
+        opcode::RecvMsg::new(target, &raw mut *self.header)
+            .buf_group(group)
+            .ioprio(POLL_FIRST)
+            .flags(flags)
+            .build()
+            .flags(Flags::BUFFER_SELECT)
+    }
+
+    fn deliver(&mut self, cqe: Cqe, actions: &mut Actions) {
+        let mut state = self.endpoint.inbox.state.borrow_mut();
+        let state = &mut *state;
+        match u32::try_from(cqe.result) {
+            Ok(len) => self.arrived(state, cqe, len),
+            Err(_) => self.failed(state, cqe),
+        }
+        if !cqe.more() {
+            state.armed = None;
+            state.cancelling = false;
+        } else if !state.cancelling && state.bytes >= self.endpoint.inbox.undelivered_max {
+            state.cancelling = true;
+            if let Some(key) = state.armed {
+                actions.cancel(key);
+            }
+        }
+        if cqe.result == -libc::ENOBUFS && !state.waiting.is_empty() {
+            state.has_queued = true;
+            state.waiting.drain(..).for_each(|(_, waker)| _ = actions.wake_when_fed(waker));
+        } else {
+            // All of them: the one that takes the message is the first that is polled, and some may be gone.
+            state.waiting.drain(..).for_each(|(_, waker)| actions.wake(waker));
+        }
+    }
+}
+
+impl<H: Head> ReceiveMessage<H> {
+    #[inline]
+    fn arrived(&self, state: &mut State<H>, cqe: Cqe, len: u32) {
+        let payload = match (cqe.buffer(), &state.account) {
+            (Some(bid), Some(account)) => account.chunk(self.form.class, bid, len),
+            // An empty message at a time: the kernel keeps the buffer.
+            _ if len == 0 => Some(Chunk::from(Box::from([]))),
+            _ => None,
+        };
+        let Some(mut payload) = payload else {
+            return;
+        };
+        let head = if self.form.multishot {
+            let Some(received) = message::split(&payload, H::NAME_MAX, H::CONTROL_MAX) else {
+                return;
+            };
+            let head = H::read(&received);
+            payload.advance(message::HEADER + H::NAME_MAX + H::CONTROL_MAX);
+            head
+        } else {
+            self.head()
+        };
+        state.bytes += payload.len() + MESSAGE_COST;
+        state.messages.push_back(Message { head, payload });
+    }
+
+    /// What came beside the one message.
+    fn head(&self) -> H {
+        let (name, control) = self.room.split_at(H::NAME_MAX);
+        let name = &name[..(self.header.msg_namelen as usize).min(name.len())];
+        let control = &control[..self.header.msg_controllen.min(control.len())];
+        H::read(&Received { name, control, flags: self.header.msg_flags })
+    }
+
+    #[cold]
+    fn failed(&self, state: &mut State<H>, cqe: Cqe) {
+        if !is_passing(-cqe.result) {
+            state.error = Some(-cqe.result);
+        }
+        if let (Some(bid), Some(account)) = (cqe.buffer(), &state.account) {
+            account.refuse(self.form.class, bid);
+        }
+    }
+}
+
+/// Not a failure of the socket: no buffer was free, we cancelled, or the kernel wants it asked again.
+fn is_passing(code: i32) -> bool {
+    matches!(code, libc::ENOBUFS | libc::ECANCELED | libc::EINTR | libc::EAGAIN | libc::ENOMEM)
+}

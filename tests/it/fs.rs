@@ -1,0 +1,6 @@
+//! What files do, held against those of std.
+
+mod cursors;
+mod dropped;
+mod handles;
+mod transfers;

@@ -1,0 +1,5 @@
+//! UDP: datagrams come whole, with what the kernel knows of them, and none is lost to a dropped future.
+
+mod options;
+mod receiving;
+mod sending;

@@ -1,0 +1,210 @@
+//! Sending: whole datagrams, many at once, in segments, from several tasks, whatever becomes of the future.
+
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket as StdSocket};
+use std::rc::Rc;
+use std::time::Duration;
+
+use annulus::net::UdpSocket;
+use annulus::net::udp::Transmit;
+use annulus::spawn;
+
+use crate::support::settled::{
+    Drops, PATIENCE, assert_content, content, joined, poll_and_drop, poll_once, run, turn, until,
+    until_operations,
+};
+use crate::support::skip::skip;
+
+/// A socket of ours, a plain one, and the plain one's address.
+async fn pair() -> (UdpSocket, StdSocket, SocketAddr) {
+    let near = UdpSocket::bind("127.0.0.1:0").await.expect("bind");
+    let far = StdSocket::bind("127.0.0.1:0").expect("bind");
+    far.set_read_timeout(Some(PATIENCE)).expect("a socket");
+    let address = far.local_addr().expect("bound");
+    (near, far, address)
+}
+
+fn received(far: &StdSocket) -> Vec<u8> {
+    let mut buf = vec![0; 65_536];
+    let (count, _) = far.recv_from(&mut buf).expect("a datagram");
+    buf.truncate(count);
+    buf
+}
+
+fn assert_nothing(far: &StdSocket) {
+    far.set_nonblocking(true).expect("a socket");
+    let error = far.recv(&mut [0; 8]).expect_err("nothing was sent");
+    assert_eq!(error.kind(), ErrorKind::WouldBlock);
+    far.set_nonblocking(false).expect("a socket");
+}
+
+#[test]
+fn every_form_sends_one_datagram() {
+    run(async || {
+        let (near, far, address) = pair().await;
+        assert_eq!(near.send_to(b"one", address).await.unwrap(), 3);
+        assert_eq!(received(&far), b"one");
+        let (count, buf) = near.send_owned_to(b"two".to_vec(), address).await.unwrap();
+        assert_eq!((count, buf.as_slice()), (3, b"two".as_slice()));
+        assert_eq!(received(&far), b"two");
+        assert_eq!(near.try_send_to(b"three", address).unwrap(), 5);
+        assert_eq!(received(&far), b"three");
+        let error = near.send(b"nobody").await.unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::EDESTADDRREQ));
+        near.connect(address).await.unwrap();
+        assert_eq!(near.peer_addr().unwrap(), address);
+        assert_eq!(near.send(b"four").await.unwrap(), 4);
+        assert_eq!(received(&far), b"four");
+        assert_eq!(near.send_owned("five").await.unwrap().0, 4);
+        assert_eq!(received(&far), b"five");
+        assert_eq!(near.try_send(b"").unwrap(), 0);
+        assert_eq!(received(&far), b"");
+        near.send_message(vec![6], &Transmit::connected()).await.unwrap();
+        assert_eq!(received(&far), [6]);
+        near.writable().await.unwrap();
+        let error = near.send(&vec![0; 70_000]).await.unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::EMSGSIZE), "as with std");
+        let none: &[SocketAddr] = &[];
+        assert_eq!(near.send_to(b"x", none).await.unwrap_err().kind(), ErrorKind::InvalidInput);
+        assert_eq!(near.connect(none).await.unwrap_err().kind(), ErrorKind::InvalidInput);
+        let error = UdpSocket::bind(none).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        let error = UdpSocket::bind(address).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::AddrInUse);
+        assert!(error.to_string().contains(&address.to_string()), "{error}");
+    });
+}
+
+#[test]
+fn a_send_dropped_before_its_first_turn_sends_nothing_and_afterwards_all() {
+    run(async || {
+        let (near, far, address) = pair().await;
+        let drops = Drops::default();
+        assert!(poll_and_drop(near.send_to(b"never", address)).await.is_none());
+        assert!(poll_and_drop(near.send_owned_to("never", address)).await.is_none());
+        let batch = vec![("never", address), ("never", address)];
+        assert!(poll_and_drop(near.send_batch_to(batch)).await.is_none());
+        turn().await;
+        assert_nothing(&far);
+        for whole in [false, true] {
+            let buffer = drops.buffer(content(0, 0, 1000));
+            let transmit = Transmit::to(address);
+            let mut send: std::pin::Pin<Box<dyn Future<Output = ()>>> = match whole {
+                true => Box::pin(async { _ = near.send_message(buffer, &transmit).await }),
+                false => Box::pin(async { _ = near.send_owned_to(buffer, address).await }),
+            };
+            assert!(poll_once(&mut send).await.is_pending());
+            turn().await;
+            drop(send);
+            assert_content(0, 0, &received(&far));
+        }
+        until(|| drops.count() == 2).await;
+    });
+}
+
+#[test]
+fn a_socket_that_is_dropped_sends_what_is_under_way() {
+    run(async || {
+        let (near, far, address) = pair().await;
+        let near = Rc::new(near);
+        let same = Rc::clone(&near);
+        let sending = spawn(async move { same.send_to(b"last", address).await.map(drop) });
+        turn().await;
+        sending.abort();
+        drop(near);
+        assert_eq!(received(&far), b"last");
+        until_operations(0).await;
+    });
+}
+
+#[test]
+fn many_tasks_send_at_once_and_more_than_have_a_place_wait() {
+    run(async || {
+        let (near, far, address) = pair().await;
+        let near = Rc::new(near);
+        let reader = std::thread::spawn(move || {
+            let mut seen: Vec<u32> = Vec::new();
+            let mut buf = [0; 4];
+            far.set_read_timeout(Some(Duration::from_millis(300))).expect("a socket");
+            while let Ok(4) = far.recv(&mut buf) {
+                seen.push(u32::from_ne_bytes(buf));
+            }
+            seen
+        });
+        let senders = (0..600_u32).map(|number| {
+            let near = Rc::clone(&near);
+            spawn(async move {
+                let sent = near.send_owned_to(number.to_ne_bytes().to_vec(), address).await;
+                assert_eq!(sent.expect("there is room").0, 4);
+            })
+        });
+        joined(senders.collect()).await;
+        let mut seen = reader.join().unwrap();
+        let count = seen.len();
+        seen.sort_unstable();
+        seen.dedup();
+        assert_eq!(seen.len(), count, "none twice");
+        assert!(count > 100, "{count} of 600: UDP may lose some, not nearly all");
+    });
+}
+
+#[test]
+fn a_batch_leaves_in_order_and_says_of_each_how_it_went() {
+    run(async || {
+        let (near, far, address) = pair().await;
+        let mut batch: Vec<(Vec<u8>, SocketAddr)> =
+            (0..20).map(|number| (vec![number; 10], address)).collect();
+        batch[7].0 = vec![0; 70_000];
+        let results = near.send_batch_to(batch).await;
+        assert_eq!(results.len(), 20);
+        for (number, result) in results.into_iter().enumerate() {
+            match number {
+                7 => assert_eq!(result.unwrap_err().error.raw_os_error(), Some(libc::EMSGSIZE)),
+                _ => assert_eq!(result.unwrap(), (10, vec![number as u8; 10])),
+            }
+        }
+        for number in (0..20).filter(|number| *number != 7) {
+            assert_eq!(received(&far), [number; 10]);
+        }
+        assert!(near.send_batch_to(Vec::<(Vec<u8>, SocketAddr)>::new()).await.is_empty());
+        let many: Vec<_> = (0..300).map(|_| (b"x".as_slice(), address)).collect();
+        let results = near.send_batch_to(many).await;
+        assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 300);
+    });
+}
+
+#[test]
+fn segments_go_down_as_one_buffer_and_come_up_as_datagrams() {
+    run(async || {
+        let (near, far, address) = pair().await;
+        let transmit = Transmit::to(address).segment_size(400);
+        match near.send_message(content(0, 0, 1900), &transmit).await {
+            Err(error) => skip!("no UDP_SEGMENT here: {}", error.error),
+            Ok((count, _)) => assert_eq!(count, 1900),
+        }
+        let mut at = 0;
+        for size in [400, 400, 400, 400, 300] {
+            let datagram = received(&far);
+            assert_eq!(datagram.len(), size);
+            assert_content(0, at, &datagram);
+            at += size;
+        }
+        let too_many = Transmit::to(address).segment_size(10);
+        let error = near.send_message(vec![0; 5000], &too_many).await.unwrap_err();
+        assert_eq!(error.error.kind(), ErrorKind::InvalidInput);
+    });
+}
+
+#[test]
+fn a_source_address_is_what_the_peer_sees() {
+    run(async || {
+        let near = UdpSocket::bind("0.0.0.0:0").await.unwrap();
+        let far = StdSocket::bind("127.0.0.1:0").unwrap();
+        far.set_read_timeout(Some(PATIENCE)).unwrap();
+        let source = Ipv4Addr::new(127, 0, 0, 77);
+        let transmit = Transmit::to(far.local_addr().unwrap()).source(source.into());
+        near.send_message("x", &transmit).await.unwrap();
+        let (_, seen) = far.recv_from(&mut [0; 4]).unwrap();
+        assert_eq!(seen.ip(), source);
+    });
+}
