@@ -302,7 +302,7 @@ fn send_datagram(with_control: bool) -> Scene {
         true => Box::pin(async move {
             _ = same.send_message(buf, &Transmit::to(target).ecn(Ecn::Ect0)).await;
         }),
-        false => Box::pin(async move { _ = same.send_owned_to(buf, target).await }),
+        false => Box::pin(async move { _ = same.send_batch_to(vec![(buf, target)]).await }),
     };
     Scene::plain(future).with_buffers(drops, 1).then(move |fate| async move {
         let received = || {
