@@ -58,8 +58,10 @@ pub mod fs;
 mod group;
 pub mod io;
 mod loom;
+pub mod mesh;
 pub mod net;
 mod op;
+pub mod process;
 pub mod runtime;
 pub mod signal;
 pub mod sync;
@@ -70,6 +72,7 @@ pub mod time;
 pub use blocking::spawn_blocking;
 #[doc(hidden)]
 pub use group::macros as __macros;
+pub use mesh::Mesh;
 pub use runtime::{Builder, Runtime, run};
 pub use task::spawn;
 

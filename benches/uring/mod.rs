@@ -8,7 +8,7 @@
 pub(crate) mod buffers;
 
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 
 use io_uring::squeue::Entry;
 use io_uring::{CompletionQueue, IoUring, SubmissionQueue, Submitter};
@@ -82,6 +82,11 @@ impl Uring {
 
     pub(crate) fn submitter(&self) -> Submitter<'_> {
         self.ring.submitter()
+    }
+
+    #[allow(dead_code, reason = "only the mesh bench sends messages to rings")]
+    pub(crate) fn as_raw_fd(&self) -> RawFd {
+        self.ring.as_raw_fd()
     }
 
     pub(crate) fn queues(&mut self) -> Queues<'_> {

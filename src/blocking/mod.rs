@@ -127,7 +127,6 @@ where
 ///
 /// The pool is closed, or no thread could be made and there is none.
 #[track_caller]
-#[allow(dead_code, reason = "for the rooms above, whose calls that block are to come")]
 pub(crate) fn run<F, R>(name: &str, work: F) -> impl Future<Output = std::io::Result<R>> + use<F, R>
 where
     F: FnOnce() -> R + Send + 'static,

@@ -48,6 +48,12 @@ impl<T: Operation> InFlight<T> {
         }
     }
 
+    /// Its result was not taken.
+    #[inline]
+    pub(crate) fn is_submitted(&self) -> bool {
+        self.key.is_some()
+    }
+
     #[inline]
     pub(crate) fn poll_result(&mut self, cx: &Context<'_>) -> Poll<T::Output> {
         let key = self.key.expect("an operation was polled after it gave its result");

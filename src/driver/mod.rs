@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use actions::Action;
 pub(crate) use actions::Actions;
-pub(crate) use inflight::Op;
+pub(crate) use inflight::{InFlight, Op};
 pub(crate) use operation::{Operation, Outcome, Standing, WhenDropped, gone};
 pub use shutdown::Leaked;
 pub(crate) use slots::Key;
@@ -36,6 +36,8 @@ pub(crate) use starved::Place;
 
 use crate::buf::{Pool, PoolOptions};
 use crate::sys::Cqe;
+use crate::sys::affinity::Processors;
+use crate::sys::register;
 use crate::sys::ring::Ring;
 use crate::sys::setup::{Features, RingOptions, ring};
 
@@ -105,6 +107,15 @@ impl Driver {
 
     pub(crate) fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    /// Keeps the kernel's worker threads for this ring on these processors, where the kernel can.
+    pub(crate) fn keep_workers_on(&self, processors: &[usize]) {
+        if let Some(ring) = self.ring.borrow().as_ref() {
+            let processors = Processors::new(processors.iter().copied());
+            // A kernel or a policy that refuses leaves them where they are, which is no reason not to run.
+            let _ = register::worker_processors(ring.as_raw_fd(), &processors);
+        }
     }
 
     /// The number of streams that were dropped with bytes still to send.

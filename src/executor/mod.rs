@@ -14,7 +14,7 @@ use std::task::Waker;
 
 use self::budget::Restore;
 pub use self::budget::{Unconstrained, consume_budget, unconstrained, yield_now};
-use crate::task::{Entered, HomeRef, JoinHandle, PanicHook, Root};
+use crate::task::{Address, Entered, HomeRef, JoinHandle, PanicHook, Root};
 
 /// What the thread is in. The guards own it, so the thread's end has nothing to drop: without a destructor the cell
 /// can be used by those of others, such as a runtime that lies in a thread local itself.
@@ -63,7 +63,8 @@ impl Executor {
         self.home.spawn(future)
     }
 
-    /// Runs the tasks that are ready, in order, at most as many as the tick budget and `completions`; returns how many.
+    /// Runs the tasks that are ready, in order, at most as many as the tick budget and `completions`; returns how
+    /// many.
     ///
     /// What becomes ready meanwhile goes to the end of the queue and runs in the same batch if the budget allows: the
     /// loop looks at the kernel after so many polls, however few tasks there are. Call it entered: it works otherwise
@@ -93,7 +94,13 @@ impl Executor {
         self.home.ready_count() > 0
     }
 
-    /// Moves wakes and aborts from other threads to the ready queue; whether there were any.
+    /// Whether there is anything for [`take_inbox`](Self::take_inbox) to do.
+    #[inline]
+    pub(crate) fn has_arrivals(&self) -> bool {
+        self.home.has_arrivals()
+    }
+
+    /// Moves wakes and aborts from other threads to the ready queue, and takes parcels in; whether there were any.
     #[inline]
     pub(crate) fn take_inbox(&self) -> bool {
         self.home.take_inbox()
@@ -134,6 +141,11 @@ impl Executor {
     #[cfg(test)]
     pub(crate) fn home(&self) -> &HomeRef {
         &self.home
+    }
+
+    /// Where other threads send parcels to.
+    pub(crate) fn address(&self) -> Address {
+        Address::of(&self.home)
     }
 
     /// A place in the ready queue for a future that the worker polls itself.

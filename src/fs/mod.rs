@@ -1,5 +1,67 @@
-//! Files, read and written at an offset.
+//! Files on the ring, with std's names.
+//!
+//! Buffers move into operations and come back with the result, also with an error. Several tasks can use one [`File`]
+//! at once. What the kernel can only do in a thread of its own, it does there; nothing here blocks the loop.
+//!
+//! # What a dropped future does
+//!
+//! Before the loop turned, nothing happens. Afterwards:
+//!
+//! | method | if its future is dropped before it is done |
+//! | --- | --- |
+//! | `File::read_at`, `read_exact_at`, `read_vectored_at` | the read is cancelled; its buffer is dropped when the kernel is done with it |
+//! | `File::write_at`, `write_vectored_at` | the write happens all the same; if it fails, the next write, sync or close says so |
+//! | `File::write_all_at`, `write_all_vectored_at` | as `write_at`; what was not under way is not written |
+//! | `File::read`, `read_exact`, `read_to_end` | the position is behind what was copied into the caller's memory: nothing is lost |
+//! | `File::write`, `write_all` | as `write_at`; the next use of the position goes on behind what was written |
+//! | `File::sync_all`, `sync_data`, `sync_range`, `allocate` | it happens all the same; if it fails, the next write, sync or close says so |
+//! | `File::set_len`, `set_permissions`, `set_times` | it may happen all the same, and its error is lost |
+//! | `File::flush`, `metadata`, `advise`, `seek` | nothing |
+//! | `File::lock`, `lock_shared` | the lock is not taken |
+//! | `File::open`, `create`, `create_new`, `OpenOptions::open` | what was opened is closed; a file may have been made or emptied |
+//! | `File::close` | the file is closed |
+//! | `File::into_std` | the file is closed |
+//! | `read`, `read_to_string`, `metadata`, `symlink_metadata`, `exists`, `read_link`, `canonicalize`, `xattr::get`, `list` | nothing |
+//! | `write`, `copy` | the new file has a part of the content |
+//! | `remove_file`, `remove_dir`, `create_dir`, `rename`, `hard_link`, `symlink`, and those of `Dir` | it happens all the same, and its error is lost |
+//! | `create_dir_all` | as `create_dir`; a part may have been made |
+//! | `remove_dir_all`, `set_permissions`, `xattr::set`, `remove` | it may happen all the same, and its error is lost |
+//! | `read_dir`, `Dir::open` | what was opened is closed |
+//! | `ReadDir::next_entry`, `next_batch` | nothing is lost |
+//!
+//! [`sync_all`](File::sync_all), `sync_data`, `sync_range`, `flush`, `close`, `into_std` and the methods with a
+//! position wait for what dropped futures left under way. A future that is leaked (`mem::forget`) leaks its memory, is
+//! not waited for, and its file cannot be closed with [`close`](File::close).
 
+mod at;
+mod attributes;
+mod contents;
+mod copy;
+mod cursor;
+mod dir;
+mod error;
 mod file;
+mod lock;
+mod metadata;
+mod operating;
+mod options;
+mod paths;
+mod read_dir;
+mod start;
+mod whole;
+pub mod xattr;
 
+pub use contents::{Advice, Allocation};
+pub use copy::{copy, copy_with};
+pub use dir::Dir;
+pub use error::TransferError;
 pub use file::File;
+pub use lock::TryLockError;
+pub use metadata::{FileType, Metadata};
+pub use options::OpenOptions;
+pub use paths::{
+    canonicalize, create_dir, create_dir_all, exists, hard_link, metadata, read_link, remove_dir,
+    remove_dir_all, remove_file, rename, set_permissions, symlink, symlink_metadata, try_exists,
+};
+pub use read_dir::{DirEntry, ReadDir, read_dir};
+pub use whole::{read, read_to_string, write};

@@ -13,6 +13,7 @@ use socket2::SockRef;
 use super::lingering::linger;
 use super::writing::turn;
 use crate::buf::{BufError, BufResult, Chunk, IoBufMut, fill};
+use crate::driver::Driver;
 use crate::executor::{self, budget};
 use crate::op::close::Fd;
 use crate::op::line::Line;
@@ -23,6 +24,16 @@ use crate::sys::plain;
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) line: Rc<Line>,
+}
+
+/// A connection on its way to another runtime: nothing of it is in a kernel's queue.
+#[derive(Debug)]
+pub(super) struct Detached {
+    socket: OwnedFd,
+    /// What arrived and nobody took.
+    bytes: Vec<u8>,
+    /// The error after it.
+    error: Option<i32>,
 }
 
 /// Takes what arrives next.
@@ -142,17 +153,27 @@ impl Connection {
 
     /// Undoes what was armed and gives the socket back, with the bytes that had arrived.
     pub(super) async fn into_socket(self: Rc<Self>) -> io::Result<(OwnedFd, Vec<u8>)> {
+        let detached = self.detach().await?;
+        Ok((detached.socket, detached.bytes))
+    }
+
+    /// Undoes what was armed and takes everything that belongs to the connection.
+    pub(super) async fn detach(self: Rc<Self>) -> io::Result<Detached> {
         let line = Rc::clone(&self.line);
         drop(turn(&line).await?);
         poll_fn(|cx| line.arrivals.poll_disarmed(line.fd.driver(), cx)).await;
-        let mut rest = Vec::new();
-        while let Some(Ok(Some(chunk))) = line.arrivals.try_take() {
-            rest.extend_from_slice(&chunk);
-        }
+        let (bytes, error) = line.arrivals.take_all();
         drop(self);
         let line = Rc::try_unwrap(line)
             .map_err(|_| busy("a leaked future of this stream holds the socket"))?;
-        Ok((line.fd.into_owned(), rest))
+        Ok(Detached { socket: line.fd.into_owned(), bytes, error })
+    }
+
+    /// The connection, on the runtime of this driver.
+    pub(super) fn attach(driver: Rc<Driver>, detached: Detached) -> Rc<Self> {
+        let connection = Self::new(Fd::new(driver, detached.socket));
+        connection.line.arrivals.refill(detached.bytes, detached.error);
+        connection
     }
 
     pub(super) async fn shutdown(&self) -> io::Result<()> {

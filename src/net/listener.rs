@@ -148,7 +148,7 @@ impl fmt::Debug for TcpListener {
 /// ```
 #[derive(Clone, Debug)]
 pub struct ListenOptions {
-    backlog: u32,
+    pub(super) backlog: u32,
     reuse_port: bool,
     nodelay: bool,
     keepalive: Option<Duration>,
@@ -173,7 +173,8 @@ impl ListenOptions {
         self
     }
 
-    /// Shares the port with other sockets that ask for it too.
+    /// Shares the port with other sockets that ask for it too. For one port on all cores there is
+    /// [`bind_sharded`](Self::bind_sharded), which reports a port that others use.
     #[must_use]
     pub fn reuse_port(mut self, reuse: bool) -> Self {
         self.reuse_port = reuse;
@@ -205,10 +206,25 @@ impl ListenOptions {
     ///
     /// Outside a runtime.
     pub fn bind(&self, address: impl ToSocketAddrs) -> io::Result<TcpListener> {
+        Self::first(address, |address| {
+            let socket = self.socket(address)?;
+            if self.reuse_port {
+                socket.set_reuseport(true)?;
+            }
+            socket.bind(address)?;
+            socket.listen(self.backlog)
+        })
+    }
+
+    /// What the first of the addresses gives for which it can be made.
+    pub(super) fn first<T>(
+        address: impl ToSocketAddrs,
+        make: impl Fn(SocketAddr) -> io::Result<T>,
+    ) -> io::Result<T> {
         let mut last = None;
         for address in address.to_socket_addrs()? {
-            match self.bind_one(address) {
-                Ok(listener) => return Ok(listener),
+            match make(address) {
+                Ok(made) => return Ok(made),
                 Err(error) => last = Some(error),
             }
         }
@@ -217,19 +233,16 @@ impl ListenOptions {
         }))
     }
 
-    fn bind_one(&self, address: SocketAddr) -> io::Result<TcpListener> {
+    /// A socket for the address that has what connections inherit.
+    pub(super) fn socket(&self, address: SocketAddr) -> io::Result<TcpSocket> {
         let socket = TcpSocket::for_address(address)?;
         socket.set_reuseaddr(true)?;
-        if self.reuse_port {
-            socket.set_reuseport(true)?;
-        }
         if self.nodelay {
             socket.set_nodelay(true)?;
         }
         if self.keepalive.is_some() {
             socket.set_keepalive(self.keepalive)?;
         }
-        socket.bind(address)?;
-        socket.listen(self.backlog)
+        Ok(socket)
     }
 }

@@ -20,7 +20,7 @@
 //! | `send_message`, `send_batch_to`, `send_with_fds` of these | before its first turn of the loop: nothing is sent, and descriptors are closed; afterwards as `send` |
 //! | `UnixDatagram`'s and `UnixSeqpacket`'s `recv`, `recv_from`, `recv_message`, `recv_with_fds`, `readable` | nothing is lost: the next read gets the message, with its descriptors |
 //! | `UdpSocket`'s `connect`, `writable` | nothing |
-//! | `into_std` | the stream or socket is dropped, with what it held |
+//! | `into_std`, `TcpStream::detach`, `TcpStream::move_to` | the stream or socket is dropped, with what it held |
 //!
 //! A future that is leaked (`mem::forget`) leaks its memory and, for a write, delays nobody: its turn ends when the
 //! kernel is done.
@@ -34,6 +34,8 @@ mod listener;
 mod listening;
 mod lookup;
 mod messages;
+mod moving;
+mod sharded;
 mod socket;
 mod split;
 mod stream;
@@ -45,6 +47,8 @@ pub use address::ToSocketAddrs;
 pub use incoming::Incoming;
 pub use listener::{ListenOptions, TcpListener};
 pub use lookup::lookup_host;
+pub use moving::{DetachedStream, MoveError};
+pub use sharded::ShardedListener;
 pub use socket::TcpSocket;
 pub use split::{OwnedReadHalf, OwnedWriteHalf, ReuniteError};
 pub use stream::TcpStream;

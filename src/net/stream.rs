@@ -97,6 +97,10 @@ impl TcpStream {
         Self { connection: Connection::new(fd) }
     }
 
+    pub(super) fn into_connection(self) -> Rc<Connection> {
+        self.connection
+    }
+
     pub(super) fn from_connection(connection: Rc<Connection>) -> Self {
         Self { connection }
     }

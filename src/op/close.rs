@@ -8,11 +8,12 @@
 //! 2. The entry names no memory.
 #![allow(unsafe_code, reason = "room 3: an operation")]
 
+use std::io;
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::rc::{Rc, Weak};
 
-use crate::driver::{Actions, Driver, Standing};
+use crate::driver::{Actions, Driver, Operation, Outcome, Standing, WhenDropped};
 use crate::sys::{Cqe, Sqe, plain};
 
 /// A descriptor that operations share. Dropping the last handle closes it through the ring; after the runtime's
@@ -67,6 +68,40 @@ impl Drop for Fd {
         let close = Close { number: number.into_raw_fd(), driver: Rc::downgrade(&self.driver) };
         if let Err(close) = self.driver.stand(close) {
             plain::close(close.number);
+        }
+    }
+}
+
+/// A close whose result somebody waits for. Dropped before it happened, it leaves the close to the [`Fd`].
+#[derive(Debug)]
+pub(crate) struct CloseChecked {
+    pub(crate) fd: Fd,
+}
+
+// SAFETY: rules 1 and 2.
+unsafe impl Operation for CloseChecked {
+    type Output = io::Result<()>;
+
+    const KIND: &'static str = "close";
+    const WHEN_DROPPED: WhenDropped = WhenDropped::Finish;
+
+    fn prepare(&mut self) -> Sqe {
+        io_uring::opcode::Close::new(self.fd.target()).build()
+    }
+
+    fn complete(self, outcome: Outcome) -> io::Result<()> {
+        match outcome.result {
+            // The runtime is gone, or cancelled it as it ended: the descriptor is still open.
+            Err(error) if error.raw_os_error().is_none_or(|code| code == libc::ECANCELED) => {
+                Err(error)
+            }
+            // With any other error, too, the kernel has given the number up.
+            result => {
+                let driver = Rc::clone(self.fd.driver());
+                let _closed = self.fd.into_owned().into_raw_fd();
+                driver.descriptor_closed();
+                result.map(drop)
+            }
         }
     }
 }

@@ -3,20 +3,18 @@
 //! # Safety rules
 //!
 //! 1. The entry names the buffer, which lies in the operation and keeps its bytes in place (`IoBufMut`), and the
-//!    descriptor, which `file` keeps open.
+//!    descriptor, which `hold` keeps open.
 #![allow(unsafe_code, reason = "room 3: an operation")]
 
-use std::rc::Rc;
-
-use super::close::Fd;
 use super::entry_len;
+use super::open_file::Hold;
 use crate::buf::{BufError, BufResult, IoBufMut};
 use crate::driver::{Operation, Outcome, WhenDropped};
 use crate::sys::Sqe;
 
 #[derive(Debug)]
 pub(crate) struct ReadAt<B> {
-    pub(crate) file: Rc<Fd>,
+    pub(crate) hold: Hold,
     pub(crate) buf: B,
     pub(crate) offset: u64,
 }
@@ -29,14 +27,17 @@ unsafe impl<B: IoBufMut> Operation for ReadAt<B> {
     const WHEN_DROPPED: WhenDropped = WhenDropped::Cancel;
     const SUBMIT_AGAIN: bool = true;
 
+    #[inline]
     fn prepare(&mut self) -> Sqe {
         let len = entry_len(self.buf.buf_capacity());
-        io_uring::opcode::Read::new(self.file.target(), self.buf.buf_mut_ptr(), len)
+        io_uring::opcode::Read::new(self.hold.file().target(), self.buf.buf_mut_ptr(), len)
             .offset(self.offset)
             .build()
     }
 
+    #[inline]
     fn complete(mut self, outcome: Outcome) -> Self::Output {
+        self.hold.settle();
         match outcome.result {
             Ok(count) => {
                 let count = count as usize;
@@ -47,4 +48,6 @@ unsafe impl<B: IoBufMut> Operation for ReadAt<B> {
             Err(error) => Err(BufError { error, buf: self.buf }),
         }
     }
+
+    fn orphaned(self, _outcome: Outcome) {}
 }

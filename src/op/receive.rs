@@ -18,6 +18,7 @@ use io_uring::opcode;
 use io_uring::squeue::Flags;
 
 use super::line::Line;
+use super::read;
 use crate::buf::{Account, Chunk, Class};
 use crate::driver::{Actions, Driver, Key, Place, Standing, gone};
 use crate::sys::{Cqe, Sqe};
@@ -30,6 +31,9 @@ const POLL_FIRST: u16 = 1;
 const FULL_STREAK: u8 = 2;
 /// Completions in a row that would have fitted a small buffer, after which it is armed with small ones again.
 const SMALL_STREAK: u8 = 64;
+
+/// The most bytes of a chunk that was not received here.
+const PART: usize = 64 * 1024;
 
 /// What a stream received and nobody took, and whether more is on the way.
 #[derive(Debug)]
@@ -64,7 +68,7 @@ struct State {
 enum End {
     Open,
     Eof,
-    /// Reported once; end of stream afterwards.
+    /// Reported once; end of stream afterwards, unless it is `EAGAIN` of a file that does not block.
     Error(i32),
 }
 
@@ -106,6 +110,36 @@ impl Arrivals {
         match state.take() {
             Some(chunk) => Some(Ok(Some(chunk))),
             None => state.take_end(),
+        }
+    }
+
+    /// Takes all that arrived, and the error that comes after it.
+    pub(crate) fn take_all(&self) -> (Vec<u8>, Option<i32>) {
+        let mut bytes = Vec::new();
+        let mut state = self.state.borrow_mut();
+        while let Some(chunk) = state.take() {
+            bytes.extend_from_slice(&chunk);
+        }
+        let error = match state.end {
+            End::Error(code) => Some(code),
+            End::Open | End::Eof => None,
+        };
+        (bytes, error)
+    }
+
+    /// What [`take_all`](Self::take_all) took elsewhere arrives here, before anything else.
+    pub(crate) fn refill(&self, bytes: Vec<u8>, error: Option<i32>) {
+        let mut state = self.state.borrow_mut();
+        state.bytes += bytes.len();
+        for part in bytes.chunks(PART) {
+            let chunk = Chunk::from(Box::from(part));
+            match &state.first {
+                None => state.first = Some(chunk),
+                Some(_) => state.queue(chunk),
+            }
+        }
+        if let Some(code) = error {
+            state.end = End::Error(code);
         }
     }
 
@@ -167,6 +201,23 @@ impl Arrivals {
         }
     }
 
+    /// Nothing is on the way, has arrived, or has ended.
+    pub(crate) fn is_untouched(&self) -> bool {
+        let state = self.state.borrow();
+        state.armed.is_none() && !state.is_ready()
+    }
+
+    /// Asks the kernel to end the receive, without waiting for that. What it brings all the same stays.
+    pub(crate) fn recall(&self, driver: &Driver) {
+        let mut state = self.state.borrow_mut();
+        let armed = state.armed.filter(|_| !state.cancelling);
+        state.cancelling = state.armed.is_some();
+        drop(state);
+        if let Some(key) = armed {
+            driver.cancel(key);
+        }
+    }
+
     /// Cancels the receive and resolves once the kernel no longer holds it. Nothing that arrived is lost.
     pub(crate) fn poll_disarmed(&self, driver: &Driver, cx: &Context<'_>) -> Poll<()> {
         let mut state = self.state.borrow_mut();
@@ -224,7 +275,7 @@ impl State {
             End::Open => None,
             End::Eof => Some(Ok(None)),
             End::Error(code) => {
-                self.end = End::Eof;
+                self.end = if code == libc::EAGAIN { End::Open } else { End::Eof };
                 Some(Err(io::Error::from_raw_os_error(code)))
             }
         }
@@ -415,6 +466,9 @@ unsafe impl Standing for Receive {
     fn prepare(&mut self) -> Sqe {
         let target = self.line.fd.target();
         let group = self.class.group();
+        if let Some(file) = &self.line.file {
+            return read::entry(&self.line, file, group);
+        }
         if self.line.fd.driver().features().multishot_receive {
             return opcode::RecvMulti::new(target, group).build();
         }
@@ -458,6 +512,13 @@ impl Receive {
     fn came_empty(&self, state: &mut State, cqe: Cqe) {
         match -cqe.result {
             0 => state.end = End::Eof,
+            code if self
+                .line
+                .file
+                .as_ref()
+                .is_some_and(|file| read::declines_multishot(file, code)) => {}
+            // Asked again at once it would say so again.
+            libc::EAGAIN if self.line.file.is_some() => state.end = End::Error(libc::EAGAIN),
             code if is_passing(code) => {}
             code => state.end = End::Error(code),
         }

@@ -10,13 +10,11 @@
 use std::fmt;
 use std::mem::MaybeUninit;
 
+use super::parts::{Parts, filled_parts};
 use super::send::Turn;
 use crate::buf::{BufError, BufResult, IoBuf};
 use crate::driver::{Actions, Operation, Outcome, WhenDropped};
 use crate::sys::{Cqe, Sqe};
-
-/// The most buffers that one operation takes (`UIO_MAXIOV`).
-pub(crate) const PARTS_MAX: usize = 1024;
 
 pub(crate) struct SendVectored<B> {
     bufs: Vec<B>,
@@ -24,7 +22,7 @@ pub(crate) struct SendVectored<B> {
     /// Bytes of the buffers that were sent before.
     skip: usize,
     /// Made by `prepare`, when the buffers are in place.
-    parts: Box<[libc::iovec]>,
+    parts: Parts,
     header: Box<libc::msghdr>,
 }
 
@@ -35,25 +33,6 @@ impl<B: IoBuf> SendVectored<B> {
         let header = unsafe { MaybeUninit::<libc::msghdr>::zeroed().assume_init() };
         Self { bufs, turn, skip, parts: Box::default(), header: Box::new(header) }
     }
-}
-
-/// Where the bytes of `bufs` lie, from `skip` on.
-fn parts<B: IoBuf>(bufs: &[B], skip: usize) -> Box<[libc::iovec]> {
-    let mut left = skip;
-    let mut parts = Vec::with_capacity(bufs.len().min(PARTS_MAX));
-    for buf in bufs {
-        let bytes = buf.as_bytes();
-        let from = left.min(bytes.len());
-        left -= from;
-        if from < bytes.len() && parts.len() < PARTS_MAX {
-            let rest = &bytes[from..];
-            parts.push(libc::iovec {
-                iov_base: rest.as_ptr().cast_mut().cast(),
-                iov_len: rest.len(),
-            });
-        }
-    }
-    parts.into_boxed_slice()
 }
 
 impl<B> fmt::Debug for SendVectored<B> {
@@ -70,7 +49,7 @@ unsafe impl<B: IoBuf> Operation for SendVectored<B> {
     const WHEN_DROPPED: WhenDropped = WhenDropped::Finish;
 
     fn prepare(&mut self) -> Sqe {
-        self.parts = parts(&self.bufs, self.skip);
+        self.parts = filled_parts(&self.bufs, self.skip);
         self.header.msg_iov = self.parts.as_mut_ptr();
         self.header.msg_iovlen = self.parts.len();
         io_uring::opcode::SendMsg::new(self.turn.line().fd.target(), &raw const *self.header)

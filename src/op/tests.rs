@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use super::close::Fd;
 use super::endpoint::Endpoint;
 use super::nop::Nop;
+use super::open_file::{Hold, OpenFile};
 use super::read_at::ReadAt;
 use super::receive_message::{Head, Receiving};
 use super::send_message::SendMessage;
@@ -37,7 +38,7 @@ fn block_on<T>(driver: &Driver, mut future: impl Future<Output = T> + Unpin) -> 
     panic!("the operation did not end");
 }
 
-fn temporary_file(driver: &Rc<Driver>) -> Rc<Fd> {
+fn temporary_file(driver: &Rc<Driver>) -> Rc<OpenFile> {
     let path = PathBuf::from(format!("/tmp/annulus-driver-{}", std::process::id()));
     let file = std::fs::File::options()
         .read(true)
@@ -47,7 +48,16 @@ fn temporary_file(driver: &Rc<Driver>) -> Rc<Fd> {
         .open(&path)
         .expect("a temporary file");
     std::fs::remove_file(path).expect("its name is not needed");
-    Rc::new(Fd::new(Rc::clone(driver), OwnedFd::from(file)))
+    OpenFile::new(Fd::new(Rc::clone(driver), OwnedFd::from(file)))
+}
+
+fn write(file: &Rc<OpenFile>, buf: &[u8], offset: u64) -> WriteAt<Vec<u8>> {
+    let hold = Hold::new(file);
+    WriteAt { hold, buf: buf.to_vec(), offset, whole: false, moves: false }
+}
+
+fn read(file: &Rc<OpenFile>, len: usize) -> ReadAt<Vec<u8>> {
+    ReadAt { hold: Hold::new(file), buf: Vec::with_capacity(len), offset: 0 }
 }
 
 #[test]
@@ -55,10 +65,10 @@ fn a_file_gives_back_what_was_written_and_the_buffers_too() {
     let driver = driver();
     block_on(&driver, Op::new(Rc::clone(&driver), Nop)).expect("nop");
     let file = temporary_file(&driver);
-    let write = WriteAt { file: Rc::clone(&file), buf: b"some bytes".to_vec(), offset: 3 };
+    let write = write(&file, b"some bytes", 3);
     let (written, buf) = block_on(&driver, Op::new(Rc::clone(&driver), write)).expect("write");
     assert_eq!((written, buf.as_slice()), (10, b"some bytes".as_slice()));
-    let read = ReadAt { file: Rc::clone(&file), buf: Vec::with_capacity(64), offset: 0 };
+    let read = read(&file, 64);
     let (read, buf) = block_on(&driver, Op::new(Rc::clone(&driver), read)).expect("read");
     assert_eq!((read, buf.as_slice()), (13, b"\0\0\0some bytes".as_slice()));
     let number = file.as_raw_fd();
@@ -100,14 +110,14 @@ fn ten_thousand_operations_of_one_poll_go_through_a_queue_of_eight() {
 fn an_operation_dropped_before_the_enter_never_happens() {
     let driver = driver();
     let file = temporary_file(&driver);
-    let write = WriteAt { file: Rc::clone(&file), buf: b"never".to_vec(), offset: 0 };
+    let write = write(&file, b"never", 0);
     let mut operation = Op::new(Rc::clone(&driver), write);
     assert!(Pin::new(&mut operation).poll(&mut Context::from_waker(Waker::noop())).is_pending());
     assert_eq!(driver.live_operations(), 1);
     drop(operation);
     assert_eq!((driver.live_operations(), Rc::strong_count(&file)), (0, 1));
     block_on(&driver, Op::new(Rc::clone(&driver), Nop)).expect("the ring goes on");
-    let read = ReadAt { file, buf: Vec::with_capacity(8), offset: 0 };
+    let read = read(&file, 8);
     let (count, _) = block_on(&driver, Op::new(Rc::clone(&driver), read)).expect("read");
     assert_eq!(count, 0, "the file is still empty");
 }
@@ -171,9 +181,9 @@ fn the_end_cancels_in_time_what_would_never_finish() {
     let driver = driver();
     let (reader, mut writer) = io::pipe().expect("a pipe");
     writer.write_all(&[0; 65536]).expect("room for as much as a pipe holds");
-    let file = Rc::new(Fd::new(Rc::clone(&driver), OwnedFd::from(writer)));
-    let write = WriteAt { file, buf: vec![1; 10], offset: 0 };
-    let mut operation = Op::new(Rc::clone(&driver), write);
+    let file = OpenFile::new(Fd::new(Rc::clone(&driver), OwnedFd::from(writer)));
+    let mut operation = Op::new(Rc::clone(&driver), write(&file, &[1; 10], 0));
+    drop(file);
     assert!(Pin::new(&mut operation).poll(&mut Context::from_waker(Waker::noop())).is_pending());
     driver.enter(0, None).expect("enter");
     drop(operation);

@@ -1,10 +1,13 @@
 //! One core: a ring, an executor and a wheel, and the loop that holds them.
 //!
-//! `builder` sets the limits, `worker` is the loop, `enter` makes a runtime the current one, `metrics` counts.
+//! `builder` sets the limits, `worker` is the loop, `enter` makes a runtime the current one, `metrics` counts,
+//! `handle` and `remote` take work from other threads.
 
 mod builder;
 mod enter;
+mod handle;
 mod metrics;
+mod remote;
 mod worker;
 
 use std::future::Future;
@@ -14,8 +17,11 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 pub use builder::Builder;
+pub use handle::Handle;
 pub use metrics::Metrics;
+pub use remote::{RemoteError, RemoteHandle};
 use worker::Worker;
+pub(crate) use worker::check_not_nested;
 
 pub use crate::driver::Leaked;
 use crate::executor;
@@ -25,8 +31,8 @@ use crate::task;
 /// Runs a future on this thread, on a runtime of its own, until it is done.
 ///
 /// When the future is done, the tasks it spawned are dropped and the runtime shuts down in order. An error that
-/// keeps the runtime from starting or running is returned like one of the future's own. What a shutdown had to leak is
-/// not reported: for that there is [`Runtime::shutdown`].
+/// keeps the runtime from starting or running is returned like one of the future's own. What a shutdown had to leak
+/// is not reported: for that there is [`Runtime::shutdown`].
 ///
 /// ```
 /// let sum = annulus::run(async {
@@ -47,7 +53,7 @@ use crate::task;
 /// If the future panics; after an orderly shutdown.
 pub fn run<T, E: From<io::Error>>(future: impl Future<Output = Result<T, E>>) -> Result<T, E> {
     let runtime = Builder::new().build()?;
-    runtime.worker.check_not_nested()?;
+    check_not_nested()?;
     runtime.worker.block_on(future)?
 }
 
@@ -94,7 +100,7 @@ impl Runtime {
     /// If the future panics, if this thread runs a runtime already, or if the ring fails for good, which it does
     /// only if its descriptor is closed behind our back.
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
-        let result = self.worker.check_not_nested().and_then(|()| self.worker.block_on(future));
+        let result = check_not_nested().and_then(|()| self.worker.block_on(future));
         match result {
             Ok(output) => output,
             Err(error) => panic!("{error}"),
@@ -116,6 +122,13 @@ impl Runtime {
         self.worker.shutdown(deadline)
     }
 
+    /// Keeps the kernel's worker threads for this ring on these processors, if there are any and the kernel can.
+    pub(crate) fn keep_workers_on(&self, processors: &[usize]) {
+        if !processors.is_empty() {
+            self.worker.driver().keep_workers_on(processors);
+        }
+    }
+
     /// What the runtime counts.
     pub fn metrics(&self) -> Metrics {
         self.worker.metrics()
@@ -132,8 +145,8 @@ pub fn metrics() -> Metrics {
 }
 
 impl Worker {
-    /// See [`Runtime::block_on`]. Task-local values around the call are the future's alone: none of the tasks that run
-    /// meanwhile sees them.
+    /// See [`Runtime::block_on`]. Task-local values around the call are the future's alone: none of the tasks that
+    /// run meanwhile sees them.
     fn block_on<F: Future>(&self, future: F) -> io::Result<F::Output> {
         match task::Within::current(future) {
             Ok(future) => self.turn_until(future),

@@ -18,6 +18,9 @@ use crate::sys::plain::monotonic_ns;
 use crate::task::Root;
 use crate::time::timers::Timers;
 
+/// How often a spinning core looks for work between two looks at the clock.
+const SPINS: u32 = 16;
+
 /// A core: what runs, what is in the kernel, what is due.
 #[derive(Debug)]
 pub(super) struct Worker {
@@ -32,8 +35,16 @@ pub(super) struct Worker {
     reaped: Cell<u32>,
     /// Wakers of timers that are due; kept for its memory.
     expired: RefCell<Vec<Waker>>,
-    shutdown_deadline: Duration,
-    on_leak: Option<LeakHook>,
+    /// How long to look for work before a sleep; zero for not at all.
+    spin_ns: u64,
+    ends: Ends,
+}
+
+/// How a core ends that nobody shuts down.
+#[derive(Debug)]
+pub(super) struct Ends {
+    pub(super) shutdown_deadline: Duration,
+    pub(super) on_leak: Option<LeakHook>,
 }
 
 /// What to do with the report of a shutdown that nobody waits for.
@@ -82,8 +93,8 @@ impl Worker {
         timers: Rc<Timers>,
         blocking: Blocking,
         bell: Bell,
-        shutdown_deadline: Duration,
-        on_leak: Option<LeakHook>,
+        spin_ns: u64,
+        ends: Ends,
     ) -> Self {
         let alarm = Alarm { key: Cell::new(None), deadline_ns: Cell::new(0), armed: Rc::default() };
         Self {
@@ -96,9 +107,13 @@ impl Worker {
             alarm,
             reaped: Cell::new(0),
             expired: RefCell::default(),
-            shutdown_deadline,
-            on_leak,
+            spin_ns,
+            ends,
         }
+    }
+
+    pub(super) fn driver(&self) -> &Driver {
+        &self.driver
     }
 
     pub(super) fn executor(&self) -> &Rc<Executor> {
@@ -134,6 +149,9 @@ impl Worker {
         if self.timers.is_paused() && self.timers.auto_advance() {
             return Ok(());
         }
+        if self.spin_ns > 0 && self.spin()? {
+            return Ok(());
+        }
         self.arm_bell();
         self.arm_alarm();
         if !self.executor.begin_sleep() {
@@ -142,6 +160,31 @@ impl Worker {
         let result = self.driver.enter(1, None);
         self.executor.end_sleep();
         result
+    }
+
+    /// Looks for work for a while; whether there is any.
+    #[cold]
+    fn spin(&self) -> io::Result<bool> {
+        if self.driver.needs_enter() {
+            self.driver.enter(0, None)?;
+        }
+        let give_up_ns = monotonic_ns().saturating_add(self.spin_ns);
+        let due_ns = self.timers.alarm().map_or(u64::MAX, |wanted| wanted.at_ns);
+        loop {
+            for _ in 0..SPINS {
+                if self.executor.has_arrivals()
+                    || self.driver.has_more()
+                    || self.driver.needs_enter()
+                {
+                    return Ok(true);
+                }
+                std::hint::spin_loop();
+            }
+            let now_ns = monotonic_ns();
+            if now_ns >= give_up_ns.min(due_ns) {
+                return Ok(now_ns >= due_ns);
+            }
+        }
     }
 
     fn fire_timers(&self) {
@@ -188,18 +231,6 @@ impl Worker {
         self.alarm.deadline_ns.set(wanted.at_ns);
     }
 
-    /// A runtime cannot run inside another one's loop, which would not turn meanwhile.
-    pub(super) fn check_not_nested(&self) -> io::Result<()> {
-        if crate::driver::current::get().is_none() {
-            return Ok(());
-        }
-        Err(io::Error::new(
-            io::ErrorKind::Unsupported,
-            "this thread is already inside an annulus runtime, whose tasks would wait for this one: \
-             await the future there, or start the second runtime on a thread of its own",
-        ))
-    }
-
     pub(super) fn metrics(&self) -> Metrics {
         Metrics::read(&self.driver, &self.executor, &self.timers, &self.blocking.pool)
     }
@@ -232,10 +263,22 @@ impl Drop for Worker {
         if !self.driver.is_open() {
             return;
         }
-        if let Err(leaked) = self.shutdown(self.shutdown_deadline)
-            && let Some(LeakHook(hook)) = &self.on_leak
+        if let Err(leaked) = self.shutdown(self.ends.shutdown_deadline)
+            && let Some(LeakHook(hook)) = &self.ends.on_leak
         {
             hook(&leaked);
         }
     }
+}
+
+/// A runtime cannot run inside another one's loop, which would not turn meanwhile.
+pub(crate) fn check_not_nested() -> io::Result<()> {
+    if crate::driver::current::get().is_none() {
+        return Ok(());
+    }
+    Err(io::Error::new(
+        io::ErrorKind::Unsupported,
+        "this thread is already inside an annulus runtime, whose tasks would wait for this one: \
+         await the future there, or start the second runtime on a thread of its own",
+    ))
 }

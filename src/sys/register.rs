@@ -10,6 +10,9 @@
 use std::io;
 use std::os::fd::RawFd;
 
+use super::affinity::Processors;
+
+const REGISTER_IOWQ_AFF: u32 = 17;
 const REGISTER_RING_FDS: u32 = 20;
 const UNREGISTER_RING_FDS: u32 = 21;
 const REGISTER_PBUF_RING: u32 = 22;
@@ -72,6 +75,13 @@ pub(crate) fn forget_buffer_ring(fd: RawFd, group: u16) -> io::Result<()> {
     let mut registration =
         BufferRegistration { ring_address: 0, ring_entries: 0, group, flags: 0, reserved: [0; 3] };
     register(fd, UNREGISTER_PBUF_RING, (&raw mut registration).cast(), 1)
+}
+
+/// Keeps the kernel's worker threads of this ring on these processors.
+pub(crate) fn worker_processors(fd: RawFd, processors: &Processors) -> io::Result<()> {
+    // A copy, because the kernel's interface has no pointer to what is only read.
+    let mut mask = processors.clone();
+    register(fd, REGISTER_IOWQ_AFF, mask.as_mut_ptr().cast(), Processors::SIZE as u32)
 }
 
 fn register(fd: RawFd, what: u32, argument: *mut libc::c_void, count: u32) -> io::Result<()> {

@@ -33,7 +33,7 @@ const _: () =
     assert!(size_of::<JoinError>() <= 16, "an error grew: so does each task that returns little");
 
 impl JoinError {
-    pub(super) fn cancelled(id: Id) -> Self {
+    pub(crate) fn cancelled(id: Id) -> Self {
         Self { id, cause: Cause::Cancelled }
     }
 

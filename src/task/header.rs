@@ -12,7 +12,7 @@ use std::task::{Context, Poll, Waker};
 
 use super::home::{self, Home};
 use super::id::Id;
-use super::inbox::{Delivery, InboxLink};
+use super::inbox::{Delivery, InboxLink, Node};
 use super::list::Links;
 use super::refs::{Last, Refs};
 use super::state::{CANCELLED, Schedule, State};
@@ -179,7 +179,8 @@ impl TaskPtr {
         }
     }
 
-    /// See [`wake_and_release`](Self::wake_and_release): the reference is ours until released, also while home is rung.
+    /// See [`wake_and_release`](Self::wake_and_release): the reference is ours until released, also while home is
+    /// rung.
     #[cold]
     unsafe fn post_and_release(self) {
         // SAFETY: rule 1.
@@ -239,8 +240,8 @@ impl TaskPtr {
         }
         // The reference that belongs to being in the inbox.
         header.refs.retain_abroad();
-        // SAFETY: rule 5; we turned `queued` on.
-        match unsafe { home.inbox.push(self) } {
+        // SAFETY: rule 5; we turned `queued` on. The caller keeps the task, and that its home, until it is rung.
+        match unsafe { home.inbox.push(Node::task(self), || ()) } {
             Delivery::Queued => {}
             Delivery::QueuedAsleep => home.ring(),
             // The caller's reference or anchor is still there, so this was not the last; were it, `release`

@@ -25,8 +25,9 @@ use super::cache::{self, Cache};
 use super::error::{JoinError, Payload};
 use super::header::TaskPtr;
 use super::id::{Id, Ids};
-use super::inbox::Inbox;
+use super::inbox::{Arrival, Inbox};
 use super::list::{Owned, Ready};
+use super::parcel::HeadPtr;
 use super::state::CANCELLED;
 use super::waker;
 use crate::loom::atomic::{AtomicUsize, Ordering, fence};
@@ -112,6 +113,12 @@ impl Home {
         self.unpark.wake_by_ref();
     }
 
+    /// Has a parcel do what it does on arrival. A waker that it calls may panic.
+    fn deliver(&self, head: HeadPtr) {
+        // SAFETY: rule 7; it was taken out of our inbox, so it is ours.
+        self.shield(|| unsafe { head.arrive() });
+    }
+
     /// Runs code of the user's that must not unwind into ours. A panic is counted and dropped.
     #[inline]
     pub(super) fn shield(&self, f: impl FnOnce()) {
@@ -149,12 +156,23 @@ impl Home {
         self.credits.set(self.credits.get() - 1);
     }
 
+    /// Counts one more reference, on any thread.
+    pub(super) fn retain(&self) {
+        // Relaxed: the caller holds a reference, so nothing is published by making another.
+        self.refs.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Takes a reference back that [`lend`](Self::lend) handed out, or one like it; home thread only.
+    pub(super) fn take_back(&self) {
+        self.credits.set(self.credits.get() + 1);
+    }
+
     /// Drops `count` references, from any thread.
     ///
     /// # Safety
     ///
     /// The caller owns that many (rule 1).
-    unsafe fn release(this: NonNull<Self>, count: usize) {
+    pub(super) unsafe fn release(this: NonNull<Self>, count: usize) {
         // SAFETY: rule 1.
         let refs = &unsafe { this.as_ref() }.refs;
         if refs.fetch_sub(count, Ordering::Release) == count {
@@ -280,21 +298,22 @@ impl HomeRef {
         self.home().panic_hook.replace(Some(hook));
     }
 
-    /// Moves the wakes and aborts of other threads to the ready queue; whether there were any.
+    /// Whether something came from other threads.
+    #[inline]
+    pub(crate) fn has_arrivals(&self) -> bool {
+        self.home().inbox.has_arrivals()
+    }
+
+    /// Moves the wakes and aborts of other threads to the ready queue, and takes parcels in; whether there were any.
     #[inline]
     pub(crate) fn take_inbox(&self) -> bool {
-        let mut arrivals = self.home().inbox.take().peekable();
-        let any = arrivals.peek().is_some();
-        for task in arrivals {
-            // SAFETY: rules 1 and 2; the arrival's reference keeps the task until we release it.
-            unsafe {
-                let header = task.header();
-                // Relaxed: `queued` ordered it.
-                if header.cancel.load(Ordering::Relaxed) {
-                    header.state.insert(CANCELLED);
-                }
-                task.schedule();
-                task.release();
+        let mut any = false;
+        for arrival in self.home().inbox.take() {
+            any = true;
+            match arrival {
+                // SAFETY: rules 1 and 2; the arrival's reference is ours.
+                Arrival::Task(task) => unsafe { take_in(task) },
+                Arrival::Parcel(head) => self.home().deliver(head),
             }
         }
         any
@@ -331,9 +350,12 @@ impl HomeRef {
     /// Refuses new tasks and wakes from elsewhere.
     pub(super) fn close(&self) {
         self.home().closed.set(true);
-        for task in self.home().inbox.close() {
-            // SAFETY: rule 1; the arrival's reference.
-            unsafe { task.release() };
+        for arrival in self.home().inbox.close() {
+            match arrival {
+                // SAFETY: rule 1; the arrival's reference.
+                Arrival::Task(task) => unsafe { task.release() },
+                Arrival::Parcel(head) => self.home().deliver(head),
+            }
         }
     }
 }
@@ -346,6 +368,24 @@ impl Drop for HomeRef {
         let credits = self.home().credits.take();
         // SAFETY: rule 1; our own reference and those not lent.
         unsafe { Home::release(self.0, credits + 1) };
+    }
+}
+
+/// Makes a task ready that was woken or aborted from elsewhere.
+///
+/// # Safety
+///
+/// Home thread (rule 2); the caller owns a counted reference (rule 1), which is released.
+unsafe fn take_in(task: TaskPtr) {
+    // SAFETY: rules 1 and 2; the reference keeps the task until we release it.
+    unsafe {
+        let header = task.header();
+        // Relaxed: `queued` ordered it.
+        if header.cancel.load(Ordering::Relaxed) {
+            header.state.insert(CANCELLED);
+        }
+        task.schedule();
+        task.release();
     }
 }
 

@@ -25,8 +25,8 @@
 //! | become tasks | [`gather`] | [`try_gather`] | [`race`] | [`as_completed`], [`JoinSet`], [`wait()`] |
 //! | stay in this task | [`join!`](crate::join!) | [`try_join!`](crate::try_join!) | [`select!`](crate::select!) | |
 //!
-//! A task has a waker, a budget and panics of its own, costs some 300 instructions, and cannot borrow; a future that is
-//! polled in place costs less if it is one of few, and its panic is the whole task's.
+//! A task has a waker, a budget and panics of its own, costs some 300 instructions, and cannot borrow; a future
+//! that is polled in place costs less if it is one of few, and its panic is the whole task's.
 //!
 //! The macros and adapters of `tokio`, `futures` and `futures-concurrency` work here as in any runtime, and what they
 //! do well is not done again: collections and streams of futures that stay in the task.
@@ -86,6 +86,8 @@
 // 5. Link. Who turns `queued` on owns the inbox link until its push, home from then until it turns `queued` off.
 // 6. Calling out. Nothing of the user's (poll, drop, any method of a waker) runs while a list or cell is half
 //    changed, and a task on which it runs keeps an anchor meanwhile.
+// 7. Parcel. Of each there is one `Parcel`, made with it, which owns the link. Its `Arc` goes into the inbox as a
+//    pointer with it, is the inbox's while it is there, and home's when home took it out.
 
 mod abort;
 mod builder;
@@ -101,6 +103,7 @@ mod join;
 mod list;
 mod local;
 mod name;
+mod parcel;
 mod refs;
 mod root;
 mod run;
@@ -133,6 +136,7 @@ pub use crate::group::{
 pub(crate) use self::cell::Unstoppable;
 pub(crate) use self::context::{OutOfScope, Within};
 pub(crate) use self::home::{Entered, HomeRef, PanicHook};
+pub(crate) use self::parcel::{Address, Deliver, Parcel, Posted};
 pub(crate) use self::root::Root;
 pub(crate) use self::spawn::{
     accepts_tasks, report_panic, running_abort_handle, spawn_unstoppable,

@@ -1,6 +1,7 @@
 //! The names of Python's asyncio, by the table in `docs/asyncio.md`: one test a row, which does what its users do.
 
 mod sockets;
+mod system;
 
 use std::cell::{Cell, RefCell};
 use std::future::pending;
@@ -9,8 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 
 use annulus::blocking::Pool;
-use annulus::runtime::metrics;
-use annulus::signal::{SignalKind, ctrl_c, signal};
+use annulus::runtime::{Handle, RemoteError, metrics};
 use annulus::sync::{
     Barrier, BrokenBarrierError, Condvar, Event, LifoQueue, Mutex, PriorityQueue, PutError, Queue,
     Semaphore, TryGetError, TryPutError, oneshot,
@@ -22,16 +22,18 @@ use annulus::time::error::Elapsed;
 use annulus::time::{self, Duration, Instant};
 use annulus::{Runtime, net, spawn, spawn_blocking};
 
-use crate::signals::{raise, send};
-use crate::support::child::{assert_passed, in_child, run_alone};
 use crate::support::leak::LeakGuard;
-use crate::support::settled::{PATIENCE, run as settled, run_with};
+use crate::support::settled::{PATIENCE, run as settled, run_with, until};
 
 const SECOND: Duration = Duration::from_secs(1);
 
 annulus::task_local! {
     static VARIABLE: u32;
     static CELL: Cell<u32>;
+}
+
+thread_local! {
+    static HERE: RefCell<Option<Rc<Event>>> = const { RefCell::new(None) };
 }
 
 fn runtime() -> Runtime {
@@ -752,6 +754,43 @@ fn loop_run_in_executor() {
 }
 
 #[test]
+fn run_coroutine_threadsafe() {
+    settled(async || {
+        let handle = Handle::current();
+        let thread = std::thread::spawn(move || {
+            let local = handle.spawn(async || Rc::new(RefCell::new(vec![6, 7])).take());
+            let product: i32 = local.wait().expect("no panic").into_iter().product();
+            // As `concurrent.futures.Future`: a deadline, after which it may still be had, and an end.
+            let slow = handle.spawn(async || pending::<()>().await);
+            let slow = slow.wait_timeout(Duration::from_millis(1)).expect_err("it never ends");
+            assert!(!slow.is_finished());
+            slow.abort();
+            let cancelled = slow.wait().expect_err("it was aborted");
+            assert!(matches!(cancelled, RemoteError::Task(error) if error.is_cancelled()));
+            product
+        });
+        until(|| thread.is_finished()).await;
+        assert_eq!(thread.join().expect("no panic"), 42);
+    });
+}
+
+#[test]
+fn loop_call_soon_threadsafe() {
+    settled(async || {
+        let event = Rc::new(Event::new());
+        HERE.set(Some(Rc::clone(&event)));
+        let handle = Handle::current();
+        std::thread::spawn(move || {
+            drop(
+                handle.spawn(async || HERE.with_borrow(|event| event.as_ref().expect("set").set())),
+            );
+        });
+        event.wait().await;
+        HERE.take();
+    });
+}
+
+#[test]
 fn loop_set_default_executor() {
     let executor = Pool::builder().name("default").build();
     run_with(annulus::Builder::new().blocking_pool(&executor), async || {
@@ -1148,44 +1187,4 @@ fn queue_shut_down() {
         assert!(matches!(queue.try_get(), Err(TryGetError::ShutDown)));
         assert!(matches!(queue.try_put("no"), Err(TryPutError::ShutDown("no"))));
     });
-}
-
-// Signals.
-
-#[test]
-fn loop_add_signal_handler() {
-    let child = in_child!(|| run_alone(annulus::Builder::new(), async || {
-        let stop = CancellationToken::new();
-        let mut handlers = JoinSet::new();
-        for kind in [SignalKind::hangup(), SignalKind::terminate()] {
-            let (mut listener, stop) = (signal(kind).expect("a signal"), stop.clone());
-            handlers.spawn(async move {
-                while listener.recv().await.is_some() {
-                    stop.cancel();
-                }
-            });
-        }
-        let working = spawn(async move { stop.run_until_cancelled(pending::<()>()).await });
-        send(SignalKind::terminate());
-        assert_eq!(working.await.expect("it ended"), None);
-        let waiting = spawn(ctrl_c());
-        yield_now().await;
-        send(SignalKind::interrupt());
-        waiting.await.expect("it ended").expect("the runtime is there");
-    }));
-    child.iter().for_each(assert_passed);
-}
-
-#[test]
-fn loop_remove_signal_handler() {
-    let child = in_child!(|| run_alone(annulus::Builder::new(), async || {
-        let listener = signal(SignalKind::terminate()).expect("a signal");
-        drop(listener);
-        // Nobody listens, and the process goes on all the same.
-        raise(SignalKind::terminate());
-        let mut listener = signal(SignalKind::terminate()).expect("a signal");
-        let early = time::timeout(Duration::from_millis(5), listener.recv());
-        assert!(early.await.is_err());
-    }));
-    child.iter().for_each(assert_passed);
 }

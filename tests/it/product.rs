@@ -24,12 +24,28 @@ enum Operation {
     Nop,
     ReadAt,
     WriteAt,
+    ReadVectored,
+    WriteVectored,
+    Open,
+    Close,
+    Statx,
+    Fsync,
+    Fallocate,
+    Fadvise,
+    Unlink,
+    Mkdir,
+    Rename,
+    Link,
+    Symlink,
     Connect,
     Accept,
     Recv,
     ReadOwned,
     SendAll,
     SendAllVectored,
+    PipeRecv,
+    PipeWriteAll,
+    Readable,
     RecvDatagram,
     SendTo,
     SendMessage,
@@ -67,8 +83,9 @@ enum Cause {
 
 use Cause::{Panic, Running, Shutdown};
 use Operation::{
-    Connect, Nop, ReadAt, SendAll, SendAllVectored, SendMessage, SendTo, SendWithFds, Sleep,
-    WriteAt,
+    Close, Connect, Fadvise, Fallocate, Fsync, Link, Mkdir, Nop, Open, PipeWriteAll, ReadAt,
+    ReadVectored, Rename, SendAll, SendAllVectored, SendMessage, SendTo, SendWithFds, Sleep, Statx,
+    Symlink, Unlink, WriteAt, WriteVectored,
 };
 use Race::{CancelLoses, CancelWins};
 use When::{BeforePoll, Completed, InKernel, Never, Staged};
@@ -76,14 +93,17 @@ use When::{BeforePoll, Completed, InKernel, Never, Staged};
 /// Why a combination is left out.
 fn impossible(operation: Operation, when: When, race: Race, cause: Cause) -> Option<&'static str> {
     match (operation, when, race, cause) {
-        (Nop, _, CancelWins, _) => Some("a nop always completes by itself"),
+        (Nop | Close | Statx | Fsync | Fallocate | Fadvise, _, CancelWins, _)
+        | (Unlink | Mkdir | Rename | Link | Symlink, _, CancelWins, _) => {
+            Some("it always completes by itself")
+        }
         (SendTo | SendMessage, _, CancelWins, _) => Some("the kernel always takes a datagram"),
         (_, Completed, CancelWins, _) => Some("what completed could complete"),
-        (Nop | Connect | SendTo | SendMessage, InKernel, CancelLoses, _) => {
+        (Nop | Connect | Close | SendTo | SendMessage, InKernel, CancelLoses, _) => {
             Some("it completes within the enter that submits it")
         }
         (
-            WriteAt | SendAll | SendAllVectored | SendWithFds,
+            WriteAt | WriteVectored | SendAll | SendAllVectored | SendWithFds | PipeWriteAll,
             InKernel,
             CancelWins,
             Running | Panic,
@@ -154,7 +174,10 @@ fn play(operation: Operation, when: When, race: Race, cause: Cause) {
         go_on(&runtime, when, race, &mut scene, &name);
     }
     // A write that is still in the kernel is cancelled only when half of the time is over.
-    let writes = matches!(operation, WriteAt | SendAll | SendAllVectored | SendWithFds);
+    let writes = matches!(
+        operation,
+        WriteAt | WriteVectored | SendAll | SendAllVectored | SendWithFds | PipeWriteAll
+    );
     let ends_late = writes && matches!(when, InKernel | Never) && cause == Shutdown;
     let deadline = if ends_late { Duration::from_secs(3) } else { PATIENCE };
     assert_eq!(runtime.shutdown(deadline), Ok(()), "{name}");
@@ -244,6 +267,71 @@ fn write_at() {
 }
 
 #[test]
+fn read_vectored() {
+    assert_eq!(play_all(ReadVectored), 25);
+}
+
+#[test]
+fn write_vectored() {
+    assert_eq!(play_all(WriteVectored), 23);
+}
+
+#[test]
+fn open() {
+    assert_eq!(play_all(Open), 25);
+}
+
+#[test]
+fn close() {
+    assert_eq!(play_all(Close), 12);
+}
+
+#[test]
+fn statx() {
+    assert_eq!(play_all(Statx), 15);
+}
+
+#[test]
+fn fsync() {
+    assert_eq!(play_all(Fsync), 15);
+}
+
+#[test]
+fn fallocate() {
+    assert_eq!(play_all(Fallocate), 15);
+}
+
+#[test]
+fn fadvise() {
+    assert_eq!(play_all(Fadvise), 15);
+}
+
+#[test]
+fn unlink() {
+    assert_eq!(play_all(Unlink), 15);
+}
+
+#[test]
+fn mkdir() {
+    assert_eq!(play_all(Mkdir), 15);
+}
+
+#[test]
+fn rename() {
+    assert_eq!(play_all(Rename), 15);
+}
+
+#[test]
+fn link() {
+    assert_eq!(play_all(Link), 15);
+}
+
+#[test]
+fn symlink() {
+    assert_eq!(play_all(Symlink), 15);
+}
+
+#[test]
 fn connect() {
     assert_eq!(play_all(Connect), 22);
 }
@@ -271,6 +359,21 @@ fn send_all() {
 #[test]
 fn send_all_vectored() {
     assert_eq!(play_all(SendAllVectored), 23);
+}
+
+#[test]
+fn pipe_recv() {
+    assert_eq!(play_all(Operation::PipeRecv), 25);
+}
+
+#[test]
+fn pipe_write_all() {
+    assert_eq!(play_all(PipeWriteAll), 23);
+}
+
+#[test]
+fn readable() {
+    assert_eq!(play_all(Operation::Readable), 25);
 }
 
 #[test]

@@ -31,7 +31,7 @@ fn a_dropped_read_keeps_its_buffer_until_the_kernel_is_done() {
         let (file, mut writer) = pipe();
         let drops = Drops::default();
         for round in 0..2000 {
-            let mut read = Box::pin(file.read_at(drops.buffer(vec![0; 64]), u64::MAX));
+            let mut read = Box::pin(file.read_at(drops.buffer(vec![0; 64]), 0));
             assert!(poll_once(&mut read).await.is_pending());
             turn().await;
             if round % 3 == 0 {
@@ -67,7 +67,7 @@ fn an_operation_dropped_before_its_turn_never_reaches_the_kernel() {
         let drops = Drops::default();
         for round in 1..=500 {
             stage_and_drop(file.write_at(drops.buffer(vec![1; 64]), 0)).await;
-            stage_and_drop(reader.read_at(drops.buffer(vec![0; 64]), u64::MAX)).await;
+            stage_and_drop(reader.read_at(drops.buffer(vec![0; 64]), 0)).await;
             stage_and_drop(near.send_all(drops.buffer(vec![2; 64]))).await;
             stage_and_drop(TcpStream::connect(address)).await;
             assert_eq!(drops.count(), 3 * round, "freed at once, for the kernel never had them");
@@ -80,7 +80,7 @@ fn an_operation_dropped_before_its_turn_never_reaches_the_kernel() {
         // No byte in the file, none out of the pipe, none to the peer, no connection.
         let (count, _) = file.read_at(vec![0; 1], 0).await.unwrap();
         assert_eq!(count, 0);
-        let (count, buf) = reader.read_at(vec![0; 64], u64::MAX).await.unwrap();
+        let (count, buf) = reader.read_at(vec![0; 64], 0).await.unwrap();
         assert_eq!(&buf[..count], b"untouched");
         near.write_all(b"first").await.unwrap();
         assert_eq!(read_len(&far, 5).await, b"first");
@@ -129,7 +129,7 @@ fn a_dropped_receive_loses_nothing_ten_thousand_times() {
 async fn forget_read() -> (RawFd, std::io::PipeWriter) {
     let (file, writer) = pipe();
     let fd = file.as_fd().as_raw_fd();
-    let mut read = ManuallyDrop::new(Box::pin(file.read_at(vec![0; 4096], u64::MAX)));
+    let mut read = ManuallyDrop::new(Box::pin(file.read_at(vec![0; 4096], 0)));
     assert!(poll_once(&mut *read).await.is_pending());
     turn().await;
     (fd, writer)
@@ -177,7 +177,7 @@ fn futures_that_outlive_their_runtime_end_with_an_error() {
     let (near, _far) = runtime.block_on(async { pair() });
     let (file, _writer) = runtime.block_on(async { pipe() });
     let mut waiting = Box::pin(near.recv());
-    let mut reading = Box::pin(file.read_at(vec![0; 16], u64::MAX));
+    let mut reading = Box::pin(file.read_at(vec![0; 16], 0));
     runtime.block_on(async {
         assert!(poll_once(&mut waiting).await.is_pending());
         assert!(poll_once(&mut reading).await.is_pending());

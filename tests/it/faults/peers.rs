@@ -230,6 +230,8 @@ fn a_buffer_beyond_the_kernels_bound_is_written_in_part() {
             };
             let (count, huge) = file.write_at(huge, 0).await.ok().expect("it is only less");
             assert_eq!((count, huge.size), (0x7fff_f000, size));
+            let all = file.write_all_at(huge, 0).await.ok().expect("part by part");
+            assert_eq!(all.size, size);
         }
     });
 }

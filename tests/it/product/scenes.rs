@@ -3,18 +3,20 @@
 //! With the cancel to win the operation cannot complete: an empty or full pipe, a silent peer, a full backlog.
 //! Otherwise `provoke` lets it.
 
+mod files;
+mod pipes;
+
 use std::cell::RefCell;
-use std::io::{ErrorKind, PipeReader, PipeWriter, Read, Write};
+use std::io::{ErrorKind, PipeReader, PipeWriter, Read};
 use std::net::{
     SocketAddr, TcpListener as StdListener, TcpStream as StdStream, UdpSocket as StdUdp,
 };
-use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram as StdDatagram;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use annulus::fs::File;
+use annulus::fs::{Advice, Allocation};
 use annulus::net::udp::{Ecn, Transmit};
 use annulus::net::{TcpListener, TcpStream, UdpSocket, UnixDatagram};
 use socket2::{Domain, SockRef, Socket, Type};
@@ -53,8 +55,6 @@ pub(super) struct Scene {
 const TEXT: &[u8] = b"salvage";
 /// More than a narrow connection holds.
 const MUCH: usize = 768 * 1024;
-/// What a pipe holds.
-const PIPE: usize = 64 * 1024;
 
 impl Scene {
     /// Must be called inside a runtime.
@@ -62,14 +62,40 @@ impl Scene {
         let wins = race == Race::CancelWins;
         match operation {
             Operation::Nop => nop(),
-            Operation::ReadAt => read_at(wins),
-            Operation::WriteAt => write_at(wins),
+            Operation::ReadAt => files::read(wins, 1),
+            Operation::ReadVectored => files::read(wins, 3),
+            Operation::WriteAt => files::write(wins, 1),
+            Operation::WriteVectored => files::write(wins, 3),
+            Operation::Open => files::open(wins),
+            Operation::Close => files::close(),
+            Operation::Statx => files::unbuffered(|file| async move { _ = file.metadata().await }),
+            Operation::Fsync => files::unbuffered(|file| async move { _ = file.sync_all().await }),
+            Operation::Fallocate => files::unbuffered(|file| async move {
+                _ = file.allocate(0..4096, Allocation::Extend).await;
+            }),
+            Operation::Fadvise => files::unbuffered(|file| async move {
+                _ = file.advise(0..4096, Advice::WillNeed).await;
+            }),
+            Operation::Unlink => files::naming(|dir| async move { dir.remove_file("file").await }),
+            Operation::Mkdir => files::naming(|dir| async move { dir.create_dir("new").await }),
+            Operation::Rename => {
+                files::naming(|dir| async move { dir.rename("file", &dir, "new").await })
+            }
+            Operation::Link => {
+                files::naming(|dir| async move { dir.hard_link("file", &dir, "new").await })
+            }
+            Operation::Symlink => {
+                files::naming(|dir| async move { dir.symlink("file", "new").await })
+            }
             Operation::Connect => connect(wins),
             Operation::Accept => accept(wins),
             Operation::Recv => recv(wins),
             Operation::ReadOwned => read_owned(wins),
             Operation::SendAll => send(wins, 1),
             Operation::SendAllVectored => send(wins, 3),
+            Operation::PipeRecv => pipes::recv(wins),
+            Operation::PipeWriteAll => pipes::write(wins),
+            Operation::Readable => pipes::readable(wins),
             Operation::RecvDatagram => recv_datagram(wins),
             Operation::SendTo => send_datagram(false),
             Operation::SendMessage => send_datagram(true),
@@ -123,65 +149,6 @@ fn nop() -> Scene {
 fn sleep(wins: bool) -> Scene {
     let time = Duration::from_secs(if wins { 3600 } else { 0 }) + Duration::from_millis(1);
     Scene::plain(Box::pin(annulus::time::sleep(time)))
-}
-
-/// A pipe whose reading end does not block.
-fn pipe() -> (PipeReader, PipeWriter) {
-    let (reader, writer) = std::io::pipe().expect("a pipe");
-    // `fcntl`, which std offers for sockets only.
-    SockRef::from(&reader).set_nonblocking(true).expect("a descriptor");
-    (reader, writer)
-}
-
-/// A read of a pipe, which waits until something is written.
-fn read_at(wins: bool) -> Scene {
-    let (reader, writer) = std::io::pipe().expect("a pipe");
-    let writer = Rc::new(writer);
-    let file = Rc::new(File::from_std(std::fs::File::from(OwnedFd::from(reader))));
-    let drops = Drops::default();
-    let (buf, same) = (drops.buffer(vec![0; 4096]), Rc::clone(&file));
-    let future = Box::pin(async move { _ = same.read_at(buf, 0).await });
-    let mut written = false;
-    let provoking = Rc::clone(&writer);
-    Scene::plain(future)
-        .with_buffers(drops, 1)
-        .provoked(wins, move || {
-            if !std::mem::replace(&mut written, true) {
-                (&*provoking).write_all(TEXT).expect("the pipe has room");
-            }
-        })
-        .then(|_| async move { drop((file, writer)) })
-}
-
-/// A write to a full pipe, which waits until something is read.
-fn write_at(wins: bool) -> Scene {
-    let (reader, mut writer) = pipe();
-    writer.write_all(&[0; PIPE]).expect("as much as a pipe takes");
-    let file = Rc::new(File::from_std(std::fs::File::from(OwnedFd::from(writer))));
-    let drops = Drops::default();
-    let (buf, same) = (drops.buffer(TEXT.to_vec()), Rc::clone(&file));
-    let future = Box::pin(async move { _ = same.write_at(buf, 0).await });
-    let read = Rc::new(RefCell::new((reader, Vec::new())));
-    let drain = |read: &RefCell<(PipeReader, Vec<u8>)>| {
-        let (reader, bytes) = &mut *read.borrow_mut();
-        let result = reader.read_to_end(bytes);
-        assert!(
-            result.as_ref().is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
-                || result.is_ok()
-        );
-        result.is_ok()
-    };
-    let provoked = Rc::clone(&read);
-    Scene::plain(future).with_buffers(drops, 1).provoked(wins, move || _ = drain(&provoked)).then(
-        move |fate| async move {
-            drop(file);
-            let written = if fate == Fate::Undone { &[] } else { TEXT };
-            // A leaked future keeps the pipe open.
-            let len = PIPE + written.len();
-            until(|| drain(&read) || fate == Fate::Leaked && read.borrow().1.len() == len).await;
-            assert_eq!(&read.borrow().1[PIPE..], written);
-        },
-    )
 }
 
 /// A connect: to a listener whose backlog is full, or to one that takes it.
@@ -347,6 +314,14 @@ fn send_datagram(with_control: bool) -> Scene {
         near.send_to(b"more", target).await.expect("the socket goes on");
         assert_eq!(received().as_deref(), Some(b"more".as_slice()));
     })
+}
+
+/// A pipe whose reading end does not block.
+fn pipe() -> (PipeReader, PipeWriter) {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    // `fcntl`, which std offers for sockets only.
+    SockRef::from(&reader).set_nonblocking(true).expect("a descriptor");
+    (reader, writer)
 }
 
 /// A message with a pipe's writing end, to a peer whose queue is full; the reading end says when every copy is closed.

@@ -1,18 +1,25 @@
-//! Files that leave no name behind.
+//! Files that leave no name behind, and directories that go with all that is in them.
+#![allow(unsafe_code, reason = "a named pipe is made by a system call")]
 
+use std::ffi::CString;
 use std::fs::{File, OpenOptions, remove_file};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// An empty file, open for reading and writing, whose name is gone already.
 pub(crate) fn nameless_file() -> File {
-    static NUMBER: AtomicUsize = AtomicUsize::new(0);
-    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    let name = format!("annulus-test-{}-{number}", std::process::id());
-    let path = std::env::temp_dir().join(name);
+    let path = std::env::temp_dir().join(new_name());
     let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path);
     let file = file.expect("a file in the temporary directory");
     remove_file(&path).expect("it was just made");
     file
+}
+
+fn new_name() -> String {
+    static NUMBER: AtomicUsize = AtomicUsize::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    format!("annulus-test-{}-{number}", std::process::id())
 }
 
 /// A file as [`nameless_file`] makes it, and the same file opened with other rights.
@@ -27,4 +34,44 @@ pub(crate) fn reopened(file: &File, options: &OpenOptions) -> File {
 fn thread_id() -> String {
     let link = std::fs::read_link("/proc/thread-self").expect("/proc is mounted");
     link.file_name().expect("pid/task/tid").to_string_lossy().into_owned()
+}
+
+/// A new directory, which goes with all that is in it.
+pub(crate) struct Folder(PathBuf);
+
+impl Folder {
+    pub(crate) fn new() -> Self {
+        let path = std::env::temp_dir().join(new_name());
+        std::fs::create_dir(&path).expect("a directory in the temporary one");
+        Self(path)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The path of a name in it.
+    pub(crate) fn join(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// A file in it with this content.
+    pub(crate) fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.join(name);
+        std::fs::write(&path, content).expect("a file in a new directory");
+        path
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Makes a named pipe.
+pub(crate) fn make_fifo(path: &Path) {
+    let path = CString::new(path.as_os_str().as_bytes()).expect("no zero in it");
+    // SAFETY: the path ends in zero and is read during the call.
+    assert_eq!(unsafe { libc::mkfifo(path.as_ptr(), 0o600) }, 0, "mkfifo");
 }

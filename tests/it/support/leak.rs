@@ -3,10 +3,13 @@
 //! Tests run side by side in one process, so "how many descriptors are open" means nothing there.
 //! The guard gives its thread a descriptor table of its own, empty above stderr; threads that the
 //! test starts later share it, and so do the kernel's workers of its rings. A descriptor made
-//! before the guard is not visible after it: make the guard the test's first line.
+//! before the guard is not visible after it: make the guard the test's first line. A thread's second guard
+//! empties the table of the first: the kernel's workers of a thread outlive its rings and keep the table
+//! that they were started with.
 #![allow(unsafe_code, reason = "close_range has no safe form")]
 
 use crate::support::skip::skip;
+use std::cell::Cell;
 use std::fmt::Write;
 use std::time::{Duration, Instant};
 
@@ -21,12 +24,18 @@ pub(crate) struct LeakGuard {
 
 type Counter = Box<dyn Fn() -> usize>;
 
+thread_local! {
+    /// This thread has a descriptor table of its own.
+    static IS_UNSHARED: Cell<bool> = const { Cell::new(false) };
+}
+
 impl LeakGuard {
     /// Gives this thread an empty descriptor table and starts the watch.
     pub(crate) fn new() -> Self {
-        // SAFETY: the table is this thread's own after the call; no other thread loses a
+        let flags = if IS_UNSHARED.replace(true) { 0 } else { libc::CLOSE_RANGE_UNSHARE };
+        // SAFETY: the table is this thread's own after the call, or was before; no other thread loses a
         // descriptor.
-        let status = unsafe { libc::close_range(3, u32::MAX, libc::CLOSE_RANGE_UNSHARE as i32) };
+        let status = unsafe { libc::close_range(3, u32::MAX, flags as i32) };
         assert_eq!(status, 0, "close_range: {}", std::io::Error::last_os_error());
         Self { counters: Vec::new() }
     }

@@ -1,0 +1,175 @@
+//! The cells of the mesh bench, and who runs them.
+//!
+//! A contestant of a cell has two threads, on the first two processors that the bench may use. A cell is one row of
+//! `CELLS`; who runs it names it in the list of its own file.
+
+mod annulus_cells;
+mod ring_cells;
+mod tokio_cells;
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use crate::contest::{Cell, Contestant, Run, Sample, Stopwatch};
+use crate::support::cpu;
+
+pub(crate) static CELLS: &[Cell] = &[
+    Cell {
+        name: "wake_asleep",
+        about: "two cores that sleep wake each other; per wake, one way",
+        operations: 20_000,
+        counted: 0,
+    },
+    Cell {
+        name: "wake_awake",
+        about: "wake tasks of a core that is busy; per wake, as the waker sees it",
+        operations: 400_000,
+        counted: 0,
+    },
+    Cell {
+        name: "call_asleep",
+        about: "call another core, both asleep before; per round trip",
+        operations: 10_000,
+        counted: 2_000,
+    },
+    Cell {
+        name: "call_spinning",
+        about: "call another core, both looking for work instead of sleeping; per round trip",
+        operations: 200_000,
+        counted: 0,
+    },
+    Cell {
+        name: "call_busy",
+        about: "call another core, both with a task that is always ready; per round trip",
+        operations: 50_000,
+        counted: 0,
+    },
+];
+
+pub(crate) static CONTESTANTS: &[Contestant] = &[
+    Contestant { name: "eventfd", cells: ring_cells::EVENTFD },
+    Contestant { name: "msg-ring", cells: ring_cells::MSG_RING },
+    Contestant { name: "tokio", cells: tokio_cells::CELLS },
+    Contestant { name: "annulus", cells: annulus_cells::CELLS },
+];
+
+/// The processors of the two threads; one for both where there is no other. First asked before a thread is pinned.
+pub(crate) fn processors() -> [usize; 2] {
+    static PROCESSORS: OnceLock<[usize; 2]> = OnceLock::new();
+    *PROCESSORS.get_or_init(|| match cpu::allowed().as_slice() {
+        [first, second, ..] => [*first, *second],
+        [first] => [*first, *first],
+        [] => panic!("no processor is allowed"),
+    })
+}
+
+/// Ties the calling thread to the first or the second of them.
+fn pin(player: usize) {
+    if let Err(error) = cpu::pin_to(processors()[player]) {
+        panic!("a processor that was allowed is not: {error}");
+    }
+}
+
+/// Whose turn it is, of two players; each plays once a round.
+struct Game {
+    /// Turns that were played.
+    turns: AtomicU64,
+    wakers: [OnceLock<Waker>; 2],
+}
+
+impl Game {
+    fn new() -> Self {
+        Self { turns: AtomicU64::new(0), wakers: Default::default() }
+    }
+
+    /// Plays `rounds` with the other player's future, each waking the other.
+    async fn play(&self, player: usize, rounds: u64) {
+        std::future::poll_fn(|cx| {
+            self.wakers[player].get_or_init(|| cx.waker().clone());
+            self.poll_other(player, cx)
+        })
+        .await;
+        let Some(other) = self.wakers[1 - player].get() else { return };
+        for round in 0..rounds {
+            let mine = round * 2 + player as u64;
+            std::future::poll_fn(|_| match self.turns.load(Ordering::Acquire) >= mine {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            })
+            .await;
+            self.turns.store(mine + 1, Ordering::Release);
+            other.wake_by_ref();
+        }
+    }
+
+    /// Waits until the other player is there too.
+    fn poll_other(&self, player: usize, cx: &Context<'_>) -> Poll<()> {
+        if self.wakers[1 - player].get().is_some() {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+/// Tasks of a busy core, woken in batches from another: what the waker spends.
+struct Volley {
+    wakers: std::sync::Mutex<Vec<Waker>>,
+    /// How often each task may run.
+    permits: AtomicU64,
+    /// Polls of all tasks that found a permit.
+    polled: AtomicU64,
+}
+
+/// Tasks that are woken at once.
+const VOLLEY: u64 = 256;
+
+impl Volley {
+    fn new() -> Self {
+        Self { wakers: Default::default(), permits: AtomicU64::new(0), polled: AtomicU64::new(0) }
+    }
+
+    /// One of the tasks.
+    async fn target(&self, volleys: u64) {
+        let mut seen = 0;
+        std::future::poll_fn(|cx| {
+            if seen == 0 {
+                self.wakers.lock().expect("no panic").push(cx.waker().clone());
+                seen = 1;
+            }
+            if self.permits.load(Ordering::Acquire) >= seen {
+                seen += 1;
+                self.polled.fetch_add(1, Ordering::Release);
+            }
+            if seen > volleys { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+
+    /// Wakes all of them, again and again, and times only that.
+    fn fire(&self, volleys: u64) -> Sample {
+        let count = || self.wakers.lock().expect("no panic").len() as u64;
+        wait_until(|| count() == VOLLEY);
+        let wakers = std::mem::take(&mut *self.wakers.lock().expect("no panic"));
+        let mut wall_ns = 0;
+        for volley in 1..=volleys {
+            self.permits.store(volley, Ordering::Release);
+            let start = Instant::now();
+            wakers.iter().for_each(Waker::wake_by_ref);
+            wall_ns += start.elapsed().as_nanos() as u64;
+            wait_until(|| self.polled.load(Ordering::Acquire) == volley * VOLLEY);
+        }
+        Sample { operations: volleys * VOLLEY, wall_ns, cpu_ns: wall_ns, extras: Vec::new() }
+    }
+}
+
+/// Looks again and again, and gives up after a while.
+fn wait_until(condition: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < Duration::from_secs(60), "the other core does not answer");
+        std::hint::spin_loop();
+    }
+}

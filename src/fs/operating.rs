@@ -1,0 +1,94 @@
+//! The future of one operation on an open file.
+
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use crate::driver::{InFlight, Operation, Outcome, WhenDropped};
+use crate::op::open_file::OpenFile;
+
+/// Submits the operation at its first poll and takes its result; dropped before, it leaves an orphan to the file.
+///
+/// An operation that changes the file first tells the error of an orphaned write, and does nothing then.
+pub(super) struct Operating<'a, T: Operation> {
+    file: &'a OpenFile,
+    /// The operation, until it moves into its slot.
+    waiting: Option<T>,
+    in_flight: Option<InFlight<T>>,
+}
+
+// The operation moves into its slot before the kernel sees it; nothing here is ever pinned.
+impl<T: Operation> Unpin for Operating<'_, T> {}
+
+impl<'a, T: Operation> Operating<'a, T> {
+    /// The operation holds `file`.
+    #[inline]
+    pub(super) fn new(file: &'a Rc<OpenFile>, operation: T) -> Self {
+        Self { file, waiting: Some(operation), in_flight: None }
+    }
+
+    #[inline]
+    fn submit(&mut self, cx: &Context<'_>) -> Poll<T::Output> {
+        let operation = self.waiting.take().expect("an operation was polled after its end");
+        if T::WHEN_DROPPED == WhenDropped::Finish
+            && let Some(error) = self.file.take_lost()
+        {
+            return Poll::Ready(operation.complete(Outcome { result: Err(error) }));
+        }
+        match InFlight::submit(self.file.driver(), operation, cx) {
+            Ok(in_flight) => {
+                self.in_flight = Some(in_flight);
+                Poll::Pending
+            }
+            Err(output) => Poll::Ready(output),
+        }
+    }
+}
+
+impl<T: Operation> Future for Operating<'_, T> {
+    type Output = T::Output;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T::Output> {
+        let this = &mut *self;
+        // Should a buffer panic as it is asked where it lies, its operation ends as an orphan.
+        this.file.orphan();
+        let polled = match &mut this.in_flight {
+            Some(in_flight) => in_flight.poll_result(cx),
+            None => this.submit(cx),
+        };
+        this.file.adopt();
+        let output = ready!(polled);
+        this.in_flight = None;
+        Poll::Ready(output)
+    }
+}
+
+impl<T: Operation> Drop for Operating<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.waiting.is_some() || self.in_flight.as_ref().is_some_and(InFlight::is_submitted) {
+            self.file.orphan();
+        }
+    }
+}
+
+impl<T: Operation> fmt::Debug for Operating<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Operating").field("kind", &T::KIND).finish_non_exhaustive()
+    }
+}
+
+/// Waits until no operation is under way whose future was dropped.
+pub(super) async fn quiet(file: &OpenFile) {
+    poll_fn(|cx| file.poll_quiet(cx)).await;
+}
+
+/// As [`quiet`], and tells the error of a dropped write, once.
+pub(super) async fn settle(file: &OpenFile) -> io::Result<()> {
+    quiet(file).await;
+    file.take_lost().map_or(Ok(()), Err)
+}

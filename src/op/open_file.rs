@@ -1,0 +1,179 @@
+//! An open file as its operations share it: the descriptor, the position, and what dropped futures left in the kernel.
+//!
+//! One allocation a file. The handle holds it, and so does every operation on it; the descriptor is closed when the
+//! last of them lets go. An operation that nobody waits for any more is an orphan: it is counted from the drop of its
+//! future to the end of its payload, so that a sync or a close can wait for it, and if it was a write its error is kept
+//! for whoever writes, syncs or closes next.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use super::close::Fd;
+use super::position::Cursor;
+use crate::driver::{Driver, Outcome};
+
+/// Stands for an orphaned write that ended before all was written, where an error would be an errno.
+const CUT_SHORT: i32 = -1;
+
+/// See the head of the file.
+#[derive(Debug)]
+pub(crate) struct OpenFile {
+    fd: Fd,
+    /// Operations whose future was dropped before their end. Below zero only while a drop is under way.
+    orphans: Cell<isize>,
+    /// How the first orphaned write failed that nobody was told of; zero is none.
+    lost: Cell<i32>,
+    /// Tasks that wait until there is no orphan.
+    waiting: RefCell<Vec<std::task::Waker>>,
+    pub(crate) cursor: Cursor,
+}
+
+impl OpenFile {
+    pub(crate) fn new(fd: Fd) -> Rc<Self> {
+        Rc::new(Self {
+            fd,
+            orphans: Cell::new(0),
+            lost: Cell::new(0),
+            waiting: RefCell::default(),
+            cursor: Cursor::default(),
+        })
+    }
+
+    #[inline]
+    pub(crate) fn driver(&self) -> &Rc<Driver> {
+        self.fd.driver()
+    }
+
+    /// The number for an entry.
+    #[inline]
+    pub(crate) fn target(&self) -> io_uring::types::Fd {
+        self.fd.target()
+    }
+
+    /// The error of an orphaned write, once.
+    #[inline]
+    pub(crate) fn take_lost(&self) -> Option<io::Error> {
+        match self.lost.take() {
+            0 => None,
+            code => Some(lost_error(code)),
+        }
+    }
+
+    /// One more operation is nobody's, to be called before its future lets go of it.
+    #[inline]
+    pub(crate) fn orphan(&self) {
+        self.orphans.set(self.orphans.get() + 1);
+    }
+
+    /// The operation has its owner after all.
+    #[inline]
+    pub(crate) fn adopt(&self) {
+        self.orphans.set(self.orphans.get() - 1);
+    }
+
+    /// Waits until no orphan is under way.
+    pub(crate) fn poll_quiet(&self, cx: &Context<'_>) -> Poll<()> {
+        if self.orphans.get() <= 0 {
+            return Poll::Ready(());
+        }
+        if !self.waiting.borrow().iter().any(|waker| waker.will_wake(cx.waker())) {
+            // Cloning runs code of the user's, so nothing is borrowed.
+            let waker = cx.waker().clone();
+            self.waiting.borrow_mut().push(waker);
+        }
+        Poll::Pending
+    }
+
+    /// An orphan is gone.
+    #[cold]
+    fn orphan_gone(&self) {
+        self.adopt();
+        if self.orphans.get() <= 0 {
+            let waiting = self.waiting.take();
+            // One at a time: a waker that panics loses nobody else's wake-up.
+            waiting.into_iter().for_each(|waker| self.driver().catching(|| waker.wake()));
+        }
+    }
+
+    /// Gives the descriptor back if no operation holds the file.
+    pub(crate) fn into_fd(self: Rc<Self>) -> Option<Fd> {
+        Rc::into_inner(self).map(|file| file.fd)
+    }
+
+    /// A second descriptor of the same open file, for a thread that must keep it open by itself.
+    pub(crate) fn duplicate(&self) -> io::Result<OwnedFd> {
+        self.as_fd().try_clone_to_owned()
+    }
+}
+
+impl AsFd for OpenFile {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl AsRawFd for OpenFile {
+    fn as_raw_fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
+    }
+}
+
+#[cold]
+fn lost_error(code: i32) -> io::Error {
+    match code {
+        CUT_SHORT => io::Error::new(
+            io::ErrorKind::WriteZero,
+            "a write whose future was dropped ended before all was written",
+        ),
+        code => io::Error::from_raw_os_error(code),
+    }
+}
+
+/// An operation's share of its file.
+#[derive(Debug)]
+pub(crate) struct Hold {
+    file: Rc<OpenFile>,
+    settled: bool,
+}
+
+impl Hold {
+    #[inline]
+    pub(crate) fn new(file: &Rc<OpenFile>) -> Self {
+        Self { file: Rc::clone(file), settled: false }
+    }
+
+    #[inline]
+    pub(super) fn file(&self) -> &OpenFile {
+        &self.file
+    }
+
+    /// The result goes to the future, which is there.
+    #[inline]
+    pub(super) fn settle(&mut self) {
+        self.settled = true;
+    }
+
+    /// Nobody is there to be told how an operation ended that should have moved `due` bytes.
+    pub(super) fn lose(&self, outcome: &Outcome, due: usize) {
+        let code = match &outcome.result {
+            Ok(count) if *count as usize >= due => return,
+            Ok(_) => CUT_SHORT,
+            Err(error) => error.raw_os_error().unwrap_or(libc::EIO),
+        };
+        if self.file.lost.get() == 0 {
+            self.file.lost.set(code);
+        }
+    }
+}
+
+impl Drop for Hold {
+    #[inline]
+    fn drop(&mut self) {
+        if !self.settled {
+            self.file.orphan_gone();
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Which processor and which name a shard has, and cores that cannot start.
+
+use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use annulus::mesh::{Cores, Mesh, MeshError};
+
+use super::mesh;
+use crate::support::leak::LeakGuard;
+
+type Result<T> = std::result::Result<T, io::Error>;
+
+/// The processors that the calling thread may run on, as the kernel lists them.
+fn allowed() -> Vec<usize> {
+    let status = std::fs::read_to_string("/proc/thread-self/status").expect("procfs");
+    let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+    let ranges = list.expect("a list").trim().split(',').map(|range| {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        first.parse::<usize>().expect("a number")..=last.parse().expect("a number")
+    });
+    ranges.flatten().collect()
+}
+
+#[test]
+fn each_shard_is_pinned_to_its_processor() {
+    let _leaks = LeakGuard::new();
+    let processors = allowed();
+    let twice: Vec<usize> = processors.iter().chain(&processors).copied().collect();
+    let mesh = Mesh::builder().cores(Cores::List(twice.clone()));
+    let mesh = mesh.runtime(|builder| builder.ring_entries(16, 64));
+    let outputs = mesh.run(async |shard| Result::Ok((shard.processor(), allowed())));
+    for (processor, output) in twice.iter().zip(outputs.expect("all are allowed")) {
+        assert_eq!(output, (Some(*processor), vec![*processor]));
+    }
+}
+
+#[test]
+fn all_is_a_shard_for_each_processor_within_the_quota() {
+    let _leaks = LeakGuard::new();
+    let most = std::thread::available_parallelism().expect("a number").get();
+    let mesh = Mesh::builder().runtime(|builder| builder.ring_entries(16, 64));
+    let outputs = mesh.run(async |shard| Result::Ok(shard.processor()));
+    let mut outputs = outputs.expect("all is well");
+    assert_eq!(outputs.len(), most.min(allowed().len()));
+    outputs.sort_unstable();
+    outputs.dedup();
+    assert_eq!(outputs.len(), most.min(allowed().len()), "each has its own");
+}
+
+#[test]
+fn shards_that_are_not_pinned_run_where_the_process_may() {
+    let _leaks = LeakGuard::new();
+    let outputs = mesh(3).run(async |shard| Result::Ok((shard.processor(), allowed())));
+    for output in outputs.expect("all is well") {
+        assert_eq!(output, (None, allowed()));
+    }
+}
+
+#[test]
+fn threads_have_the_name_that_was_asked_for() {
+    let _leaks = LeakGuard::new();
+    let name = async |_| Result::Ok(std::fs::read_to_string("/proc/thread-self/comm")?);
+    assert_eq!(mesh(2).run(name).expect("all is well"), ["shard-0\n", "shard-1\n"]);
+    let named = mesh(1).thread_name("kv/").run(name);
+    assert_eq!(named.expect("all is well"), ["kv/0\n"]);
+}
+
+#[test]
+fn more_cores_than_there_are_is_an_error_that_says_which_there_are() {
+    let _leaks = LeakGuard::new();
+    let none = async |_| Result::<()>::Ok(());
+    let asked = allowed().len() + 1;
+    let error = Mesh::builder().cores(Cores::Count(asked)).run(none).expect_err("one too many");
+    assert_eq!(error.shard(), None);
+    assert!(error.to_string().contains(&format!("{asked} cores")), "{error}");
+    let error = Mesh::builder().cores(Cores::List(vec![8000])).run(none).expect_err("no such one");
+    assert!(error.to_string().contains("processor 8000"), "{error}");
+    assert_eq!(io::Error::from(error).kind(), io::ErrorKind::InvalidInput);
+}
+
+#[test]
+fn a_ring_that_is_refused_is_an_error_and_no_shard_runs() {
+    static MADE: AtomicUsize = AtomicUsize::new(0);
+    static RAN: AtomicUsize = AtomicUsize::new(0);
+    let _leaks = LeakGuard::new();
+    let mesh = mesh(4).runtime(|builder| match MADE.fetch_add(1, Ordering::Relaxed) {
+        2 => builder.ring_entries(0, 0),
+        _ => builder.ring_entries(16, 64),
+    });
+    let outcome = mesh.run(async |_| {
+        RAN.fetch_add(1, Ordering::Relaxed);
+        Result::Ok(())
+    });
+    let error = outcome.expect_err("one has no ring");
+    let MeshError::Start { shard: Some(failed), started, .. } = &error else { panic!("{error}") };
+    let others: Vec<usize> = (0..4).filter(|shard| shard != failed).collect();
+    assert_eq!(*started, others, "{error}");
+    assert!(error.to_string().contains("had started and were ended again"), "{error}");
+    assert_eq!(RAN.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn a_panic_at_the_start_is_an_error_and_hangs_nobody() {
+    let _leaks = LeakGuard::new();
+    let mesh = mesh(3).runtime(|builder| {
+        assert!(std::thread::current().name() != Some("shard-1"), "not this one");
+        builder.ring_entries(16, 64)
+    });
+    let error = mesh.run(async |_| Result::Ok(())).expect_err("one panicked");
+    assert_eq!(error.shard(), Some(1));
+    assert!(error.to_string().contains("not this one"), "{error}");
+}
