@@ -248,7 +248,7 @@ impl Dir {
     /// As `fsync(2)`.
     pub async fn sync_all(&self) -> io::Result<()> {
         let hold = Hold::new(&self.dir);
-        Operating::new(&self.dir, Fsync { hold, data: false, offset: 0, len: 0 }).await
+        Operating::new(&*self.dir, Fsync { hold, data: false, offset: 0, len: 0 }).await
     }
 }
 

@@ -27,7 +27,9 @@
 //! | `create_dir_all` | as `create_dir`; a part may have been made |
 //! | `remove_dir_all`, `set_permissions`, `xattr::set`, `remove` | it may happen all the same, and its error is lost |
 //! | `read_dir`, `Dir::open` | what was opened is closed |
-//! | `ReadDir::next_entry`, `next_batch` | nothing is lost |
+//! | `ReadDir::next_entry`, `next_batch`, `Chunks::next` | nothing is lost |
+//! | `WriteBehind::write` | the buffer is dropped, not written, if it still waited for room; those before it are written |
+//! | `WriteBehind::finish` | what is under way is written; if it fails, the next write, sync or close says so |
 //!
 //! [`sync_all`](File::sync_all), `sync_data`, `sync_range`, `flush`, `close`, `into_std` and the methods with a
 //! position wait for what dropped futures left under way. A future that is leaked (`mem::forget`) leaks its memory, is
@@ -35,6 +37,7 @@
 
 mod at;
 mod attributes;
+mod chunks;
 mod contents;
 mod copy;
 mod cursor;
@@ -49,8 +52,10 @@ mod paths;
 mod read_dir;
 mod start;
 mod whole;
+mod write_behind;
 pub mod xattr;
 
+pub use chunks::Chunks;
 pub use contents::{Advice, Allocation};
 pub use copy::{copy, copy_with};
 pub use dir::Dir;
@@ -65,3 +70,4 @@ pub use paths::{
 };
 pub use read_dir::{DirEntry, ReadDir, read_dir};
 pub use whole::{read, read_to_string, write};
+pub use write_behind::WriteBehind;

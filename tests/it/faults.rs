@@ -5,6 +5,8 @@
 
 mod blocking;
 mod children;
+mod cores;
+mod disks;
 mod ends;
 mod exhaustion;
 mod fuse;

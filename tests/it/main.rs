@@ -8,6 +8,7 @@
 //! - `blocking`: the pool for what blocks: jobs, bounds, threads, and the end with work under way.
 //! - `cancel`: what a dropped future leaves behind, row by row of the table in `annulus::net`.
 //! - `compat`: the traits of other crates; built with the features that bridge to them.
+//! - `channel`: channels between cores and plain threads, whatever becomes of either end.
 //! - `faults`: faults of the environment, the peer and the program, and what the user sees of them.
 //! - `features`: a representative set, once without each optional feature of the kernel.
 //! - `fs`: what files do, held against those of std.
@@ -39,6 +40,7 @@ mod async_fd;
 mod asyncio;
 mod blocking;
 mod cancel;
+mod channel;
 #[cfg(feature = "futures")]
 mod compat;
 mod faults;

@@ -3,6 +3,7 @@
 //! With the cancel to win the operation cannot complete: an empty or full pipe, a silent peer, a full backlog.
 //! Otherwise `provoke` lets it.
 
+mod children;
 mod files;
 mod pipes;
 
@@ -93,6 +94,7 @@ impl Scene {
             Operation::ReadOwned => read_owned(wins),
             Operation::SendAll => send(wins, 1),
             Operation::SendAllVectored => send(wins, 3),
+            Operation::ChildWait => children::wait(wins),
             Operation::PipeRecv => pipes::recv(wins),
             Operation::PipeWriteAll => pipes::write(wins),
             Operation::Readable => pipes::readable(wins),
