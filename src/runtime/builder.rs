@@ -139,7 +139,8 @@ impl Builder {
     }
 
     /// Bytes of one stream that may wait untaken, 256 KiB by default. Then its receive is paused, and the peer sees
-    /// a full window. What the kernel had already delivered comes on top.
+    /// a full window. What the kernel had already delivered comes on top. For sockets of messages, which lose what the
+    /// kernel then drops, see [`UdpSocket`](crate::net::UdpSocket).
     #[must_use]
     pub fn undelivered_max(mut self, bytes: usize) -> Self {
         self.limits.undelivered_max = bytes;
@@ -154,7 +155,8 @@ impl Builder {
         self
     }
 
-    /// How long a stream that was dropped while sending may go on, 5 seconds by default. Then it is reset.
+    /// How long a stream that was dropped while sending may go on, 5 seconds by default. Then it is reset; the sends
+    /// of a socket of messages are cancelled.
     #[must_use]
     pub fn linger(mut self, time: Duration) -> Self {
         self.limits.linger = time;

@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use annulus::net::UdpSocket;
 use annulus::runtime::{Feature, metrics};
-use annulus::{Builder, spawn};
+use annulus::{Builder, Runtime, spawn};
 
+use crate::support::leak::LeakGuard;
 use crate::support::settled::{
-    assert_content, content, is_switched_off, joined, poll_and_drop, poll_flagged, poll_once, run,
-    run_with, turn, until, until_operations,
+    PATIENCE, assert_content, content, is_switched_off, joined, poll_and_drop, poll_flagged,
+    poll_once, run, run_with, turn, until, until_operations,
 };
 use crate::support::skip::skip;
 
@@ -379,4 +380,31 @@ fn datagrams_outlive_their_socket() {
         assert_eq!(&*datagram, b"kept");
         assert_eq!(datagram.into_parts().0.into_bytes(), b"kept");
     });
+}
+
+#[test]
+fn what_outlives_its_runtime_fails_and_closes() {
+    let _leaks = LeakGuard::new();
+    let runtime = Runtime::new().expect("io_uring");
+    let (near, address, far) = runtime.block_on(pair());
+    let near = Rc::new(near);
+    let reader = Rc::clone(&near);
+    let mut read = Box::pin(async move { reader.recv_datagram().await.map(drop) });
+    runtime.block_on(async {
+        assert!(poll_once(&mut read).await.is_pending());
+        turn().await;
+    });
+    assert_eq!(runtime.shutdown(PATIENCE), Ok(()));
+    let other = Runtime::new().expect("io_uring");
+    other.block_on(async {
+        read.await.expect_err("the runtime is gone");
+        near.recv(&mut [0]).await.expect_err("the runtime is gone");
+        near.send_to(b"x", address).await.expect_err("the runtime is gone");
+        for sent in near.send_batch_to(vec![("x", address), ("y", address)]).await {
+            sent.expect_err("the runtime is gone");
+        }
+        near.writable().await.expect_err("the runtime is gone");
+        drop((near, far));
+    });
+    assert_eq!(other.shutdown(PATIENCE), Ok(()));
 }

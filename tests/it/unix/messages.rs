@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use annulus::net::{UnixDatagram, UnixSeqpacket, UnixSeqpacketListener};
 use annulus::runtime::{Feature, metrics};
-use annulus::{Builder, spawn};
+use annulus::{Builder, Runtime, spawn};
 
 use crate::support::child::inherited_descriptors;
+use crate::support::leak::LeakGuard;
 use crate::support::names::{Directory, abstract_name};
 use crate::support::settled::{
     Drops, assert_content, content, poll_and_drop, poll_flagged, poll_once, run, run_with, turn,
@@ -294,4 +295,27 @@ fn no_socket_of_messages_reaches_a_child() {
         assert_eq!(inherited_descriptors(), Vec::<String>::new());
         drop((client, server, pairs, unbound));
     });
+}
+
+/// A send that waits, and descriptors that nobody received, when the runtime ends before the socket.
+#[test]
+fn what_outlives_its_runtime_ends_with_it() {
+    let _leaks = LeakGuard::new();
+    let runtime = Runtime::new().expect("io_uring");
+    let drops = Drops::default();
+    let (near, far) = runtime.block_on(async {
+        let (near, far) = UnixDatagram::pair().unwrap();
+        let null = std::fs::File::open("/dev/null").unwrap();
+        drop(near.send_with_fds("x", vec![null.into()]).await.unwrap());
+        far.readable().await.unwrap();
+        fill(&near);
+        let mut send = Box::pin(near.send_owned(drops.buffer(vec![1; 10])));
+        assert!(poll_once(&mut send).await.is_pending());
+        turn().await;
+        drop(send);
+        (near, far)
+    });
+    assert_eq!(runtime.shutdown(Duration::from_secs(1)), Ok(()));
+    assert_eq!(drops.count(), 1, "cancelled");
+    drop((near, far));
 }
