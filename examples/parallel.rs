@@ -1,8 +1,8 @@
 //! Work for the processor beside work that waits: where to put it, and what it does to the others.
 //!
-//! `cargo run --release --example parallel` counts primes in three places while a ticker measures how late the core comes to
-//! it: in a task of the same core, which then stands still; on the pool of blocking threads; and on the other shards of
-//! a mesh. The count is the same each time.
+//! `cargo run --release --example parallel` counts primes in three places while a ticker measures how late the core
+//! comes to it: in a task of the same core, which then stands still; on the pool of blocking threads; and on the other
+//! shards of a mesh. The count is the same each time.
 #![allow(clippy::print_stdout, reason = "an example talks to a person")]
 
 use std::cell::Cell;

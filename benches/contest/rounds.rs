@@ -39,9 +39,11 @@ impl Bench<'_> {
         let base = self.runtimes.iter().position(|runtime| runtime.name == self.baseline);
         let mut lines = Vec::new();
         for (runtime, taken) in self.runtimes.iter().zip(&samples) {
-            let quotients = base.map(|base| pairs(taken, &samples[base])).unwrap_or_default();
-            let interval = Interval::of(&quotients, self.seed);
-            lines.push(self.row(runtime, cell, taken, interval));
+            let interval = |of: fn(&Sample) -> f64| {
+                let pairs = base.map(|base| pairs(taken, &samples[base], of)).unwrap_or_default();
+                Interval::of(&pairs, self.seed)
+            };
+            lines.push(self.row(runtime, cell, taken, [interval(cpu_ns), interval(wall_ns)]));
         }
         lines
     }
@@ -71,7 +73,7 @@ impl Bench<'_> {
         runtime: &Contestant,
         cell: &Cell,
         taken: &[Option<Sample>],
-        interval: Option<Interval>,
+        [cpu_quotient, wall_quotient]: [Option<Interval>; 2],
     ) -> Line {
         let line = Line::new(self.name).text("cell", cell.name).text("runtime", runtime.name);
         let spread = |of: fn(&Sample) -> f64| {
@@ -86,9 +88,13 @@ impl Bench<'_> {
         print!("{:<10}{:>10.1}{:>8.1}{:>9.1}", runtime.name, cpu.median, cpu.mad, cpu.min);
         print!("{:>9.1}{:>11.1}{:>5}", cpu.max, wall.median, taken.iter().flatten().count());
         let mut line = line.spread("cpu_ns", &cpu).spread("wall_ns", &wall);
-        if let Some(interval) = interval {
+        if let Some(interval) = cpu_quotient {
             print!("  vs {} {}", self.baseline, interval.show());
             line = line.text("baseline", self.baseline).interval("cpu_quotient", &interval);
+        }
+        if let Some(interval) = wall_quotient {
+            print!("  wall {}", interval.show());
+            line = line.interval("wall_quotient", &interval);
         }
         for (name, spread) in extras(taken) {
             print!("  {name} {:.1}", spread.median);
@@ -134,9 +140,9 @@ fn per_operation(runtime: &Contestant, cell: &Cell) -> Result<f64, String> {
     Ok((long as f64 - short as f64) / (cell.counted * 2) as f64)
 }
 
-fn pairs(ours: &[Option<Sample>], theirs: &[Option<Sample>]) -> Vec<f64> {
+fn pairs(ours: &[Option<Sample>], theirs: &[Option<Sample>], of: fn(&Sample) -> f64) -> Vec<f64> {
     let quotient = |(ours, theirs): (&Option<Sample>, &Option<Sample>)| {
-        Some(cpu_ns(ours.as_ref()?) / cpu_ns(theirs.as_ref()?))
+        Some(of(ours.as_ref()?) / of(theirs.as_ref()?))
     };
     ours.iter().zip(theirs).filter_map(quotient).collect()
 }

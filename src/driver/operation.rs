@@ -51,7 +51,8 @@ pub(crate) fn gone() -> io::Error {
 /// - Everything the entry of `prepare` points to stays valid and in place until the value is dropped or given to
 ///   `complete` or `orphaned`, provided that the value itself is not moved; what the kernel writes is not read or
 ///   written by anyone else meanwhile.
-/// - The entry's descriptor stays open as long as the value lives.
+/// - The entry's descriptor stays open as long as the value lives, or at least until the entry was taken back or the
+///   kernel, which holds the file itself from then on, has seen it.
 /// - The entry yields one completion, and none carries `F_MORE`.
 /// - `landed` calls no code of the user's and does not touch the driver.
 pub(crate) unsafe trait Operation: 'static {

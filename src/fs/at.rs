@@ -6,7 +6,7 @@ use std::io;
 use super::operating::Operating;
 use super::{File, TransferError};
 use crate::buf::{BufError, BufResult, IoBuf, IoBufMut, Slice};
-use crate::op::open_file::Hold;
+use crate::op::open_file::{Hold, OpenFile};
 use crate::op::parts::Parts;
 use crate::op::position::named;
 use crate::op::read_at::ReadAt;
@@ -31,7 +31,7 @@ impl File {
         offset: u64,
     ) -> impl Future<Output = BufResult<usize, B>> {
         let read = ReadAt { hold: Hold::new(&self.file), buf, offset: named(offset) };
-        Operating::new(&self.file, read)
+        Operating::new(&*self.file, read)
     }
 
     /// Writes the buffer at `offset`; may write a part of it, and at most 2 GiB. In a file that is open for appending
@@ -55,10 +55,15 @@ impl File {
     }
 
     #[inline]
-    fn writing<B: IoBuf>(&self, buf: B, offset: u64, whole: bool) -> Operating<'_, WriteAt<B>> {
+    fn writing<B: IoBuf>(
+        &self,
+        buf: B,
+        offset: u64,
+        whole: bool,
+    ) -> Operating<&OpenFile, WriteAt<B>> {
         let hold = Hold::new(&self.file);
         Operating::new(
-            &self.file,
+            &*self.file,
             WriteAt { hold, buf, offset: named(offset), whole, moves: false },
         )
     }
@@ -150,7 +155,7 @@ impl File {
     ) -> impl Future<Output = BufResult<usize, Vec<B>>> {
         let (hold, parts) = (Hold::new(&self.file), Parts::default());
         let read = ReadVectored { hold, bufs, offset: named(offset), parts };
-        Operating::new(&self.file, read)
+        Operating::new(&*self.file, read)
     }
 
     /// Writes several buffers at `offset`, one after the other, at most 1024 of them; may write a part.
@@ -174,10 +179,10 @@ impl File {
         offset: u64,
         skip: usize,
         whole: bool,
-    ) -> Operating<'_, WriteVectored<B>> {
+    ) -> Operating<&OpenFile, WriteVectored<B>> {
         let (hold, parts) = (Hold::new(&self.file), Parts::default());
         let offset = named(offset);
-        Operating::new(&self.file, WriteVectored { hold, bufs, offset, skip, whole, parts })
+        Operating::new(&*self.file, WriteVectored { hold, bufs, offset, skip, whole, parts })
     }
 
     /// Writes all of several buffers at `offset`, one after the other.

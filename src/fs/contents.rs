@@ -89,7 +89,7 @@ impl File {
 
     async fn sync(&self, data: bool, offset: u64, len: u32) -> io::Result<()> {
         settle(&self.file).await?;
-        Operating::new(&self.file, Fsync { hold: Hold::new(&self.file), data, offset, len }).await
+        Operating::new(&*self.file, Fsync { hold: Hold::new(&self.file), data, offset, len }).await
     }
 
     /// Gives a range of the file its space in advance, or takes it away.
@@ -110,7 +110,7 @@ impl File {
         };
         let (offset, len) = (range.start, range.end.saturating_sub(range.start));
         let hold = Hold::new(&self.file);
-        Operating::new(&self.file, Fallocate { hold, mode, offset, len }).await
+        Operating::new(&*self.file, Fallocate { hold, mode, offset, len }).await
     }
 
     /// Tells the kernel how a range will be used. It is free to do nothing about it.
@@ -135,7 +135,7 @@ impl File {
             // A length of zero is the rest, for the kernel too.
             let entry_len = if end == u64::MAX { 0 } else { len as u32 };
             let hold = Hold::new(&self.file);
-            Operating::new(&self.file, Fadvise { hold, advice, offset, len: entry_len }).await?;
+            Operating::new(&*self.file, Fadvise { hold, advice, offset, len: entry_len }).await?;
             offset = if end == u64::MAX { end } else { offset + len };
         }
         Ok(())

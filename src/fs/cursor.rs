@@ -22,7 +22,7 @@ struct Turn<'a>(&'a Rc<OpenFile>);
 
 impl<'a> Turn<'a> {
     fn take(file: &'a Rc<OpenFile>) -> io::Result<Self> {
-        if file.cursor.busy.replace(true) {
+        if file.cursor().busy.replace(true) {
             return Err(busy("another task is using this file's position"));
         }
         Ok(Self(file))
@@ -30,7 +30,7 @@ impl<'a> Turn<'a> {
 
     /// The offset for an entry.
     fn offset(&self) -> io::Result<u64> {
-        let position = &self.0.cursor.position;
+        let position = &self.0.cursor().position;
         if position.get() == Position::Unasked {
             position.set(ask(self.0)?);
         }
@@ -43,7 +43,7 @@ impl<'a> Turn<'a> {
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        self.0.cursor.busy.set(false);
+        self.0.cursor().busy.set(false);
     }
 }
 
@@ -174,9 +174,9 @@ impl File {
         copy.extend_from_slice(&bytes[..bytes.len().min(COPY_MAX)]);
         let (hold, offset) = (Hold::new(&self.file), turn.offset()?);
         let write = WriteAt { hold, buf: copy, offset, whole, moves: true };
-        match Operating::new(&self.file, write).await {
+        match Operating::new(&*self.file, write).await {
             Ok((count, copy)) => {
-                self.file.cursor.advance(count as u32);
+                self.file.cursor().advance(count as u32);
                 keep(&turn, copy);
                 Ok(count)
             }
@@ -223,7 +223,7 @@ impl File {
         if kernels {
             return files::set_position(self.as_fd(), position);
         }
-        self.file.cursor.position.set(Position::At(position));
+        self.file.cursor().position.set(Position::At(position));
         Ok(position)
     }
 
@@ -255,9 +255,9 @@ async fn read_some(turn: &Turn<'_>, len: usize) -> io::Result<Vec<u8>> {
     bytes.reserve_exact(len);
     let buf = Slice::for_read(bytes, ..len);
     let read = ReadAt { hold: Hold::new(turn.0), buf, offset };
-    match Operating::new(turn.0, read).await {
+    match Operating::new(&**turn.0, read).await {
         Ok((count, slice)) => {
-            turn.0.cursor.advance(count as u32);
+            turn.0.cursor().advance(count as u32);
             Ok(slice.into_inner())
         }
         Err(failed) => {
@@ -268,10 +268,10 @@ async fn read_some(turn: &Turn<'_>, len: usize) -> io::Result<Vec<u8>> {
 }
 
 fn spare(turn: &Turn<'_>) -> Vec<u8> {
-    turn.0.cursor.spare.take()
+    turn.0.cursor().spare.take()
 }
 
 /// Keeps the memory for the next turn.
 fn keep(turn: &Turn<'_>, bytes: Vec<u8>) {
-    turn.0.cursor.spare.replace(bytes);
+    turn.0.cursor().spare.replace(bytes);
 }

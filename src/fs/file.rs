@@ -114,7 +114,7 @@ impl File {
     /// The file is closed then.
     pub async fn into_std(self) -> io::Result<std::fs::File> {
         settle(&self.file).await?;
-        if let Position::At(position) = self.file.cursor.position.get() {
+        if let Position::At(position) = self.file.cursor().position.get() {
             files::set_position(self.as_fd(), position)?;
         }
         Ok(self.into_fd()?.into_owned().into())
@@ -151,7 +151,7 @@ impl File {
     pub fn try_clone(&self) -> io::Result<Self> {
         let fd = self.file.duplicate()?;
         let clone = Self::from_fd(Fd::new(Rc::clone(self.file.driver()), fd));
-        clone.file.cursor.position.set(self.file.cursor.position.get());
+        clone.file.cursor().position.set(self.file.cursor().position.get());
         Ok(clone)
     }
 }

@@ -4,13 +4,10 @@ use std::fmt;
 use std::fs::Permissions;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
-use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
-use super::File;
-use crate::driver::Op;
+use super::{File, start};
 use crate::op::place::Place;
-use crate::op::statx::Statx;
 
 /// What the kernel knows about a file: `statx(2)`, of which std's type shows less and cannot be made.
 #[derive(Clone)]
@@ -233,8 +230,11 @@ fn time(stamp: &libc::statx_timestamp) -> io::Result<SystemTime> {
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "a time that has no place here"))
 }
 
-/// What every metadata has.
-const MASK: u32 = libc::STATX_BASIC_STATS | libc::STATX_BTIME;
+impl Metadata {
+    pub(super) fn new(statx: libc::statx) -> Self {
+        Self { statx }
+    }
+}
 
 impl File {
     /// What the kernel knows about the file.
@@ -248,8 +248,6 @@ impl File {
     ///
     /// As `statx(2)`.
     pub async fn metadata(&self) -> io::Result<Metadata> {
-        let statx = Statx::new(Place::of_file(&self.file), libc::AT_EMPTY_PATH, MASK);
-        let statx = Op::new(Rc::clone(self.file.driver()), statx).await?;
-        Ok(Metadata { statx })
+        start::statx(self.file.driver(), Place::of_file(&self.file), libc::AT_EMPTY_PATH).await
     }
 }

@@ -21,6 +21,15 @@
 //! | `File::open`, `create`, `create_new`, `OpenOptions::open` | what was opened is closed; a file may have been made or emptied |
 //! | `File::close` | the file is closed |
 //! | `File::into_std` | the file is closed |
+//! | `read`, `read_to_string`, `metadata`, `symlink_metadata`, `exists`, `read_link`, `canonicalize`, `xattr::get`, `list` | nothing |
+//! | `write`, `copy` | the new file has a part of the content |
+//! | `remove_file`, `remove_dir`, `create_dir`, `rename`, `hard_link`, `symlink`, and those of `Dir` | it happens all the same, and its error is lost |
+//! | `create_dir_all` | as `create_dir`; a part may have been made |
+//! | `remove_dir_all`, `set_permissions`, `xattr::set`, `remove` | it may happen all the same, and its error is lost |
+//! | `read_dir`, `Dir::open` | what was opened is closed |
+//! | `ReadDir::next_entry`, `next_batch`, `Chunks::next` | nothing is lost |
+//! | `WriteBehind::write` | the buffer is dropped, not written, if it still waited for room; those before it are written |
+//! | `WriteBehind::finish` | what is under way is written; if it fails, the next write, sync or close says so |
 //!
 //! [`sync_all`](File::sync_all), `sync_data`, `sync_range`, `flush`, `close`, `into_std` and the methods with a
 //! position wait for what dropped futures left under way. A future that is leaked (`mem::forget`) leaks its memory, is
@@ -28,19 +37,37 @@
 
 mod at;
 mod attributes;
+mod chunks;
 mod contents;
+mod copy;
 mod cursor;
+mod dir;
 mod error;
 mod file;
 mod lock;
 mod metadata;
 mod operating;
 mod options;
+mod paths;
+mod read_dir;
+mod start;
 mod whole;
+mod write_behind;
+pub mod xattr;
 
+pub use chunks::Chunks;
 pub use contents::{Advice, Allocation};
+pub use copy::{copy, copy_with};
+pub use dir::Dir;
 pub use error::TransferError;
 pub use file::File;
 pub use lock::TryLockError;
 pub use metadata::{FileType, Metadata};
 pub use options::OpenOptions;
+pub use paths::{
+    canonicalize, create_dir, create_dir_all, exists, hard_link, metadata, read_link, remove_dir,
+    remove_dir_all, remove_file, rename, set_permissions, symlink, symlink_metadata, try_exists,
+};
+pub use read_dir::{DirEntry, ReadDir, read_dir};
+pub use whole::{read, read_to_string, write};
+pub use write_behind::WriteBehind;

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
+use std::ops::Deref;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use crate::driver::{InFlight, Operation, Outcome, WhenDropped};
@@ -13,20 +13,20 @@ use crate::op::open_file::OpenFile;
 /// Submits the operation at its first poll and takes its result; dropped before, it leaves an orphan to the file.
 ///
 /// An operation that changes the file first tells the error of an orphaned write, and does nothing then.
-pub(super) struct Operating<'a, T: Operation> {
-    file: &'a OpenFile,
+pub(super) struct Operating<F: Deref<Target = OpenFile>, T: Operation> {
+    file: F,
     /// The operation, until it moves into its slot.
     waiting: Option<T>,
     in_flight: Option<InFlight<T>>,
 }
 
 // The operation moves into its slot before the kernel sees it; nothing here is ever pinned.
-impl<T: Operation> Unpin for Operating<'_, T> {}
+impl<F: Deref<Target = OpenFile>, T: Operation> Unpin for Operating<F, T> {}
 
-impl<'a, T: Operation> Operating<'a, T> {
+impl<F: Deref<Target = OpenFile>, T: Operation> Operating<F, T> {
     /// The operation holds `file`.
     #[inline]
-    pub(super) fn new(file: &'a Rc<OpenFile>, operation: T) -> Self {
+    pub(super) fn new(file: F, operation: T) -> Self {
         Self { file, waiting: Some(operation), in_flight: None }
     }
 
@@ -48,7 +48,7 @@ impl<'a, T: Operation> Operating<'a, T> {
     }
 }
 
-impl<T: Operation> Future for Operating<'_, T> {
+impl<F: Deref<Target = OpenFile>, T: Operation> Future for Operating<F, T> {
     type Output = T::Output;
 
     #[inline]
@@ -67,7 +67,7 @@ impl<T: Operation> Future for Operating<'_, T> {
     }
 }
 
-impl<T: Operation> Drop for Operating<'_, T> {
+impl<F: Deref<Target = OpenFile>, T: Operation> Drop for Operating<F, T> {
     #[inline]
     fn drop(&mut self) {
         if self.waiting.is_some() || self.in_flight.as_ref().is_some_and(InFlight::is_submitted) {
@@ -76,7 +76,7 @@ impl<T: Operation> Drop for Operating<'_, T> {
     }
 }
 
-impl<T: Operation> fmt::Debug for Operating<'_, T> {
+impl<F: Deref<Target = OpenFile>, T: Operation> fmt::Debug for Operating<F, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Operating").field("kind", &T::KIND).finish_non_exhaustive()
     }

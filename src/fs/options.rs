@@ -2,12 +2,10 @@
 
 use std::io;
 use std::path::Path;
-use std::rc::Rc;
 
 use super::File;
-use crate::driver::{self, Driver, Op};
-use crate::op::open::Open;
-use crate::op::place::{Base, Place};
+use super::start::Start;
+use crate::op::open::How;
 
 /// How a file is opened, as in std.
 ///
@@ -32,6 +30,7 @@ pub struct OpenOptions {
     create_new: bool,
     mode: u32,
     custom_flags: i32,
+    beneath: bool,
 }
 
 impl Default for OpenOptions {
@@ -53,6 +52,7 @@ impl OpenOptions {
             create_new: false,
             mode: 0o666,
             custom_flags: 0,
+            beneath: false,
         }
     }
 
@@ -105,8 +105,16 @@ impl OpenOptions {
         self
     }
 
+    /// A path that leaves the directory that it starts from is refused as
+    /// [`CrossesDevices`](io::ErrorKind::CrossesDevices), be it absolute, by `..`, or by a symbolic link. For paths of
+    /// others, relative to a [`Dir`](super::Dir).
+    pub fn beneath(&mut self, beneath: bool) -> &mut Self {
+        self.beneath = beneath;
+        self
+    }
+
     /// Opens the file. Where the kernel has the path in its cache and nothing is to be made or emptied, it does so at
-    /// once, otherwise in a thread of its own.
+    /// once, otherwise in a thread of its own. A named pipe may be open before its other end is.
     ///
     /// If the future is dropped, what was opened is closed; a file may have been made or emptied by then.
     ///
@@ -118,29 +126,19 @@ impl OpenOptions {
     ///
     /// Outside a runtime.
     pub async fn open(&self, path: impl AsRef<Path>) -> io::Result<File> {
-        let driver = driver::current::expect("OpenOptions::open");
-        self.open_at(driver, &Base::Current, path.as_ref()).await
+        Start::current("OpenOptions::open")
+            .open(path.as_ref(), self.how()?)
+            .await
+            .map(File::from_fd)
     }
 
-    pub(super) async fn open_at(
-        &self,
-        driver: Rc<Driver>,
-        base: &Base,
-        path: &Path,
-    ) -> io::Result<File> {
-        let place = Place::new(base, path)?;
-        let (flags, mode) = self.flags_and_mode()?;
-        let open = Open::new(&driver, place, flags, mode);
-        Op::new(driver, open).await.map(File::from_fd)
-    }
-
-    fn flags_and_mode(&self) -> io::Result<(i32, u32)> {
+    pub(super) fn how(&self) -> io::Result<How> {
         let flags =
             self.access_flags()? | self.creation_flags()? | self.custom_flags & !libc::O_ACCMODE;
         let makes = flags & (libc::O_CREAT | libc::O_TMPFILE & !libc::O_DIRECTORY) != 0;
         // A mode is refused where nothing is made.
         let mode = if makes { self.mode & 0o7777 } else { 0 };
-        Ok((flags, mode))
+        Ok(How { flags, mode, beneath: self.beneath })
     }
 
     fn access_flags(&self) -> io::Result<i32> {

@@ -1,6 +1,38 @@
-//! What is about input and output in general.
+//! Input and output that is no socket and no file at an offset: pipes, the standard streams, any descriptor.
+//!
+//! Reads and writes go through the ring, whatever lies behind the descriptor, so nothing here sets `O_NONBLOCK` on an
+//! open file that others may share, as the shell that lends its terminal; and nothing blocks the core.
+//!
+//! # What a dropped future does
+//!
+//! | method | if its future is dropped before it is done |
+//! | --- | --- |
+//! | `pipe::Receiver` and [`Stdin`]: `recv`, `read`, `read_owned` | nothing is lost: the next read gets the bytes, in order; the buffer given to `read_owned` is dropped |
+//! | the same: `read_exact`, `read_to_end` | the bytes that it had copied are in the caller's buffer and gone from the pipe |
+//! | `pipe::Sender`, [`Stdout`] and [`Stderr`]: `write`, `write_owned` | before its first turn of the loop: nothing is written; afterwards the bytes may or may not be written, in order; the next write waits for them and reports their error |
+//! | the same: `write_all`, `write_all_owned` | as `write`; how much was written is not known |
+//! | the same: `flush` | nothing happened |
+//! | `into_fd` of both | the descriptor is closed, with the bytes that it held |
+//! | [`AsyncFd`]: `ready`, `readable`, `writable` | nothing is lost |
+//! | [`AsyncFd::async_io`] | the closure was not called, or its last call would have blocked |
+//! | [`nop`] | nothing |
+
+mod async_fd;
+mod interest;
+pub mod pipe;
+pub(crate) mod reader;
+mod readiness;
+mod ready_guard;
+mod stdio;
+pub(crate) mod writer;
 
 use std::io;
+
+pub use async_fd::AsyncFd;
+pub use interest::{Interest, Ready};
+pub use pipe::pipe;
+pub use ready_guard::{AsyncFdReadyGuard, AsyncFdReadyMutGuard, TryIoError};
+pub use stdio::{Stderr, Stdin, Stdout, stderr, stdin, stdout};
 
 use crate::driver::{self, Op};
 use crate::op::nop::Nop;

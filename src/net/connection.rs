@@ -1,6 +1,5 @@
 //! What a stream and its halves do: reading from what arrived, and the end.
 
-use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
 use std::net::Shutdown;
@@ -11,6 +10,7 @@ use std::task::{Context, Poll, ready};
 
 use socket2::SockRef;
 
+use super::lingering::linger;
 use super::writing::turn;
 use crate::buf::{BufError, BufResult, Chunk, IoBufMut, fill};
 use crate::driver::Driver;
@@ -19,7 +19,6 @@ use crate::op::close::Fd;
 use crate::op::line::Line;
 use crate::op::receive::{Arrival, Reading, busy, ensure_armed, receive_more};
 use crate::sys::plain;
-use crate::time::timeout;
 
 /// The handle of a connected socket. Dropping it ends the connection; operations may hold the line a little longer.
 #[derive(Debug)]
@@ -223,51 +222,9 @@ impl Drop for Connection {
         self.line.arrivals.close(self.line.fd.driver());
         if self.line.outbox.is_busy() {
             self.line.outbox.orphan();
-            linger(&self.line);
-        }
-    }
-}
-
-/// Lets the send under way finish, for the builder's time; then, or when the runtime ends, the socket is reset.
-fn linger(line: &Rc<Line>) {
-    let driver = line.fd.driver();
-    let limits = driver.limits();
-    let here = executor::current().filter(|_| driver.is_open());
-    let (Some(executor), true) = (here, driver.lingering().get() < limits.lingering_max) else {
-        reset(&line.fd);
-        return;
-    };
-    let time = limits.linger;
-    let lingering = Lingering::new(Rc::clone(line));
-    let line = Rc::clone(line);
-    drop(executor.spawn(async move {
-        if timeout(time, turn(&line)).await.is_ok() {
-            lingering.is_over.set(true);
-        }
-    }));
-}
-
-/// A stream that was dropped with bytes still to send. It is counted, and reset if they are not out when this is
-/// dropped: the time has passed, or the runtime ends.
-struct Lingering {
-    line: Rc<Line>,
-    is_over: Cell<bool>,
-}
-
-impl Lingering {
-    fn new(line: Rc<Line>) -> Self {
-        let count = line.fd.driver().lingering();
-        count.set(count.get() + 1);
-        Self { line, is_over: Cell::new(false) }
-    }
-}
-
-impl Drop for Lingering {
-    fn drop(&mut self) {
-        let count = self.line.fd.driver().lingering();
-        count.set(count.get() - 1);
-        if !self.is_over.get() {
-            reset(&self.line.fd);
+            let (line, same) = (Rc::clone(&self.line), Rc::clone(&self.line));
+            let sent = async move { drop(turn(&line).await) };
+            linger(self.line.fd.driver(), sent, move || reset(&same.fd));
         }
     }
 }

@@ -7,16 +7,18 @@
 //!
 //! | method | if its future is dropped before it is done |
 //! | --- | --- |
-//! | `TcpListener::accept`, `accept_stream`, `Incoming::next`, `UnixListener::accept`, `accept_stream` | nothing is lost: the next accept gets the connection |
+//! | `TcpListener::accept`, `accept_stream`, `Incoming::next`, `accept` and `accept_stream` of `UnixListener` and `UnixSeqpacketListener` | nothing is lost: the next accept gets the connection |
 //! | `TcpStream`'s and `UnixStream`'s `recv`, `read`, `read_owned`, `peek`, `readable` | nothing is lost: the next read gets the bytes, in order; the buffer given to `read_owned` is dropped |
 //! | `read_exact` | the bytes that it had copied are in the caller's buffer and gone from the stream |
 //! | `write`, `send` | before its first turn of the loop: nothing is sent; afterwards the bytes may or may not leave, in order and never torn; the next write waits for them and reports their error |
 //! | `write_all`, `send_all`, `send_all_vectored` | as `write`; how much was sent is not known |
 //! | `shutdown`, `writable` | nothing happened yet |
-//! | `TcpStream::connect`, `TcpSocket::connect`, `UnixStream::connect` | the socket is closed, those of all attempts |
+//! | `TcpStream::connect`, `TcpSocket::connect`, `UnixStream::connect`, `UnixSeqpacket::connect` | the socket is closed, those of all attempts |
 //! | `lookup_host`, and the look-up of a name in `connect` and `bind` | the answer is given up; what a thread has begun with keeps it until the resolver's own timeout |
 //! | `UdpSocket`'s `recv`, `recv_from`, `recv_datagram`, `recv_batch`, `peek`, `peek_from`, `readable` | nothing is lost: the next read gets the datagram |
-//! | `UdpSocket`'s `send`, `send_to`, `send_owned`, `send_owned_to`, `send_message`, `send_batch_to` | before its first turn of the loop: nothing is sent; afterwards the datagram leaves, and its error is lost |
+//! | `send`, `send_to`, `send_owned`, `send_owned_to` of `UdpSocket`, `UnixDatagram`, `UnixSeqpacket` | never polled: nothing is sent; afterwards the message leaves whole, at once or when there is room, and its error is lost |
+//! | `send_message`, `send_batch_to`, `send_with_fds` of these | before its first turn of the loop: nothing is sent, and descriptors are closed; afterwards as `send` |
+//! | `UnixDatagram`'s and `UnixSeqpacket`'s `recv`, `recv_from`, `recv_message`, `recv_with_fds`, `readable` | nothing is lost: the next read gets the message, with its descriptors |
 //! | `UdpSocket`'s `connect`, `writable` | nothing |
 //! | `into_std`, `TcpStream::detach`, `TcpStream::move_to` | the stream or socket is dropped, with what it held |
 //!
@@ -27,6 +29,7 @@ mod address;
 mod attempts;
 mod connection;
 mod incoming;
+mod lingering;
 mod listener;
 mod listening;
 mod lookup;
@@ -50,4 +53,4 @@ pub use socket::TcpSocket;
 pub use split::{OwnedReadHalf, OwnedWriteHalf, ReuniteError};
 pub use stream::TcpStream;
 pub use udp::UdpSocket;
-pub use unix::{UnixListener, UnixStream};
+pub use unix::{UnixDatagram, UnixListener, UnixSeqpacket, UnixSeqpacketListener, UnixStream};

@@ -11,34 +11,37 @@ use super::close::Fd;
 use super::receive_message::{Head, Inbox};
 use crate::driver::Actions;
 
-/// Sends of one socket that may be under way at once; one more waits.
-pub(crate) const SENDS_MAX: u32 = 256;
-
 /// See the head of the file.
 #[derive(Debug)]
 pub(crate) struct Endpoint<H> {
     pub(crate) fd: Fd,
     pub(crate) inbox: Inbox<H>,
     sends: Cell<u32>,
+    /// One more waits.
+    sends_max: u32,
     /// Who waits for a pass to send.
     senders: RefCell<Waiting>,
 }
 
 impl<H: Head> Endpoint<H> {
-    pub(crate) fn new(fd: Fd) -> Rc<Self> {
+    pub(crate) fn new(fd: Fd, sends_max: u32) -> Rc<Self> {
         let inbox = Inbox::new(fd.driver().limits().undelivered_max);
-        Rc::new(Self { fd, inbox, sends: Cell::new(0), senders: RefCell::default() })
+        Rc::new(Self { fd, inbox, sends: Cell::new(0), sends_max, senders: RefCell::default() })
     }
 
     /// Takes a pass to send; waits for one while all are taken.
     #[inline]
     pub(crate) fn poll_pass(self: &Rc<Self>, cx: &Context<'_>) -> Poll<Pass<H>> {
-        if self.sends.get() < SENDS_MAX {
+        if self.sends.get() < self.sends_max {
             self.sends.set(self.sends.get() + 1);
             return Poll::Ready(Pass { endpoint: Rc::clone(self), held: true });
         }
         self.wait(cx);
         Poll::Pending
+    }
+
+    pub(crate) fn is_sending(&self) -> bool {
+        self.sends.get() > 0
     }
 
     /// Resolves once no send is under way.
@@ -52,7 +55,7 @@ impl<H: Head> Endpoint<H> {
 
     /// Resolves once a pass to send is free.
     pub(crate) fn poll_room(&self, cx: &Context<'_>) -> Poll<()> {
-        if self.sends.get() < SENDS_MAX {
+        if self.sends.get() < self.sends_max {
             return Poll::Ready(());
         }
         self.wait(cx);

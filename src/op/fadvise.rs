@@ -26,6 +26,7 @@ unsafe impl Operation for Fadvise {
 
     const KIND: &'static str = "fadvise";
     const WHEN_DROPPED: WhenDropped = WhenDropped::Cancel;
+    const SUBMIT_AGAIN: bool = true;
 
     fn prepare(&mut self) -> Sqe {
         let len = self.len.into();

@@ -25,6 +25,7 @@ unsafe impl Operation for Fallocate {
 
     const KIND: &'static str = "fallocate";
     const WHEN_DROPPED: WhenDropped = WhenDropped::Finish;
+    const SUBMIT_AGAIN: bool = true;
 
     fn prepare(&mut self) -> Sqe {
         io_uring::opcode::Fallocate::new(self.hold.file().target(), self.len)

@@ -30,6 +30,7 @@ unsafe impl Operation for Fsync {
 
     const KIND: &'static str = "fsync";
     const WHEN_DROPPED: WhenDropped = WhenDropped::Finish;
+    const SUBMIT_AGAIN: bool = true;
 
     fn prepare(&mut self) -> Sqe {
         let flags = if self.data { FsyncFlags::DATASYNC } else { FsyncFlags::empty() };

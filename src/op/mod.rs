@@ -6,32 +6,42 @@
 
 pub(crate) mod accept;
 pub(crate) mod bell;
+pub(crate) mod cancel_all;
 pub(crate) mod close;
 pub(crate) mod connect;
 pub(crate) mod endpoint;
+pub(crate) mod exit;
 pub(crate) mod fadvise;
 pub(crate) mod fallocate;
 pub(crate) mod fsync;
 pub(crate) mod line;
+pub(crate) mod link;
+pub(crate) mod mkdir;
 pub(crate) mod nop;
 pub(crate) mod open;
 pub(crate) mod open_file;
 pub(crate) mod parts;
 pub(crate) mod place;
+pub(crate) mod poll;
 pub(crate) mod position;
+mod read;
 pub(crate) mod read_at;
 pub(crate) mod read_vectored;
 pub(crate) mod receive;
 pub(crate) mod receive_message;
+pub(crate) mod rename;
 pub(crate) mod send;
 pub(crate) mod send_message;
 pub(crate) mod send_to;
 pub(crate) mod send_vectored;
 pub(crate) mod signal;
 pub(crate) mod statx;
+pub(crate) mod symlink;
 #[cfg(test)]
 mod tests;
 pub(crate) mod timeout;
+pub(crate) mod unlink;
+pub(crate) mod write;
 pub(crate) mod write_at;
 pub(crate) mod write_vectored;
 

@@ -24,12 +24,23 @@ pub(crate) struct Open {
     how: OpenHow,
 }
 
+/// How a path is opened.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct How {
+    /// As `open(2)` has them.
+    pub(crate) flags: i32,
+    /// The kernel refuses it where the flags make nothing.
+    pub(crate) mode: u32,
+    /// A path that leaves its base is refused.
+    pub(crate) beneath: bool,
+}
+
 impl Open {
-    /// `flags` as `open(2)` has them; the kernel refuses a `mode` where they make nothing. The descriptor is closed
-    /// when the process runs another program.
-    pub(crate) fn new(driver: &Rc<Driver>, place: Place, flags: i32, mode: u32) -> Self {
-        let flags = (flags | libc::O_CLOEXEC).cast_unsigned();
-        let how = OpenHow::new().flags(flags.into()).mode(mode.into());
+    /// The descriptor is closed when the process runs another program.
+    pub(crate) fn new(driver: &Rc<Driver>, place: Place, how: How) -> Self {
+        let flags = (how.flags | libc::O_CLOEXEC).cast_unsigned();
+        let resolve = if how.beneath { libc::RESOLVE_BENEATH } else { 0 };
+        let how = OpenHow::new().flags(flags.into()).mode(how.mode.into()).resolve(resolve);
         Self { driver: Rc::clone(driver), place, how }
     }
 }
@@ -41,6 +52,7 @@ unsafe impl Operation for Open {
     const KIND: &'static str = "open";
     /// Opening a pipe waits for its other end.
     const WHEN_DROPPED: WhenDropped = WhenDropped::Cancel;
+    const SUBMIT_AGAIN: bool = true;
 
     fn prepare(&mut self) -> Sqe {
         let how = &raw const self.how;

@@ -5,7 +5,7 @@
 //! future to the end of its payload, so that a sync or a close can wait for it, and if it was a write its error is kept
 //! for whoever writes, syncs or closes next.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::rc::Rc;
@@ -28,7 +28,8 @@ pub(crate) struct OpenFile {
     lost: Cell<i32>,
     /// Tasks that wait until there is no orphan.
     waiting: RefCell<Vec<std::task::Waker>>,
-    pub(crate) cursor: Cursor,
+    /// Made at its first use: most files have none, and are opened and closed at a higher rate than the others.
+    cursor: OnceCell<Box<Cursor>>,
 }
 
 impl OpenFile {
@@ -38,7 +39,7 @@ impl OpenFile {
             orphans: Cell::new(0),
             lost: Cell::new(0),
             waiting: RefCell::default(),
-            cursor: Cursor::default(),
+            cursor: OnceCell::new(),
         })
     }
 
@@ -60,6 +61,10 @@ impl OpenFile {
             0 => None,
             code => Some(lost_error(code)),
         }
+    }
+
+    pub(crate) fn cursor(&self) -> &Cursor {
+        self.cursor.get_or_init(Box::default)
     }
 
     /// One more operation is nobody's, to be called before its future lets go of it.

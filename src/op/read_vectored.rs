@@ -35,6 +35,7 @@ unsafe impl<B: IoBufMut> Operation for ReadVectored<B> {
 
     const KIND: &'static str = "readv";
     const WHEN_DROPPED: WhenDropped = WhenDropped::Cancel;
+    const SUBMIT_AGAIN: bool = true;
 
     fn prepare(&mut self) -> Sqe {
         self.parts = empty_parts(&mut self.bufs);

@@ -18,6 +18,7 @@ use io_uring::opcode;
 use io_uring::squeue::Flags;
 
 use super::line::Line;
+use super::read;
 use crate::buf::{Account, Chunk, Class};
 use crate::driver::{Actions, Driver, Key, Place, Standing, gone};
 use crate::sys::{Cqe, Sqe};
@@ -67,7 +68,7 @@ struct State {
 enum End {
     Open,
     Eof,
-    /// Reported once; end of stream afterwards.
+    /// Reported once; end of stream afterwards, unless it is `EAGAIN` of a file that does not block.
     Error(i32),
 }
 
@@ -200,6 +201,23 @@ impl Arrivals {
         }
     }
 
+    /// Nothing is on the way, has arrived, or has ended.
+    pub(crate) fn is_untouched(&self) -> bool {
+        let state = self.state.borrow();
+        state.armed.is_none() && !state.is_ready()
+    }
+
+    /// Asks the kernel to end the receive, without waiting for that. What it brings all the same stays.
+    pub(crate) fn recall(&self, driver: &Driver) {
+        let mut state = self.state.borrow_mut();
+        let armed = state.armed.filter(|_| !state.cancelling);
+        state.cancelling = state.armed.is_some();
+        drop(state);
+        if let Some(key) = armed {
+            driver.cancel(key);
+        }
+    }
+
     /// Cancels the receive and resolves once the kernel no longer holds it. Nothing that arrived is lost.
     pub(crate) fn poll_disarmed(&self, driver: &Driver, cx: &Context<'_>) -> Poll<()> {
         let mut state = self.state.borrow_mut();
@@ -257,7 +275,7 @@ impl State {
             End::Open => None,
             End::Eof => Some(Ok(None)),
             End::Error(code) => {
-                self.end = End::Eof;
+                self.end = if code == libc::EAGAIN { End::Open } else { End::Eof };
                 Some(Err(io::Error::from_raw_os_error(code)))
             }
         }
@@ -448,6 +466,9 @@ unsafe impl Standing for Receive {
     fn prepare(&mut self) -> Sqe {
         let target = self.line.fd.target();
         let group = self.class.group();
+        if let Some(file) = &self.line.file {
+            return read::entry(&self.line, file, group);
+        }
         if self.line.fd.driver().features().multishot_receive {
             return opcode::RecvMulti::new(target, group).build();
         }
@@ -491,6 +512,13 @@ impl Receive {
     fn came_empty(&self, state: &mut State, cqe: Cqe) {
         match -cqe.result {
             0 => state.end = End::Eof,
+            code if self
+                .line
+                .file
+                .as_ref()
+                .is_some_and(|file| read::declines_multishot(file, code)) => {}
+            // Asked again at once it would say so again.
+            libc::EAGAIN if self.line.file.is_some() => state.end = End::Error(libc::EAGAIN),
             code if is_passing(code) => {}
             code => state.end = End::Error(code),
         }

@@ -8,6 +8,7 @@
 //! 1. The entry names `header`, which for a message at a time names `room`: both lie on the heap behind the operation
 //!    and are read only after the completion. The payload goes into a buffer of the group that the kernel picks, whose
 //!    memory the endpoint's account keeps; the descriptor is kept open by the endpoint.
+//! 2. `read` is called once for each completion with a message, on what the kernel wrote for it.
 #![allow(unsafe_code, reason = "room 3: an operation")]
 
 use std::cell::{Cell, RefCell};
@@ -23,6 +24,7 @@ use io_uring::squeue::Flags;
 use super::endpoint::Endpoint;
 use crate::buf::{Account, Chunk, Class};
 use crate::driver::{Actions, Driver, Key, Standing, gone};
+use crate::sys::descriptors::Local;
 use crate::sys::message::{self, Inet, Received};
 use crate::sys::{Cqe, Sqe};
 
@@ -39,8 +41,17 @@ pub(crate) trait Head: Sized + 'static {
     /// Bytes that control data may take.
     const CONTROL_MAX: usize;
 
-    /// Reads it from the kernel's bytes. Runs while the driver is borrowed.
-    fn read(received: &Received<'_>) -> Self;
+    /// Takes it from the kernel's bytes. Runs while the driver is borrowed.
+    ///
+    /// # Safety
+    ///
+    /// The kernel wrote them for one message, and they are read this once: descriptors among them become ours.
+    unsafe fn read(received: &Received<'_>) -> Self;
+
+    /// What it counts, in bytes, while nobody takes its message.
+    fn cost(&self) -> usize {
+        0
+    }
 }
 
 impl Head for Inet {
@@ -50,8 +61,27 @@ impl Head for Inet {
     const CONTROL_MAX: usize = 160;
 
     #[inline]
-    fn read(received: &Received<'_>) -> Self {
+    unsafe fn read(received: &Received<'_>) -> Self {
         Self::read(received.name, received.control, received.flags)
+    }
+}
+
+/// What an untaken descriptor counts: there are fewer of them than bytes.
+const DESCRIPTOR_COST: usize = 4096;
+
+impl Head for Local {
+    /// The address structure, rounded up so that the payload is aligned.
+    const NAME_MAX: usize = 112;
+    /// As many descriptors as a message may have, 253, and credentials, each with its head: nothing is cut off.
+    const CONTROL_MAX: usize = 1072;
+
+    unsafe fn read(received: &Received<'_>) -> Self {
+        // SAFETY: passed on by our caller.
+        unsafe { Self::read(received) }
+    }
+
+    fn cost(&self) -> usize {
+        self.descriptors.len() * DESCRIPTOR_COST
     }
 }
 
@@ -60,6 +90,13 @@ impl Head for Inet {
 pub(crate) struct Message<H> {
     pub(crate) head: H,
     pub(crate) payload: Chunk,
+}
+
+impl<H: Head> Message<H> {
+    /// What it counts while nobody takes it.
+    fn cost(&self) -> usize {
+        self.payload.len() + self.head.cost() + MESSAGE_COST
+    }
 }
 
 /// The messages that a socket received and nobody took, and whether more are on the way.
@@ -189,11 +226,11 @@ impl<H: Head> Inbox<H> {
     }
 }
 
-impl<H> State<H> {
+impl<H: Head> State<H> {
     #[inline]
     fn take(&mut self) -> Option<io::Result<Message<H>>> {
         if let Some(message) = self.messages.pop_front() {
-            self.bytes -= message.payload.len() + MESSAGE_COST;
+            self.bytes -= message.cost();
             return Some(Ok(message));
         }
         self.error.take().map(|code| Err(io::Error::from_raw_os_error(code)))
@@ -396,14 +433,16 @@ impl<H: Head> ReceiveMessage<H> {
             let Some(received) = message::split(&payload, H::NAME_MAX, H::CONTROL_MAX) else {
                 return;
             };
-            let head = H::read(&received);
+            // SAFETY: rule 2.
+            let head = unsafe { H::read(&received) };
             payload.advance(message::HEADER + H::NAME_MAX + H::CONTROL_MAX);
             head
         } else {
             self.head()
         };
-        state.bytes += payload.len() + MESSAGE_COST;
-        state.messages.push_back(Message { head, payload });
+        let message = Message { head, payload };
+        state.bytes += message.cost();
+        state.messages.push_back(message);
     }
 
     /// What came beside the one message.
@@ -411,7 +450,8 @@ impl<H: Head> ReceiveMessage<H> {
         let (name, control) = self.room.split_at(H::NAME_MAX);
         let name = &name[..(self.header.msg_namelen as usize).min(name.len())];
         let control = &control[..self.header.msg_controllen.min(control.len())];
-        H::read(&Received { name, control, flags: self.header.msg_flags })
+        // SAFETY: rule 2.
+        unsafe { H::read(&Received { name, control, flags: self.header.msg_flags }) }
     }
 
     #[cold]

@@ -1,4 +1,4 @@
-//! SENDMSG of one message with control data: the size of segments, a source address.
+//! SENDMSG of one message with control data: the size of segments, a source address, descriptors.
 //!
 //! Once in the kernel it is never cancelled: a message leaves whole or not at all, also if its future is dropped.
 //!
@@ -11,6 +11,7 @@
 
 use std::fmt;
 use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
 
 use super::endpoint::Pass;
 use super::receive_message::Head;
@@ -39,6 +40,24 @@ impl<B: IoBuf, H: Head> SendMessage<B, H> {
         let header = unsafe { MaybeUninit::<libc::msghdr>::zeroed().assume_init() };
         let part = libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 };
         Self { pass, buf, message: Box::new(Parts { header, part, target, control }) }
+    }
+}
+
+/// A buffer with descriptors that are sent with it.
+#[derive(Debug)]
+pub(crate) struct Attached<B> {
+    pub(crate) buf: B,
+    pub(crate) fds: Vec<OwnedFd>,
+}
+
+// SAFETY: rule 2.
+unsafe impl<B: IoBuf> IoBuf for Attached<B> {
+    fn buf_ptr(&self) -> *const u8 {
+        self.buf.buf_ptr()
+    }
+
+    fn buf_len(&self) -> usize {
+        self.buf.buf_len()
     }
 }
 

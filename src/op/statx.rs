@@ -39,6 +39,7 @@ unsafe impl Operation for Statx {
 
     const KIND: &'static str = "statx";
     const WHEN_DROPPED: WhenDropped = WhenDropped::Cancel;
+    const SUBMIT_AGAIN: bool = true;
 
     fn prepare(&mut self) -> Sqe {
         let answer = self.answer.as_mut_ptr().cast();

@@ -1,8 +1,10 @@
 //! The first operations on the real ring, without a runtime around them.
+#![allow(unsafe_code, reason = "a family of messages passes on what it was promised")]
 
-use std::future::Future;
-use std::io;
+use std::future::{Future, poll_fn};
+use std::io::{self, Read};
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -10,12 +12,18 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use super::close::Fd;
+use super::endpoint::Endpoint;
 use super::nop::Nop;
 use super::open_file::{Hold, OpenFile};
 use super::read_at::ReadAt;
+use super::receive_message::{Head, Receiving};
+use super::send_message::SendMessage;
 use super::write_at::WriteAt;
 use crate::driver::tests::driver;
 use crate::driver::{Driver, Op};
+use crate::sys::descriptors::Local;
+use crate::sys::message::{Received, push_control};
+use crate::sys::sockaddr::Target;
 
 fn block_on<T>(driver: &Driver, mut future: impl Future<Output = T> + Unpin) -> T {
     let mut cx = Context::from_waker(Waker::noop());
@@ -120,6 +128,50 @@ fn after_the_end_an_operation_says_that_the_runtime_is_gone() {
     driver.close(Duration::from_secs(1)).expect("nothing is stuck");
     let result = block_on(&driver, Op::new(Rc::clone(&driver), Nop));
     assert!(result.expect_err("gone").to_string().contains("shut down"));
+}
+
+/// A message that has room for two descriptors only.
+#[derive(Debug)]
+struct Narrow(Local);
+
+impl Head for Narrow {
+    const NAME_MAX: usize = 112;
+    const CONTROL_MAX: usize = 24;
+
+    unsafe fn read(received: &Received<'_>) -> Self {
+        // SAFETY: passed on by our caller.
+        Self(unsafe { Local::read(received) })
+    }
+}
+
+/// Every copy of a pipe's writing end that was sent is closed in the end: the reading end says so.
+#[test]
+fn descriptors_for_which_there_is_no_room_are_closed() {
+    let driver = driver();
+    for form in [None, Some(70_000)] {
+        let pair = UnixDatagram::pair().expect("a pair");
+        let [near, far] = [pair.0, pair.1].map(|socket| {
+            Endpoint::<Narrow>::new(Fd::new(Rc::clone(&driver), OwnedFd::from(socket)), 1)
+        });
+        far.inbox.expect(form, &driver);
+        let (mut reader, writer) = io::pipe().expect("a pipe");
+        let mut control = Vec::new();
+        let number = writer.as_raw_fd().to_ne_bytes();
+        push_control(&mut control, libc::SOL_SOCKET, libc::SCM_RIGHTS, &number.repeat(5));
+        let pass = block_on(&driver, poll_fn(|cx| near.poll_pass(cx)));
+        let send = SendMessage::new(pass, "five", Target::Connected, control);
+        block_on(&driver, Op::new(Rc::clone(&driver), send)).expect("sent");
+        drop(writer);
+        let mut receiving = Receiving::new(&far);
+        let message = block_on(&driver, poll_fn(|cx| receiving.poll_take(cx))).expect("a message");
+        assert!(message.head.0.is_control_truncated);
+        assert_eq!((&*message.payload, message.head.0.descriptors.len()), (&b"five"[..], 2));
+        drop(message);
+        let mut rest = Vec::new();
+        assert_eq!(reader.read_to_end(&mut rest).expect("the end"), 0);
+        far.inbox.close(&driver);
+    }
+    driver.close(Duration::from_secs(5)).expect("nothing is stuck");
 }
 
 /// A write that nobody reads: its future is gone, its policy is to finish, and it never will.

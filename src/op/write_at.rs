@@ -52,7 +52,7 @@ unsafe impl<B: IoBuf> Operation for WriteAt<B> {
         if self.moves
             && let Ok(count) = &outcome.result
         {
-            self.hold.file().cursor.advance(*count);
+            self.hold.file().cursor().advance(*count);
         }
         self.hold.lose(&outcome, if self.whole { self.buf.buf_len() } else { 0 });
     }

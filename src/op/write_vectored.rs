@@ -38,6 +38,7 @@ unsafe impl<B: IoBuf> Operation for WriteVectored<B> {
 
     const KIND: &'static str = "writev";
     const WHEN_DROPPED: WhenDropped = WhenDropped::Finish;
+    const SUBMIT_AGAIN: bool = true;
 
     fn prepare(&mut self) -> Sqe {
         self.parts = filled_parts(&self.bufs, self.skip);

@@ -5,12 +5,18 @@
 //! nothing above this room calls the kernel itself.
 
 pub(crate) mod affinity;
+pub(crate) mod copying;
+pub(crate) mod datagram;
+pub(crate) mod descriptors;
+pub(crate) mod directory;
 pub(crate) mod eventfd;
 pub(crate) mod files;
 pub(crate) mod mapping;
 pub(crate) mod message;
 pub(crate) mod options;
+pub(crate) mod pipes;
 pub(crate) mod plain;
+pub(crate) mod process;
 pub(crate) mod register;
 pub(crate) mod ring;
 pub(crate) mod setup;
@@ -19,6 +25,7 @@ pub(crate) mod sockaddr;
 pub(crate) mod thread;
 pub(crate) mod topology;
 pub(crate) mod unix;
+pub(crate) mod xattr;
 
 /// An entry of the submission queue, as the kernel reads it.
 pub(crate) type Sqe = io_uring::squeue::Entry;

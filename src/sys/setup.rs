@@ -30,17 +30,25 @@ pub enum Feature {
     MultishotReceive,
     /// One armed accept brings many connections. Without it: an accept a connection.
     MultishotAccept,
+    /// One armed read of a pipe brings all that is written to it (`IORING_OP_READ_MULTISHOT`, Linux 6.7). Without it: a
+    /// read an answer.
+    MultishotRead,
+    /// The end of a child is waited for by its number (`IORING_OP_WAITID`, Linux 6.7). Without it: by a descriptor for
+    /// each child.
+    WaitId,
 }
 
 impl Feature {
     /// Every feature, in the order of the enum: for tests that force off one after the other.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::DeferTaskrun,
         Self::NoSqArray,
         Self::RegisteredRing,
         Self::NoIowait,
         Self::MultishotReceive,
         Self::MultishotAccept,
+        Self::MultishotRead,
+        Self::WaitId,
     ];
 }
 
@@ -53,6 +61,8 @@ pub(crate) struct Features {
     pub(crate) no_iowait: bool,
     pub(crate) multishot_receive: bool,
     pub(crate) multishot_accept: bool,
+    pub(crate) multishot_read: bool,
+    pub(crate) wait_id: bool,
 }
 
 impl Features {
@@ -64,6 +74,8 @@ impl Features {
             no_iowait: true,
             multishot_receive: true,
             multishot_accept: true,
+            multishot_read: true,
+            wait_id: true,
         }
     }
 
@@ -75,6 +87,8 @@ impl Features {
             Feature::NoIowait => self.no_iowait = false,
             Feature::MultishotReceive => self.multishot_receive = false,
             Feature::MultishotAccept => self.multishot_accept = false,
+            Feature::MultishotRead => self.multishot_read = false,
+            Feature::WaitId => self.wait_id = false,
         }
     }
 }
@@ -111,11 +125,13 @@ pub(crate) fn ring(options: &RingOptions) -> io::Result<(Ring, Features)> {
     check_sizes(options)?;
     let mut features = options.features;
     let uring = build_ladder(options, &mut features).map_err(|error| refusal(error, options))?;
-    require_operations(&uring).map_err(|error| match error.raw_os_error() {
+    let operations = require_operations(&uring).map_err(|error| match error.raw_os_error() {
         // A filter may let the ring be made and forbid the rest.
         Some(libc::EPERM | libc::EACCES) => refusal(error, options),
         _ => error,
     })?;
+    features.multishot_read &= operations.is_supported(opcode::ReadMulti::CODE);
+    features.wait_id &= operations.is_supported(opcode::WaitId::CODE);
     features.no_iowait &= uring.params().is_feature_no_iowait();
     uring.submitter().register_iowq_max_workers(&mut options.kernel_workers_max.clone())?;
     let registered = match features.registered_ring {
@@ -180,7 +196,8 @@ fn build(options: &RingOptions, features: Features) -> io::Result<IoUring> {
     builder.build(options.submission_entries)
 }
 
-fn require_operations(uring: &IoUring) -> io::Result<()> {
+/// What the kernel supports, if that is enough.
+fn require_operations(uring: &IoUring) -> io::Result<io_uring::Probe> {
     let mut probe = io_uring::Probe::new();
     uring.submitter().register_probe(&mut probe)?;
     let missing: Vec<&str> = REQUIRED
@@ -188,7 +205,7 @@ fn require_operations(uring: &IoUring) -> io::Result<()> {
         .filter(|(code, _)| !probe.is_supported(*code))
         .map(|(_, name)| *name)
         .collect();
-    if missing.is_empty() { Ok(()) } else { Err(too_old(&missing.join(", "))) }
+    if missing.is_empty() { Ok(probe) } else { Err(too_old(&missing.join(", "))) }
 }
 
 fn too_old(missing: &str) -> io::Error {
@@ -268,6 +285,8 @@ mod tests {
                 Feature::NoIowait => assert!(!used.no_iowait),
                 Feature::MultishotReceive => assert!(!used.multishot_receive),
                 Feature::MultishotAccept => assert!(!used.multishot_accept),
+                Feature::MultishotRead => assert!(!used.multishot_read),
+                Feature::WaitId => assert!(!used.wait_id),
             }
         }
     }

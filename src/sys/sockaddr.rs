@@ -66,6 +66,7 @@ pub(crate) enum Target {
     Connected,
     V4(libc::sockaddr_in),
     V6(libc::sockaddr_in6),
+    Other(Box<SockAddr>),
 }
 
 impl Target {
@@ -96,6 +97,7 @@ impl Target {
             Self::Connected => (std::ptr::null(), 0),
             Self::V4(address) => ((&raw const *address).cast(), size_of_val(address) as u32),
             Self::V6(address) => ((&raw const *address).cast(), size_of_val(address) as u32),
+            Self::Other(address) => (address.as_ptr().cast(), address.len()),
         }
     }
 }

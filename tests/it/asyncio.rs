@@ -1,6 +1,7 @@
 //! The names of Python's asyncio, by the table in `docs/asyncio.md`: one test a row, which does what its users do.
 
 mod sockets;
+mod system;
 mod threads;
 
 use std::cell::{Cell, RefCell};
@@ -11,7 +12,6 @@ use std::rc::Rc;
 
 use annulus::blocking::Pool;
 use annulus::runtime::metrics;
-use annulus::signal::{SignalKind, ctrl_c, signal};
 use annulus::sync::{
     Barrier, BrokenBarrierError, Condvar, Event, LifoQueue, Mutex, PriorityQueue, PutError, Queue,
     Semaphore, TryGetError, TryPutError, oneshot,
@@ -23,8 +23,6 @@ use annulus::time::error::Elapsed;
 use annulus::time::{self, Duration, Instant};
 use annulus::{Runtime, net, spawn, spawn_blocking};
 
-use crate::signals::{raise, send};
-use crate::support::child::{assert_passed, in_child, run_alone};
 use crate::support::leak::LeakGuard;
 use crate::support::settled::{PATIENCE, run as settled, run_with};
 
@@ -1149,44 +1147,4 @@ fn queue_shut_down() {
         assert!(matches!(queue.try_get(), Err(TryGetError::ShutDown)));
         assert!(matches!(queue.try_put("no"), Err(TryPutError::ShutDown("no"))));
     });
-}
-
-// Signals.
-
-#[test]
-fn loop_add_signal_handler() {
-    let child = in_child!(|| run_alone(annulus::Builder::new(), async || {
-        let stop = CancellationToken::new();
-        let mut handlers = JoinSet::new();
-        for kind in [SignalKind::hangup(), SignalKind::terminate()] {
-            let (mut listener, stop) = (signal(kind).expect("a signal"), stop.clone());
-            handlers.spawn(async move {
-                while listener.recv().await.is_some() {
-                    stop.cancel();
-                }
-            });
-        }
-        let working = spawn(async move { stop.run_until_cancelled(pending::<()>()).await });
-        send(SignalKind::terminate());
-        assert_eq!(working.await.expect("it ended"), None);
-        let waiting = spawn(ctrl_c());
-        yield_now().await;
-        send(SignalKind::interrupt());
-        waiting.await.expect("it ended").expect("the runtime is there");
-    }));
-    child.iter().for_each(assert_passed);
-}
-
-#[test]
-fn loop_remove_signal_handler() {
-    let child = in_child!(|| run_alone(annulus::Builder::new(), async || {
-        let listener = signal(SignalKind::terminate()).expect("a signal");
-        drop(listener);
-        // Nobody listens, and the process goes on all the same.
-        raise(SignalKind::terminate());
-        let mut listener = signal(SignalKind::terminate()).expect("a signal");
-        let early = time::timeout(Duration::from_millis(5), listener.recv());
-        assert!(early.await.is_err());
-    }));
-    child.iter().for_each(assert_passed);
 }

@@ -4,7 +4,9 @@
 //! process, signals, users) happens in a child, and what belongs to a thread (filters, namespaces) in a thread.
 
 mod blocking;
+mod children;
 mod cores;
+mod disks;
 mod ends;
 mod exhaustion;
 mod fuse;

@@ -1,6 +1,10 @@
 //! What files do, held against those of std.
 
+mod attributes;
 mod cursors;
+mod directories;
 mod dropped;
 mod handles;
+mod oracle;
 mod transfers;
+mod wholes;

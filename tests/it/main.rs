@@ -3,10 +3,12 @@
 //! One binary links once, carries the allocator once, and is one file to copy into the old kernels
 //! that `.ci/kernels` boots. Each module says in its first sentence what it holds:
 //!
+//! - `async_fd`: readiness of descriptors that the ring has no type for.
 //! - `asyncio`: the names of Python's asyncio, one test for each row of `docs/asyncio.md`.
 //! - `blocking`: the pool for what blocks: jobs, bounds, threads, and the end with work under way.
 //! - `cancel`: what a dropped future leaves behind, row by row of the table in `annulus::net`.
 //! - `compat`: the traits of other crates; built with the features that bridge to them.
+//! - `channel`: channels between cores and plain threads, whatever becomes of either end.
 //! - `faults`: faults of the environment, the peer and the program, and what the user sees of them.
 //! - `features`: a representative set, once without each optional feature of the kernel.
 //! - `fs`: what files do, held against those of std.
@@ -17,6 +19,9 @@
 //! - `linger`: streams that end with bytes still to send.
 //! - `mesh`: many cores, how they start and end together, and what goes from one to another.
 //! - `names`: names of hosts and lists of addresses, looked up beside the loop and tried in turn.
+//! - `net_oracle`: the same script against std, tokio and this crate, with the same results.
+//! - `pipes`: pipes, FIFOs and the standard streams.
+//! - `processes`: children, their ends, streams and surroundings, held against those of std.
 //! - `product`: every operation dropped in every state, whoever wins the race and whatever drops it.
 //! - `races`: accepts and receives dropped again and again while the other side is busy.
 //! - `signals`: what listeners of signals are told, each in a process of its own.
@@ -31,9 +36,11 @@
 //! - `support`: what the tests stand on, with its own tests: the allocator, the leak guard,
 //!   `skip!`.
 
+mod async_fd;
 mod asyncio;
 mod blocking;
 mod cancel;
+mod channel;
 #[cfg(feature = "futures")]
 mod compat;
 mod faults;
@@ -46,6 +53,9 @@ mod limits;
 mod linger;
 mod mesh;
 mod names;
+mod net_oracle;
+mod pipes;
+mod processes;
 mod product;
 mod races;
 mod signals;

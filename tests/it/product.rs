@@ -32,15 +32,25 @@ enum Operation {
     Fsync,
     Fallocate,
     Fadvise,
+    Unlink,
+    Mkdir,
+    Rename,
+    Link,
+    Symlink,
     Connect,
     Accept,
     Recv,
     ReadOwned,
     SendAll,
     SendAllVectored,
+    ChildWait,
+    PipeRecv,
+    PipeWriteAll,
+    Readable,
     RecvDatagram,
     SendTo,
     SendMessage,
+    SendWithFds,
     Sleep,
 }
 
@@ -74,8 +84,9 @@ enum Cause {
 
 use Cause::{Panic, Running, Shutdown};
 use Operation::{
-    Close, Connect, Fadvise, Fallocate, Fsync, Nop, Open, ReadAt, ReadVectored, SendAll,
-    SendAllVectored, SendMessage, SendTo, Sleep, Statx, WriteAt, WriteVectored,
+    Close, Connect, Fadvise, Fallocate, Fsync, Link, Mkdir, Nop, Open, PipeWriteAll, ReadAt,
+    ReadVectored, Rename, SendAll, SendAllVectored, SendMessage, SendTo, SendWithFds, Sleep, Statx,
+    Symlink, Unlink, WriteAt, WriteVectored,
 };
 use Race::{CancelLoses, CancelWins};
 use When::{BeforePoll, Completed, InKernel, Never, Staged};
@@ -83,7 +94,8 @@ use When::{BeforePoll, Completed, InKernel, Never, Staged};
 /// Why a combination is left out.
 fn impossible(operation: Operation, when: When, race: Race, cause: Cause) -> Option<&'static str> {
     match (operation, when, race, cause) {
-        (Nop | Close | Statx | Fsync | Fallocate | Fadvise, _, CancelWins, _) => {
+        (Nop | Close | Statx | Fsync | Fallocate | Fadvise, _, CancelWins, _)
+        | (Unlink | Mkdir | Rename | Link | Symlink, _, CancelWins, _) => {
             Some("it always completes by itself")
         }
         (SendTo | SendMessage, _, CancelWins, _) => Some("the kernel always takes a datagram"),
@@ -92,7 +104,7 @@ fn impossible(operation: Operation, when: When, race: Race, cause: Cause) -> Opt
             Some("it completes within the enter that submits it")
         }
         (
-            WriteAt | WriteVectored | SendAll | SendAllVectored,
+            WriteAt | WriteVectored | SendAll | SendAllVectored | SendWithFds | PipeWriteAll,
             InKernel,
             CancelWins,
             Running | Panic,
@@ -163,7 +175,10 @@ fn play(operation: Operation, when: When, race: Race, cause: Cause) {
         go_on(&runtime, when, race, &mut scene, &name);
     }
     // A write that is still in the kernel is cancelled only when half of the time is over.
-    let writes = matches!(operation, WriteAt | WriteVectored | SendAll | SendAllVectored);
+    let writes = matches!(
+        operation,
+        WriteAt | WriteVectored | SendAll | SendAllVectored | SendWithFds | PipeWriteAll
+    );
     let ends_late = writes && matches!(when, InKernel | Never) && cause == Shutdown;
     let deadline = if ends_late { Duration::from_secs(3) } else { PATIENCE };
     assert_eq!(runtime.shutdown(deadline), Ok(()), "{name}");
@@ -293,6 +308,31 @@ fn fadvise() {
 }
 
 #[test]
+fn unlink() {
+    assert_eq!(play_all(Unlink), 15);
+}
+
+#[test]
+fn mkdir() {
+    assert_eq!(play_all(Mkdir), 15);
+}
+
+#[test]
+fn rename() {
+    assert_eq!(play_all(Rename), 15);
+}
+
+#[test]
+fn link() {
+    assert_eq!(play_all(Link), 15);
+}
+
+#[test]
+fn symlink() {
+    assert_eq!(play_all(Symlink), 15);
+}
+
+#[test]
 fn connect() {
     assert_eq!(play_all(Connect), 22);
 }
@@ -323,6 +363,29 @@ fn send_all_vectored() {
 }
 
 #[test]
+fn child_wait() {
+    if let Some(program) = crate::processes::missing(&["cat"]) {
+        crate::support::skip::skip!("there is no {program} here");
+    }
+    assert_eq!(play_all(Operation::ChildWait), 25);
+}
+
+#[test]
+fn pipe_recv() {
+    assert_eq!(play_all(Operation::PipeRecv), 25);
+}
+
+#[test]
+fn pipe_write_all() {
+    assert_eq!(play_all(PipeWriteAll), 23);
+}
+
+#[test]
+fn readable() {
+    assert_eq!(play_all(Operation::Readable), 25);
+}
+
+#[test]
 fn recv_datagram() {
     assert_eq!(play_all(Operation::RecvDatagram), 25);
 }
@@ -335,6 +398,11 @@ fn send_to() {
 #[test]
 fn send_message() {
     assert_eq!(play_all(SendMessage), 12);
+}
+
+#[test]
+fn send_with_fds() {
+    assert_eq!(play_all(SendWithFds), 23);
 }
 
 #[test]

@@ -20,6 +20,7 @@ use annulus::time::timeout;
 use crate::support::names::abstract_name;
 use crate::support::settled::{
     Either, assert_content, byte, content, poll_and_drop, rounds, run_with, select, std_pair, turn,
+    until,
 };
 
 /// How many connections or messages a race has.
@@ -159,6 +160,7 @@ fn unix_accepts_against_timeouts() {
             expected += 1;
         }
         outcomes.assert_both();
+        until(|| clients.is_finished()).await;
         clients.join().expect("all were served");
     });
 }

@@ -76,8 +76,17 @@ impl Silent {
 
     /// Answers the reads that wait, long after their reader gave up.
     fn answer(&self, bytes: &[u8]) {
+        self.reply_to_all(0, bytes);
+    }
+
+    /// Has the reads that wait fail.
+    fn fail(&self, code: i32) {
+        self.reply_to_all(-code, &[]);
+    }
+
+    fn reply_to_all(&self, error: i32, bytes: &[u8]) {
         for unique in self.waiting.lock().expect("no panic").drain(..) {
-            reply(&self.device, unique, 0, bytes).expect("the request is still there");
+            reply(&self.device, unique, error, bytes).expect("the request is still there");
         }
     }
 }
@@ -227,6 +236,43 @@ fn a_read_that_no_cancel_ends_is_reported_and_its_memory_stays() {
         })
     };
     if let Err(error) = in_thread(test) {
+        skip!("no file system of our own: {error}");
+    }
+}
+
+/// The body of the test below.
+fn fail_a_read() -> io::Result<()> {
+    let _leaks = LeakGuard::new();
+    let silent = Silent::mount()?;
+    let runtime = Builder::new().build().expect("this machine has io_uring");
+    runtime.block_on(async {
+        let file = File::from_std(silent.open());
+        let mut read = Box::pin(file.read_at(vec![0xAA; 4096], 0));
+        assert!(poll_once(&mut read).await.is_pending());
+        // The kernel may ask again for a page that it could not read ahead.
+        let mut failed = None;
+        until(|| {
+            silent.fail(libc::EIO);
+            let waker = std::task::Waker::noop();
+            let polled = read.as_mut().poll(&mut std::task::Context::from_waker(waker));
+            if let std::task::Poll::Ready(result) = polled {
+                failed = Some(result);
+            }
+            failed.is_some()
+        })
+        .await;
+        let failed = failed.expect("it ended").expect_err("the disk is broken");
+        assert_eq!(failed.error.raw_os_error(), Some(libc::EIO));
+        assert_eq!(failed.buf, [0xAA; 4096]);
+    });
+    assert_eq!(runtime.shutdown(PATIENCE), Ok(()));
+    drop(silent);
+    Ok(())
+}
+
+#[test]
+fn a_disk_that_fails_is_an_error_and_the_buffer_comes_back() {
+    if let Err(error) = in_thread(fail_a_read) {
         skip!("no file system of our own: {error}");
     }
 }

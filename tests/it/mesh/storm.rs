@@ -108,7 +108,7 @@ async fn travel(mut dice: Dice, number: usize) -> io::Result<()> {
             let mut bytes = vec![0; len];
             stream.read_exact(&mut bytes).await?;
             assert!(bytes == content(number, read, len), "what was sent, in order");
-            io::Result::Ok(stream.detach().await?)
+            stream.detach().await
         });
         stream = match moved.await {
             Ok(task) => match task.await {

@@ -3,21 +3,24 @@
 //! With the cancel to win the operation cannot complete: an empty or full pipe, a silent peer, a full backlog.
 //! Otherwise `provoke` lets it.
 
+mod children;
 mod files;
+mod pipes;
 
 use std::cell::RefCell;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, PipeReader, PipeWriter, Read};
 use std::net::{
     SocketAddr, TcpListener as StdListener, TcpStream as StdStream, UdpSocket as StdUdp,
 };
+use std::os::unix::net::UnixDatagram as StdDatagram;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
 use annulus::fs::{Advice, Allocation};
 use annulus::net::udp::{Ecn, Transmit};
-use annulus::net::{TcpListener, TcpStream, UdpSocket};
-use socket2::{Domain, Socket, Type};
+use annulus::net::{TcpListener, TcpStream, UdpSocket, UnixDatagram};
+use socket2::{Domain, SockRef, Socket, Type};
 
 use super::{Operation, Race};
 use crate::support::buffer::Counted;
@@ -74,15 +77,31 @@ impl Scene {
             Operation::Fadvise => files::unbuffered(|file| async move {
                 _ = file.advise(0..4096, Advice::WillNeed).await;
             }),
+            Operation::Unlink => files::naming(|dir| async move { dir.remove_file("file").await }),
+            Operation::Mkdir => files::naming(|dir| async move { dir.create_dir("new").await }),
+            Operation::Rename => {
+                files::naming(|dir| async move { dir.rename("file", &dir, "new").await })
+            }
+            Operation::Link => {
+                files::naming(|dir| async move { dir.hard_link("file", &dir, "new").await })
+            }
+            Operation::Symlink => {
+                files::naming(|dir| async move { dir.symlink("file", "new").await })
+            }
             Operation::Connect => connect(wins),
             Operation::Accept => accept(wins),
             Operation::Recv => recv(wins),
             Operation::ReadOwned => read_owned(wins),
             Operation::SendAll => send(wins, 1),
             Operation::SendAllVectored => send(wins, 3),
+            Operation::ChildWait => children::wait(wins),
+            Operation::PipeRecv => pipes::recv(wins),
+            Operation::PipeWriteAll => pipes::write(wins),
+            Operation::Readable => pipes::readable(wins),
             Operation::RecvDatagram => recv_datagram(wins),
             Operation::SendTo => send_datagram(false),
             Operation::SendMessage => send_datagram(true),
+            Operation::SendWithFds => send_with_fds(wins),
             Operation::Sleep => sleep(wins),
         }
     }
@@ -283,7 +302,7 @@ fn send_datagram(with_control: bool) -> Scene {
         true => Box::pin(async move {
             _ = same.send_message(buf, &Transmit::to(target).ecn(Ecn::Ect0)).await;
         }),
-        false => Box::pin(async move { _ = same.send_owned_to(buf, target).await }),
+        false => Box::pin(async move { _ = same.send_batch_to(vec![(buf, target)]).await }),
     };
     Scene::plain(future).with_buffers(drops, 1).then(move |fate| async move {
         let received = || {
@@ -297,6 +316,53 @@ fn send_datagram(with_control: bool) -> Scene {
         near.send_to(b"more", target).await.expect("the socket goes on");
         assert_eq!(received().as_deref(), Some(b"more".as_slice()));
     })
+}
+
+/// A pipe whose reading end does not block.
+fn pipe() -> (PipeReader, PipeWriter) {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    // `fcntl`, which std offers for sockets only.
+    SockRef::from(&reader).set_nonblocking(true).expect("a descriptor");
+    (reader, writer)
+}
+
+/// A message with a pipe's writing end, to a peer whose queue is full; the reading end says when every copy is closed.
+fn send_with_fds(wins: bool) -> Scene {
+    let (near, far) = StdDatagram::pair().expect("a pair");
+    far.set_nonblocking(true).expect("a socket");
+    let near = Rc::new(UnixDatagram::from_std(near).expect("a socket"));
+    let filled = (0..).take_while(|_| near.try_send(b"filling").is_ok()).count();
+    let (mut reader, writer) = pipe();
+    let drops = Drops::default();
+    let (buf, same) = (drops.buffer(TEXT.to_vec()), Rc::clone(&near));
+    let future = Box::pin(async move { _ = same.send_with_fds(buf, vec![writer.into()]).await });
+    let received = Rc::new(RefCell::new(Vec::new()));
+    let far = Rc::new(far);
+    let drain = move |received: &RefCell<Vec<Vec<u8>>>| {
+        let mut bytes = [0; 64];
+        while let Ok(count) = far.recv(&mut bytes) {
+            received.borrow_mut().push(bytes[..count].to_vec());
+        }
+    };
+    let (provoked, provoking) = (Rc::clone(&received), drain.clone());
+    Scene::plain(future).with_buffers(drops, 1).provoked(wins, move || provoking(&provoked)).then(
+        move |fate| async move {
+            let expected = filled + usize::from(fate != Fate::Undone);
+            until(|| {
+                drain(&received);
+                received.borrow().len() >= expected
+            })
+            .await;
+            near.send(b"more").await.expect("the socket goes on");
+            drain(&received);
+            let rest = received.borrow_mut().split_off(filled);
+            let sent = if fate == Fate::Undone { vec![] } else { vec![TEXT.to_vec()] };
+            assert_eq!(rest, [sent, vec![b"more".to_vec()]].concat());
+            if fate != Fate::Leaked {
+                until(|| matches!(reader.read(&mut [0]), Ok(0))).await;
+            }
+        },
+    )
 }
 
 /// A send of more than the connection holds, of one buffer or of several.

@@ -90,8 +90,12 @@ pub(crate) fn describe(output: &Output) -> String {
 
 /// What a child finds open beside its standard streams and the listing itself.
 pub(crate) fn inherited_descriptors() -> Vec<String> {
-    let output = Command::new("ls").args(["-l", "/proc/self/fd"]).output().expect("run ls");
-    let text = String::from_utf8(output.stdout).expect("text");
+    inherited_by(&Command::new("ls").args(["-l", "/proc/self/fd"]).output().expect("run ls"))
+}
+
+/// The same, from what `ls -l /proc/self/fd` wrote.
+pub(crate) fn inherited_by(listing: &Output) -> Vec<String> {
+    let text = String::from_utf8_lossy(&listing.stdout);
     let links = text.lines().filter(|line| line.contains(" -> ")).map(str::to_owned);
     let own = |line: &String| {
         let fd = line.split(" -> ").next().and_then(|head| head.split(' ').next_back());

@@ -1,28 +1,19 @@
 //! The operations of files: on pipes where they have to wait.
 
 use std::cell::RefCell;
-use std::io::{ErrorKind, PipeReader, PipeWriter, Read, Write};
+use std::io::{ErrorKind, PipeReader, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::rc::Rc;
 
-use annulus::fs::{File, OpenOptions};
-use socket2::SockRef;
+use annulus::fs::{Dir, File, OpenOptions};
 
-use super::{Fate, Future, Scene, TEXT};
+use super::{Fate, Future, Scene, TEXT, pipe};
 use crate::support::files::{Folder, make_fifo, nameless_file};
 use crate::support::settled::{Drops, until};
 
 /// What a pipe holds.
 const PIPE: usize = 64 * 1024;
-
-/// A pipe whose reading end does not block.
-fn pipe() -> (PipeReader, PipeWriter) {
-    let (reader, writer) = std::io::pipe().expect("a pipe");
-    // `fcntl`, which std offers for sockets only.
-    SockRef::from(&reader).set_nonblocking(true).expect("a descriptor");
-    (reader, writer)
-}
 
 /// A read of a pipe into one buffer or several, which waits until something is written.
 pub(super) fn read(wins: bool, parts: usize) -> Scene {
@@ -131,4 +122,26 @@ pub(super) fn unbuffered<F: std::future::Future<Output = ()> + 'static>(
 ) -> Scene {
     let file = Rc::new(File::from_std(nameless_file()));
     Scene::plain(Box::pin(operation(file)))
+}
+
+/// A change of the names in a directory, which happens whole or not at all.
+pub(super) fn naming<F>(operation: fn(Rc<Dir>) -> F) -> Scene
+where
+    F: std::future::Future<Output = std::io::Result<()>> + 'static,
+{
+    let folder = Folder::new();
+    folder.file("file", "");
+    let plain = std::fs::File::open(folder.path()).expect("it was just made");
+    let dir = Rc::new(Dir::from_owned_fd(plain.into()));
+    let operation = operation(dir);
+    let future = Box::pin(async move { _ = operation.await });
+    Scene::plain(future).then(move |fate| async move {
+        let is_changed =
+            || folder.join("new").symlink_metadata().is_ok() || !folder.join("file").exists();
+        match fate {
+            Fate::Undone => assert!(!is_changed()),
+            Fate::Done | Fate::Leaked => until(is_changed).await,
+        }
+        drop(folder);
+    })
 }

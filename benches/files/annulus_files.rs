@@ -1,0 +1,138 @@
+//! The cells on annulus.
+
+use std::cell::Cell;
+use std::io;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use annulus::fs::{self, File};
+use annulus::spawn;
+
+use super::{
+    BLOCK, LARGE_MIB, MIB, Places, Run, SMALL_SIZE, STREAM_DEPTH, Sample, Stopwatch, large, small,
+};
+
+pub(super) static CELLS: &[(&str, Run)] = &[
+    ("read_d1", |operations| block_on(|| read(operations, 1))),
+    ("read_d32", |operations| block_on(|| read(operations, 32))),
+    ("read_d128", |operations| block_on(|| read(operations, 128))),
+    ("open_read_close_d32", |operations| block_on(|| open_read_close(operations, 32))),
+    ("metadata_d32", |operations| block_on(|| metadata(operations, 32))),
+    ("read_1m", |operations| block_on(|| stream(operations, false))),
+    ("write_1m", |operations| block_on(|| stream(operations, true))),
+];
+
+fn block_on<F: Future<Output = io::Result<Sample>>>(cell: impl FnOnce() -> F) -> Sample {
+    let sample =
+        annulus::Runtime::new().and_then(|runtime| runtime.block_on(async { cell().await }));
+    match sample {
+        Ok(sample) => sample,
+        Err(error) => panic!("annulus failed: {error}"),
+    }
+}
+
+/// Runs `depth` tasks and waits for them all.
+async fn together<F>(operations: u64, depth: usize, task: impl Fn(usize) -> F) -> io::Result<Sample>
+where
+    F: Future<Output = io::Result<()>> + 'static,
+{
+    let watch = Stopwatch::start();
+    let tasks: Vec<_> = (0..depth).map(|slot| spawn(task(slot))).collect();
+    for task in tasks {
+        task.await??;
+    }
+    Ok(watch.stop(operations))
+}
+
+/// How many operations this task does.
+fn share(operations: u64, depth: usize, slot: usize) -> u64 {
+    (operations + (depth - 1 - slot) as u64) / depth as u64
+}
+
+async fn read(operations: u64, depth: usize) -> io::Result<Sample> {
+    let file = Rc::new(File::from_std(large()));
+    together(operations, depth, |slot| {
+        let file = Rc::clone(&file);
+        async move {
+            let (mut buf, mut places) = (vec![0_u8; BLOCK], Places::new(slot));
+            for _ in 0..share(operations, depth, slot) {
+                let (count, back) = file.read_at(buf, places.next()).await?;
+                assert_eq!(count, BLOCK);
+                buf = back;
+            }
+            Ok(())
+        }
+    })
+    .await
+}
+
+async fn stream(operations: u64, writes: bool) -> io::Result<Sample> {
+    let file = Rc::new(File::from_std(large()));
+    let next = Rc::new(Cell::new(0));
+    together(operations, STREAM_DEPTH, |_| {
+        let (file, next) = (Rc::clone(&file), Rc::clone(&next));
+        async move {
+            let mut buf = vec![0_u8; MIB];
+            loop {
+                let nth = next.replace(next.get() + 1);
+                if nth >= operations {
+                    return Ok(());
+                }
+                let offset = nth % LARGE_MIB * MIB as u64;
+                let (count, back) = match writes {
+                    true => file.write_at(buf, offset).await?,
+                    false => file.read_at(buf, offset).await?,
+                };
+                assert_eq!(count, MIB);
+                buf = back;
+            }
+        }
+    })
+    .await
+}
+
+/// Runs `one` on one small file after the other.
+async fn on_small<F>(
+    operations: u64,
+    depth: usize,
+    one: fn(Rc<Vec<PathBuf>>, usize, Vec<u8>) -> F,
+) -> io::Result<Sample>
+where
+    F: Future<Output = io::Result<Vec<u8>>> + 'static,
+{
+    let paths = Rc::new(small());
+    let next = Rc::new(Cell::new(0));
+    together(operations, depth, |_| {
+        let (paths, next) = (Rc::clone(&paths), Rc::clone(&next));
+        async move {
+            let mut buf = vec![0_u8; BLOCK];
+            loop {
+                let nth = next.replace(next.get() + 1);
+                if nth >= operations as usize {
+                    return Ok(());
+                }
+                buf = one(Rc::clone(&paths), nth, buf).await?;
+            }
+        }
+    })
+    .await
+}
+
+async fn open_read_close(operations: u64, depth: usize) -> io::Result<Sample> {
+    on_small(operations, depth, |paths, nth, buf| async move {
+        let file = File::open(&paths[nth % paths.len()]).await?;
+        let (count, buf) = file.read_at(buf, 0).await?;
+        assert_eq!(count, SMALL_SIZE);
+        Ok(buf)
+    })
+    .await
+}
+
+async fn metadata(operations: u64, depth: usize) -> io::Result<Sample> {
+    on_small(operations, depth, |paths, nth, buf| async move {
+        let metadata = fs::metadata(&paths[nth % paths.len()]).await?;
+        assert_eq!(metadata.len(), SMALL_SIZE as u64);
+        Ok(buf)
+    })
+    .await
+}

@@ -1,0 +1,108 @@
+//! The cells of the file bench, who runs them, and the files they run on.
+
+mod annulus_files;
+mod raw_files;
+mod tokio_files;
+
+use std::fs::File;
+use std::io::Write;
+use std::path::PathBuf;
+
+use crate::contest::{Cell, Contestant, Run, Sample, Stopwatch};
+
+pub(crate) static CELLS: &[Cell] = &[
+    cell("read_d1", "4 KiB at a random place of a cached file, one at a time", 40_000),
+    cell("read_d32", "4 KiB at a random place of a cached file, 32 under way", 80_000),
+    cell("read_d128", "4 KiB at a random place of a cached file, 128 under way", 80_000),
+    cell("open_read_close_d32", "a cached file of 2 KiB: open, read, close; 32 under way", 20_000),
+    cell("metadata_d32", "statx of a cached path, 32 under way", 20_000),
+    Cell {
+        name: "read_1m",
+        about: "1 MiB of a cached file after the other, 4 under way; per MiB",
+        operations: 1000,
+        counted: 0,
+    },
+    Cell {
+        name: "write_1m",
+        about: "1 MiB after the other over a cached file, 4 under way; per MiB",
+        operations: 1000,
+        counted: 0,
+    },
+];
+
+const fn cell(name: &'static str, about: &'static str, operations: u64) -> Cell {
+    Cell { name, about, operations, counted: 4000 }
+}
+
+pub(crate) static CONTESTANTS: &[Contestant] = &[
+    Contestant { name: "raw", cells: raw_files::CELLS },
+    Contestant { name: "tokio", cells: tokio_files::CELLS },
+    Contestant { name: "annulus", cells: annulus_files::CELLS },
+];
+
+/// What a random read takes.
+const BLOCK: usize = 4096;
+/// What a read or write of a stream takes.
+const MIB: usize = 1 << 20;
+/// How many of them are under way.
+const STREAM_DEPTH: usize = 4;
+/// The large file.
+const LARGE_MIB: u64 = 64;
+/// The small files, and their size.
+const SMALL_COUNT: usize = 256;
+const SMALL_SIZE: usize = 2048;
+
+fn folder() -> PathBuf {
+    std::env::temp_dir().join(format!("annulus-bench-{}", std::process::id()))
+}
+
+/// Removes the files.
+pub(crate) fn clear() {
+    let _ = std::fs::remove_dir_all(folder());
+}
+
+/// The large file, made at the first call, in the page cache and on the disk, so that nothing is written meanwhile.
+fn large() -> File {
+    let path = folder().join("large");
+    let mut options = File::options();
+    if let Ok(file) = options.read(true).write(true).open(&path) {
+        return file;
+    }
+    std::fs::create_dir_all(folder()).expect("a place for files");
+    let mut file = options.create_new(true).open(path).expect("a place for files");
+    let mib: Vec<u8> = (0..MIB).map(|at| (at * 7) as u8).collect();
+    for _ in 0..LARGE_MIB {
+        file.write_all(&mib).expect("room for the large file");
+    }
+    file.sync_all().expect("a disk");
+    file
+}
+
+/// The small files, made at the first call.
+fn small() -> Vec<PathBuf> {
+    let paths: Vec<PathBuf> =
+        (0..SMALL_COUNT).map(|number| folder().join(format!("small-{number}"))).collect();
+    if !paths[SMALL_COUNT - 1].exists() {
+        std::fs::create_dir_all(folder()).expect("a place for files");
+        for path in &paths {
+            std::fs::write(path, [7; SMALL_SIZE]).expect("a place for files");
+        }
+    }
+    paths
+}
+
+/// Places in the large file, in an order that no read-ahead guesses.
+struct Places(u64);
+
+impl Places {
+    fn new(seed: usize) -> Self {
+        Self(0x9e37_79b9_7f4a_7c15 ^ (seed as u64 + 1))
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % (LARGE_MIB * 256) * BLOCK as u64
+    }
+}

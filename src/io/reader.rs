@@ -1,0 +1,172 @@
+//! What all that is read as a file does: the end of a pipe, standard input, the output of a child.
+
+use std::cell::OnceCell;
+use std::future::poll_fn;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::rc::Rc;
+use std::task::ready;
+
+use crate::buf::{BufError, BufResult, Chunk, IoBufMut, fill};
+use crate::driver;
+use crate::executor::budget;
+use crate::op::close::Fd;
+use crate::op::line::Line;
+use crate::op::poll::Direction;
+use crate::op::receive::{Reading, busy};
+use crate::sys::pipes::is_anonymous_pipe;
+
+use super::readiness::Readiness;
+
+/// See the head of the file. What arrives belongs to it; dropping it ends the read.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    // Dropped before the line, which then may close the descriptor.
+    readiness: OnceCell<Readiness>,
+    line: Rc<Line>,
+}
+
+impl Reader {
+    /// Takes a descriptor over. With `ahead` a read stays armed once it was asked for, if it is a pipe without a name:
+    /// of other files the kernel (6.7 to 6.18 at least) then does not tell the end, when their other side hangs up.
+    ///
+    /// # Panics
+    ///
+    /// Outside a runtime; `what` names the caller.
+    pub(crate) fn new(fd: OwnedFd, ahead: bool, what: &str) -> Self {
+        let ahead = ahead && is_anonymous_pipe(&fd);
+        let fd = Fd::new(driver::current::expect(what), fd);
+        Self { readiness: OnceCell::new(), line: Line::of_file(fd, ahead) }
+    }
+
+    /// Waits until the descriptor is ready, as `poll(2)` has it; returns the events.
+    pub(crate) async fn wait(&self) -> io::Result<u32> {
+        let readiness = self.readiness.get_or_init(|| Readiness::new(&self.line.fd));
+        readiness.wait(&self.line.fd, Direction::Reading).await
+    }
+
+    pub(crate) async fn recv(&self) -> io::Result<Option<Chunk>> {
+        loop {
+            let mut reading = Reading::new(&self.line);
+            let arrival = poll_fn(|cx| {
+                ready!(budget::proceed(cx));
+                reading.poll_take(cx)
+            });
+            match arrival.await {
+                // Somebody made it a file that does not block, and the kernel will not wait for those.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let events = self.wait().await?;
+                    if events & u32::from(libc::POLLIN.cast_unsigned()) == 0 {
+                        // The other side hung up and left nothing. The ring would go on to say that it has to wait.
+                        return Ok(None);
+                    }
+                }
+                arrival => return arrival,
+            }
+        }
+    }
+
+    pub(crate) async fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
+        if buf.is_empty() {
+            return Ok(0);
+        }
+        let Some(chunk) = self.recv().await? else {
+            return Ok(0);
+        };
+        let count = chunk.len().min(buf.len());
+        buf[..count].copy_from_slice(&chunk[..count]);
+        self.put_back(chunk, count);
+        Ok(count)
+    }
+
+    /// Returns what a read did not take of a chunk to the front of the queue.
+    fn put_back(&self, mut chunk: Chunk, taken: usize) {
+        if taken < chunk.len() {
+            chunk.advance(taken);
+            self.line.arrivals.put_back(chunk);
+        }
+    }
+
+    pub(crate) async fn read_exact(&self, mut buf: &mut [u8]) -> io::Result<()> {
+        while !buf.is_empty() {
+            match self.read(buf).await? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                count => buf = &mut buf[count..],
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn read_owned<B: IoBufMut>(&self, mut buf: B) -> BufResult<usize, B> {
+        if buf.buf_capacity() == 0 {
+            return Ok((0, buf));
+        }
+        match self.recv().await {
+            Ok(Some(chunk)) => {
+                let count = fill(&mut buf, &chunk);
+                self.put_back(chunk, count);
+                Ok((count, buf))
+            }
+            Ok(None) => Ok((fill(&mut buf, &[]), buf)),
+            Err(error) => Err(BufError { error, buf }),
+        }
+    }
+
+    pub(crate) async fn read_to_end(&self, bytes: &mut Vec<u8>) -> io::Result<usize> {
+        let before = bytes.len();
+        while let Some(chunk) = self.recv().await? {
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(bytes.len() - before)
+    }
+
+    /// Asks the kernel to end a read that is under way. What it brings all the same stays.
+    pub(crate) fn recall(&self) {
+        self.line.arrivals.recall(self.line.fd.driver());
+    }
+
+    /// The descriptor back, if nothing is being read and nothing has arrived.
+    pub(crate) fn try_into_fd(self) -> io::Result<OwnedFd> {
+        if !self.line.arrivals.is_untouched() {
+            return Err(busy("it was read from, and what comes belongs to its reader"));
+        }
+        let line = Rc::clone(&self.line);
+        drop(self);
+        Ok(alone(line)?.fd.into_owned())
+    }
+
+    /// The descriptor back, with what had arrived and was not taken.
+    pub(crate) async fn into_fd(self) -> io::Result<(OwnedFd, Vec<u8>)> {
+        let line = Rc::clone(&self.line);
+        poll_fn(|cx| line.arrivals.poll_disarmed(line.fd.driver(), cx)).await;
+        let mut rest = Vec::new();
+        while let Some(Ok(Some(chunk))) = line.arrivals.try_take() {
+            rest.extend_from_slice(&chunk);
+        }
+        drop(self);
+        Ok((alone(line)?.fd.into_owned(), rest))
+    }
+}
+
+/// The line, if nobody else holds it.
+pub(super) fn alone(line: Rc<Line>) -> io::Result<Line> {
+    Rc::try_unwrap(line).map_err(|_| busy("a leaked future holds the descriptor"))
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.line.arrivals.close(self.line.fd.driver());
+    }
+}
+
+impl AsFd for Reader {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.line.fd.as_fd()
+    }
+}
+
+impl AsRawFd for Reader {
+    fn as_raw_fd(&self) -> RawFd {
+        self.line.fd.as_raw_fd()
+    }
+}

@@ -1,0 +1,76 @@
+//! What comes with a Unix message: who sent it, and descriptors that are ours from then on.
+//!
+//! # Safety rules
+//!
+//! 1. Each number in the control data of `SCM_RIGHTS` is a descriptor that the kernel made for us when it delivered the
+//!    message, and that nobody else owns; the data is read once.
+#![allow(unsafe_code, reason = "room 1: the kernel's interface")]
+
+use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::SocketAddr;
+
+use super::message::{Received, controls};
+
+/// What came with a Unix message.
+#[derive(Debug)]
+pub(crate) struct Local {
+    /// `None` for a sender without a name.
+    pub(crate) source: Option<Box<SocketAddr>>,
+    pub(crate) is_truncated: bool,
+    /// Control data did not fit, or no descriptor was left: the kernel closed what it could not give us.
+    pub(crate) is_control_truncated: bool,
+    pub(crate) credentials: Option<libc::ucred>,
+    /// Closed when it is dropped.
+    pub(crate) descriptors: Vec<OwnedFd>,
+}
+
+impl Local {
+    /// Takes it from what the kernel wrote.
+    ///
+    /// # Safety
+    ///
+    /// The kernel wrote it for one message, and it is read this once.
+    pub(crate) unsafe fn read(received: &Received<'_>) -> Self {
+        let mut found = Self {
+            source: source(received.name).map(Box::new),
+            is_truncated: received.flags & libc::MSG_TRUNC != 0,
+            is_control_truncated: received.flags & libc::MSG_CTRUNC != 0,
+            credentials: None,
+            descriptors: Vec::new(),
+        };
+        for (level, kind, content) in controls(received.control) {
+            match (level, kind) {
+                (libc::SOL_SOCKET, libc::SCM_RIGHTS) => {
+                    let numbers = content.chunks_exact(size_of::<i32>());
+                    let numbers = numbers.filter_map(|bytes| bytes.try_into().ok());
+                    // SAFETY: rule 1, passed on by our caller.
+                    let own = |bytes| unsafe { OwnedFd::from_raw_fd(i32::from_ne_bytes(bytes)) };
+                    found.descriptors.extend(numbers.map(own));
+                }
+                (libc::SOL_SOCKET, libc::SCM_CREDENTIALS) => found.credentials = ucred(content),
+                _ => {}
+            }
+        }
+        found
+    }
+}
+
+/// The sender's name, from a `struct sockaddr_un`; `None` if it has none.
+fn source(name: &[u8]) -> Option<SocketAddr> {
+    match name.get(size_of::<libc::sa_family_t>()..)? {
+        [] => None,
+        [0, name @ ..] => SocketAddr::from_abstract_name(name).ok(),
+        path => {
+            let end = path.iter().position(|byte| *byte == 0).unwrap_or(path.len());
+            SocketAddr::from_pathname(std::ffi::OsStr::from_bytes(&path[..end])).ok()
+        }
+    }
+}
+
+fn ucred(content: &[u8]) -> Option<libc::ucred> {
+    let word = |at: usize| Some(i32::from_ne_bytes(content.get(at..at + 4)?.try_into().ok()?));
+    let (uid, gid) = (word(4)?.cast_unsigned(), word(8)?.cast_unsigned());
+    Some(libc::ucred { pid: word(0)?, uid, gid })
+}

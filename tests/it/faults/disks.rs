@@ -1,0 +1,252 @@
+//! File systems that are full, read-only or out of descriptors, files that shrink, and more work than kernel threads.
+//!
+//! # Safety rules
+//!
+//! 1. Strings end in zero and live across the call; the namespace is the calling thread's own.
+#![allow(unsafe_code, reason = "mounts and limits are made by system calls")]
+
+use std::ffi::CString;
+use std::io::{self, ErrorKind};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use annulus::Builder;
+use annulus::fs::{self, Allocation, File, OpenOptions};
+
+use crate::support::child::{assert_passed, in_child};
+use crate::support::files::{Folder, make_fifo};
+use crate::support::settled::{
+    Drops, assert_content, content, joined, poll_once, run, run_with, turn, until,
+};
+use crate::support::skip::skip;
+
+/// Mounts a file system of 256 KiB in memory over the directory, in a namespace of this thread's own.
+fn mount_small(at: &Path) -> io::Result<()> {
+    // SAFETY: rule 1.
+    check(unsafe { libc::unshare(libc::CLONE_NEWNS) })?;
+    mount("/".as_ref(), "none", libc::MS_REC | libc::MS_PRIVATE, "")?;
+    mount(at, "tmpfs", 0, "size=256k,nr_inodes=64")
+}
+
+fn mount(at: &Path, kind: &str, flags: u64, options: &str) -> io::Result<()> {
+    let at = CString::new(at.as_os_str().as_bytes())?;
+    let (kind, options) = (CString::new(kind)?, CString::new(options)?);
+    // SAFETY: rule 1.
+    check(unsafe {
+        libc::mount(kind.as_ptr(), at.as_ptr(), kind.as_ptr(), flags, options.as_ptr().cast())
+    })
+}
+
+fn check(status: i32) -> io::Result<()> {
+    if status == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Runs the body in a thread, over a directory with a small file system; an error says why there is none.
+fn on_small(body: fn(&Path)) -> io::Result<()> {
+    let thread = std::thread::spawn(move || {
+        let folder = Folder::new();
+        mount_small(folder.path())?;
+        body(folder.path());
+        let at = CString::new(folder.path().as_os_str().as_bytes())?;
+        // SAFETY: rule 1.
+        unsafe { libc::umount2(at.as_ptr(), libc::MNT_DETACH) };
+        Ok(())
+    });
+    thread.join().expect("the test passed")
+}
+
+#[test]
+fn a_full_disk_is_an_error_that_says_how_much_was_written() {
+    let test = on_small(|root| {
+        run(async || {
+            let file = File::create_new(root.join("file")).await.unwrap();
+            let failed = file.write_all_at(content(1, 0, 1 << 20), 0).await.unwrap_err();
+            assert_eq!(failed.error.kind(), ErrorKind::StorageFull, "{failed}");
+            assert_eq!(failed.buf.len(), 1 << 20);
+            assert!((1..=256 << 10).contains(&failed.transferred), "{failed}");
+            let written = file.read_exact_at(vec![0; failed.transferred], 0).await.unwrap();
+            assert_content(1, 0, &written);
+            let full = file.allocate(0..1 << 20, Allocation::Extend).await.unwrap_err();
+            assert_eq!(full.kind(), ErrorKind::StorageFull);
+            let full = fs::write(root.join("more"), vec![0; 1 << 20]).await.unwrap_err();
+            assert_eq!(full.kind(), ErrorKind::StorageFull);
+            // With room again it goes on.
+            fs::remove_file(root.join("more")).await.unwrap();
+            file.set_len(0).await.unwrap();
+            file.write_all_at("small", 0).await.unwrap();
+            file.sync_all().await.unwrap();
+        });
+    });
+    if let Err(error) = test {
+        skip!("no file system of our own: {error}");
+    }
+}
+
+#[test]
+fn a_dropped_write_to_a_full_disk_is_told_by_the_sync() {
+    let test = on_small(|root| {
+        run(async || {
+            let file = File::create_new(root.join("file")).await.unwrap();
+            let drops = Drops::default();
+            let mut write = Box::pin(file.write_all_at(drops.buffer(vec![1; 1 << 20]), 0));
+            assert!(poll_once(&mut write).await.is_pending());
+            turn().await;
+            drop(write);
+            until(|| drops.count() == 1).await;
+            let lost = file.sync_all().await.unwrap_err();
+            assert!(matches!(lost.kind(), ErrorKind::WriteZero | ErrorKind::StorageFull), "{lost}");
+            file.sync_all().await.unwrap();
+        });
+    });
+    if let Err(error) = test {
+        skip!("no file system of our own: {error}");
+    }
+}
+
+#[test]
+fn a_read_only_file_system_refuses_every_change() {
+    let test = on_small(|root| {
+        std::fs::write(root.join("file"), "content").unwrap();
+        mount(root, "tmpfs", libc::MS_REMOUNT | libc::MS_RDONLY, "").unwrap();
+        run(async || {
+            let kinds = [
+                File::create(root.join("new")).await.map(drop),
+                OpenOptions::new().append(true).open(root.join("file")).await.map(drop),
+                fs::create_dir(root.join("dir")).await,
+                fs::remove_file(root.join("file")).await,
+                fs::rename(root.join("file"), root.join("other")).await,
+                fs::hard_link(root.join("file"), root.join("other")).await,
+                fs::symlink("file", root.join("other")).await,
+                fs::copy(root.join("file"), root.join("other")).await.map(drop),
+            ];
+            for (nth, result) in kinds.into_iter().enumerate() {
+                let kind = result.map_err(|error| error.kind());
+                assert_eq!(kind, Err(ErrorKind::ReadOnlyFilesystem), "{nth}");
+            }
+            assert_eq!(fs::read(root.join("file")).await.unwrap(), b"content");
+        });
+    });
+    if let Err(error) = test {
+        skip!("no file system of our own: {error}");
+    }
+}
+
+#[test]
+fn a_file_that_shrinks_under_its_reader_ends_early() {
+    run(async || {
+        let folder = Folder::new();
+        let path = folder.file("file", content(2, 0, 100_000));
+        let file = File::open(&path).await.unwrap();
+        let other = std::fs::File::options().write(true).open(&path).unwrap();
+        let (count, _) = file.read_at(vec![0; 1000], 50_000).await.unwrap();
+        assert_eq!(count, 1000);
+        other.set_len(60_000).unwrap();
+        let failed = file.read_exact_at(vec![0; 20_000], 50_000).await.unwrap_err();
+        assert_eq!(failed.error.kind(), ErrorKind::UnexpectedEof);
+        assert_eq!(failed.transferred, 10_000);
+        assert_content(2, 50_000, &failed.buf[..10_000]);
+        let (count, _) = file.read_at(vec![0; 10], 70_000).await.unwrap();
+        assert_eq!(count, 0);
+        // It grows again, and what is new is there.
+        other.write_all_at(b"new", 70_000).unwrap();
+        let (count, buf) = file.read_at(vec![0; 10], 70_000).await.unwrap();
+        assert_eq!(&buf[..count], b"new");
+    });
+}
+
+#[test]
+fn without_a_descriptor_an_open_fails_and_nothing_else() {
+    let output = in_child!(|| {
+        let limit = libc::rlimit { rlim_cur: 64, rlim_max: 64 };
+        // SAFETY: the limit is read during the call.
+        assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) }, 0);
+        run(async || {
+            let folder = Folder::new();
+            let path = folder.file("file", "content");
+            let file = File::open(&path).await.unwrap();
+            let mut fillers: Vec<std::fs::File> =
+                std::iter::from_fn(|| std::fs::File::open("/dev/null").ok()).collect();
+            for _ in 0..3 {
+                let none = File::open(&path).await.unwrap_err();
+                assert_eq!(none.raw_os_error(), Some(libc::EMFILE));
+                let none = fs::read(&path).await.unwrap_err();
+                assert_eq!(none.raw_os_error(), Some(libc::EMFILE));
+                assert_eq!(file.try_clone().unwrap_err().raw_os_error(), Some(libc::EMFILE));
+                assert_eq!(fs::metadata(&path).await.unwrap().len(), 7, "it needs none");
+                file.read_exact_at(vec![0; 7], 0).await.unwrap();
+            }
+            fillers.pop();
+            assert_eq!(fs::read(&path).await.unwrap(), b"content");
+        });
+    });
+    if let Some(output) = output {
+        assert_passed(&output);
+    }
+}
+
+/// The kernel's workers of this thread's rings.
+fn workers() -> usize {
+    let own = std::fs::read_link("/proc/thread-self").expect("/proc is mounted");
+    let own = own.file_name().expect("pid/task/tid").to_string_lossy().into_owned();
+    let name = format!("iou-wrk-{own}");
+    let threads = std::fs::read_dir("/proc/self/task").expect("/proc is mounted");
+    let names =
+        threads.filter_map(|entry| std::fs::read_to_string(entry.ok()?.path().join("comm")).ok());
+    names.filter(|comm| comm.trim_end() == name).count()
+}
+
+#[test]
+fn a_flood_of_operations_that_wait_makes_no_more_kernel_threads_than_allowed() {
+    run_with(Builder::new().kernel_workers(3, 2), async || {
+        let folder = Folder::new();
+        let opens: Vec<_> = (0..60)
+            .map(|number| {
+                let path = folder.join(format!("pipe-{number}"));
+                make_fifo(&path);
+                // The kernel's thread waits for a reader that never comes.
+                annulus::spawn(async move {
+                    OpenOptions::new().write(true).create(true).open(path).await.map(drop)
+                })
+            })
+            .collect();
+        until(|| workers() > 0).await;
+        for _ in 0..50 {
+            turn().await;
+            assert!(workers() <= 5, "{}", workers());
+        }
+        for open in &opens {
+            open.abort();
+        }
+        for open in opens {
+            assert!(open.await.expect_err("it waited").is_cancelled());
+        }
+    });
+}
+
+#[test]
+fn thousands_of_operations_share_a_few_kernel_threads() {
+    run_with(Builder::new().kernel_workers(2, 2), async || {
+        let folder = Folder::new();
+        let tasks = (0..400)
+            .map(|number| {
+                let path = folder.join(number.to_string());
+                annulus::spawn(async move {
+                    let file = File::create_new(&path).await.unwrap();
+                    file.write_all_at(content(number, 0, 5000), 0).await.unwrap();
+                    assert_eq!(file.metadata().await.unwrap().len(), 5000);
+                    fs::rename(&path, path.with_extension("moved")).await.unwrap();
+                    assert!(workers() <= 4, "{}", workers());
+                })
+            })
+            .collect();
+        joined(tasks).await;
+        let mut entries = fs::read_dir(folder.path()).await.unwrap();
+        let mut count = 0;
+        while let Some(entry) = entries.next_entry().await.unwrap() {
+            assert!(entry.name().to_string_lossy().ends_with(".moved"));
+            count += 1;
+        }
+        assert_eq!(count, 400);
+    });
+}

@@ -1,0 +1,220 @@
+//! Descriptors and credentials in messages: they arrive, close on exec, and none leaks, whoever does not take them.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use annulus::Builder;
+use annulus::net::{UnixDatagram, UnixSeqpacket, UnixStream};
+use annulus::runtime::Feature;
+
+use crate::support::child::inherited_descriptors;
+use crate::support::settled::{poll_and_drop, poll_once, run, run_with, turn, until};
+
+fn both_forms() -> [Builder; 2] {
+    [Builder::new(), Builder::new().disable(Feature::MultishotReceive)]
+}
+
+/// Descriptors of this thread's table.
+fn count() -> usize {
+    std::fs::read_dir("/proc/thread-self/fd").expect("/proc is mounted").count()
+}
+
+fn null() -> OwnedFd {
+    File::open("/dev/null").expect("open").into()
+}
+
+#[test]
+fn a_descriptor_arrives_and_is_the_same_file() {
+    for builder in both_forms() {
+        run_with(builder, async || {
+            let (near, far) = UnixDatagram::pair().unwrap();
+            let (mut reader, writer) = std::io::pipe().unwrap();
+            let (count, (text, own)) =
+                near.send_with_fds("a pipe", vec![writer.into()]).await.unwrap();
+            assert_eq!((count, text, own.len()), (6, "a pipe", 1));
+            drop(own);
+            let mut buf = [0; 16];
+            let (count, fds) = far.recv_with_fds(&mut buf).await.unwrap();
+            assert_eq!(&buf[..count], b"a pipe");
+            let [writer] = <[OwnedFd; 1]>::try_from(fds).expect("one descriptor");
+            assert_eq!(inherited_descriptors(), Vec::<String>::new(), "it closes on exec");
+            let mut writer = File::from(writer);
+            writer.write_all(b"through").unwrap();
+            drop(writer);
+            let mut text = String::new();
+            reader.read_to_string(&mut text).unwrap();
+            assert_eq!(text, "through");
+        });
+    }
+}
+
+#[test]
+fn as_many_as_the_kernel_takes_come_in_order_and_one_more_is_refused() {
+    for builder in both_forms() {
+        run_with(builder, async || {
+            let (near, far) = UnixSeqpacket::pair().unwrap();
+            far.set_passcred(true).unwrap();
+            let fds: Vec<OwnedFd> = (0..253).map(|_| null()).collect();
+            let (_, (_, own)) = near.send_with_fds("many", fds).await.unwrap();
+            let mut message = far.recv_message().await.unwrap().expect("a message");
+            assert!(!message.is_control_truncated());
+            assert_eq!(message.credentials().unwrap().pid(), Some(std::process::id() as i32));
+            let taken = message.take_fds();
+            assert_eq!(taken.len(), 253);
+            assert!(message.take_fds().is_empty(), "once");
+            let mut too_many = own;
+            too_many.push(null());
+            let error = near.send_with_fds("x", too_many).await.unwrap_err();
+            let (text, back) = error.buf;
+            assert_eq!((text, back.len()), ("x", 254), "all come back");
+        });
+    }
+}
+
+#[test]
+fn what_nobody_takes_of_a_message_is_closed_with_it() {
+    for builder in both_forms() {
+        run_with(builder, async || {
+            let (near, far) = UnixDatagram::pair().unwrap();
+            let before = count();
+            for _ in 0..10 {
+                let own = near.send_with_fds("x", vec![null(), null()]).await.unwrap();
+                drop(own);
+                drop(far.recv_message().await.unwrap());
+                assert_eq!(count(), before);
+                drop(near.send_with_fds("x", vec![null()]).await.unwrap());
+                assert_eq!(far.recv(&mut [0; 4]).await.unwrap(), 1);
+                assert_eq!(count(), before);
+                drop(near.send_with_fds("x", vec![null()]).await.unwrap());
+                assert_eq!(&*far.recv_message().await.unwrap().into_chunk(), b"x");
+                assert_eq!(count(), before);
+            }
+        });
+    }
+}
+
+#[test]
+fn what_nobody_receives_is_closed_with_the_socket() {
+    for builder in both_forms() {
+        run_with(builder, async || {
+            let before = count();
+            for armed in [false, true] {
+                let (near, far) = UnixSeqpacket::pair().unwrap();
+                if armed {
+                    assert!(poll_and_drop(far.recv_message()).await.is_none());
+                    turn().await;
+                }
+                for _ in 0..5 {
+                    drop(near.send_with_fds("x", Vec::new()).await.unwrap());
+                    drop(near.send_with_fds("x", vec![null(), null()]).await.unwrap());
+                }
+                turn().await;
+                drop((near, far));
+                until(|| count() == before).await;
+            }
+            // And with the runtime: what is left here would be found by the guard.
+            let (near, far) = UnixDatagram::pair().unwrap();
+            drop(near.send_with_fds("x", vec![null()]).await.unwrap());
+            far.readable().await.unwrap();
+            assert!(count() > before + 2, "it has arrived");
+        });
+    }
+}
+
+#[test]
+fn a_dropped_send_closes_its_descriptors_when_the_kernel_is_done() {
+    run(async || {
+        let (near, far) = UnixDatagram::pair().unwrap();
+        let before = count();
+        assert!(poll_and_drop(near.send_with_fds("never", vec![null()])).await.is_none());
+        turn().await;
+        assert_eq!(count(), before);
+        let mut send = Box::pin(near.send_with_fds("sent", vec![null()]));
+        assert!(poll_once(&mut send).await.is_pending());
+        turn().await;
+        drop(send);
+        until(|| count() == before).await;
+        let mut message = far.recv_message().await.unwrap();
+        assert_eq!(message.take_fds().len(), 1);
+        assert_eq!(&*message, b"sent");
+    });
+}
+
+#[test]
+fn untaken_descriptors_are_bounded() {
+    run_with(Builder::new().undelivered_max(64 * 1024), async || {
+        let (near, far) = UnixSeqpacket::pair().unwrap();
+        assert!(poll_and_drop(far.recv_message()).await.is_none());
+        turn().await;
+        let before = count();
+        let sending = annulus::spawn(async move {
+            for number in 0..200_u8 {
+                drop(near.send_with_fds(vec![number], vec![null()]).await.unwrap());
+            }
+        });
+        for _ in 0..100 {
+            turn().await;
+        }
+        let arrived = count() - before;
+        assert!(arrived < 120, "{arrived} of 200 descriptors lie untaken");
+        for number in 0..200_u8 {
+            let mut message = far.recv_message().await.unwrap().expect("a message");
+            assert_eq!((message[0], message.take_fds().len()), (number, 1));
+        }
+        sending.await.unwrap();
+    });
+}
+
+#[test]
+fn a_stream_discards_descriptors_and_leaks_none() {
+    run(async || {
+        let (near, far) = std::os::unix::net::UnixStream::pair().unwrap();
+        let near = UnixStream::from_std(near).unwrap();
+        let sender = PlainStream(far);
+        let before = count();
+        sender.send_fd(null());
+        assert_eq!(&*near.recv().await.unwrap().unwrap(), b"x");
+        assert_eq!(count(), before);
+    });
+}
+
+/// A plain stream that sends a descriptor.
+struct PlainStream(std::os::unix::net::UnixStream);
+
+impl PlainStream {
+    #[allow(unsafe_code, reason = "sendmsg has no safe form in std")]
+    fn send_fd(&self, fd: OwnedFd) {
+        let mut control = [0_usize; 3];
+        let number = fd.as_raw_fd().cast_unsigned() as usize;
+        control[0] = 20;
+        control[1] = libc::SOL_SOCKET as usize | (libc::SCM_RIGHTS as usize) << 32;
+        control[2] = number;
+        let mut part = libc::iovec { iov_base: b"x".as_ptr().cast_mut().cast(), iov_len: 1 };
+        // SAFETY: all zeroes is a header, and what it names lives across the call.
+        let sent = unsafe {
+            let mut header: libc::msghdr = std::mem::MaybeUninit::zeroed().assume_init();
+            header.msg_iov = &raw mut part;
+            header.msg_iovlen = 1;
+            header.msg_control = control.as_mut_ptr().cast();
+            header.msg_controllen = 24;
+            libc::sendmsg(self.0.as_raw_fd(), &raw const header, 0)
+        };
+        assert_eq!(sent, 1);
+    }
+}
+
+#[test]
+fn credentials_come_only_when_asked_for() {
+    for builder in both_forms() {
+        run_with(builder, async || {
+            let (near, far) = UnixDatagram::pair().unwrap();
+            near.send(b"x").await.unwrap();
+            assert_eq!(far.recv_message().await.unwrap().credentials(), None);
+            far.set_passcred(true).unwrap();
+            near.send(b"x").await.unwrap();
+            let found = far.recv_message().await.unwrap().credentials().expect("asked for");
+            assert_eq!(found.pid(), Some(std::process::id() as i32));
+        });
+    }
+}
