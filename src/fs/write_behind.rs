@@ -35,7 +35,8 @@ use crate::op::write_at::WriteAt;
 /// ```
 ///
 /// Dropped before [`finish`](Self::finish), what is under way is written all the same, and if it fails the next write,
-/// sync or close of the file says so. It holds the file: [`File::close`] and `into_std` are refused as long as it lives.
+/// sync or close of the file says so. It holds the file: [`File::close`] and `into_std` are refused as long as it
+/// lives.
 pub struct WriteBehind<B: IoBuf> {
     file: Rc<OpenFile>,
     /// Where the next buffer goes.
