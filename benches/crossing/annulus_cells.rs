@@ -7,7 +7,9 @@ use std::time::Duration;
 use annulus::mesh::{Builder, Cores, Mesh, Shard, shard};
 use annulus::task::yield_now;
 
-use super::{Game, Run, Sample, Stopwatch, VOLLEY, Volley, processors};
+use super::{
+    Game, Run, Sample, Stopwatch, VOLLEY, Volley, channel_cells, handover_cells, processors,
+};
 
 pub(super) static CELLS: &[(&str, Run)] = &[
     ("wake_asleep", wake_asleep),
@@ -17,6 +19,11 @@ pub(super) static CELLS: &[(&str, Run)] = &[
         call(mesh().runtime(|builder| builder.spin(Duration::from_secs(1))), operations, false)
     }),
     ("call_busy", |operations| call(mesh(), operations, true)),
+    ("spsc", channel_cells::annulus_spsc),
+    ("spsc_64", channel_cells::annulus_spsc_64),
+    ("spsc_plain", channel_cells::annulus_spsc_plain),
+    ("mpsc", channel_cells::annulus_mpsc),
+    ("blocking", handover_cells::annulus_blocking),
 ];
 
 fn mesh() -> Builder {
