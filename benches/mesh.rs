@@ -26,7 +26,7 @@ const KNOWN: &[Known] = &[
     (
         "--ways",
         Some("A,B"),
-        "whose (all: eventfd,msg-ring,rtrb,flume,async-channel,thread,tokio,annulus)",
+        "whose (all: eventfd,msg-ring,rtrb,flume,async-channel,thread,tokio,annulus-spin,annulus)",
     ),
     ("--baseline", Some("A"), "whom to compare with (tokio)"),
     ("--cells", Some("C,D"), "which cells (all; --list names them)"),
@@ -61,8 +61,10 @@ fn run(options: &Options) -> Result<(), String> {
         let operations = options.number("--operations", 1000)?;
         return once(contestant(name)?, &chosen, operations);
     }
-    let ways =
-        options.words("--ways", "eventfd,msg-ring,rtrb,flume,async-channel,thread,tokio,annulus");
+    let ways = options.words(
+        "--ways",
+        "eventfd,msg-ring,rtrb,flume,async-channel,thread,tokio,annulus-spin,annulus",
+    );
     let quick = options.has("--quick") || options.is_empty();
     let bench = Bench {
         name: "mesh",

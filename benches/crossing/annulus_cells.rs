@@ -7,6 +7,7 @@ use std::time::Duration;
 use annulus::mesh::{Builder, Cores, Mesh, Shard, shard};
 use annulus::task::yield_now;
 
+use super::channel_cells::SLEEPY;
 use super::{
     Game, Run, Sample, Stopwatch, VOLLEY, Volley, channel_cells, handover_cells, processors,
 };
@@ -19,10 +20,10 @@ pub(super) static CELLS: &[(&str, Run)] = &[
         call(mesh().runtime(|builder| builder.spin(Duration::from_secs(1))), operations, false)
     }),
     ("call_busy", |operations| call(mesh(), operations, true)),
-    ("spsc", channel_cells::annulus_spsc),
-    ("spsc_64", channel_cells::annulus_spsc_64),
+    ("spsc", |operations| channel_cells::annulus_spsc(operations, SLEEPY)),
+    ("spsc_64", |operations| channel_cells::annulus_spsc_64(operations, SLEEPY)),
     ("spsc_plain", channel_cells::annulus_spsc_plain),
-    ("mpsc", channel_cells::annulus_mpsc),
+    ("mpsc", |operations| channel_cells::annulus_mpsc(operations, SLEEPY)),
     ("blocking", handover_cells::annulus_blocking),
 ];
 

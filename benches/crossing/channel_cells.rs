@@ -1,10 +1,13 @@
 //! The cells of channels between two cores: one sends numbers, the other adds them up.
 //!
-//! rtrb, whose ends do not wait, spins; `flume` and `async-channel` run on annulus, so that only the channel differs.
+//! rtrb, whose ends do not wait, spins; `annulus-spin` is annulus on cores that look for work for 50 us before they
+//! sleep, `annulus` with the defaults. `flume` and `async-channel` run on annulus with the defaults, so that only the
+//! channel differs.
 
 use std::future::Future;
 use std::hint::spin_loop;
 use std::thread;
+use std::time::Duration;
 
 use annulus::Runtime;
 use annulus::channel::{mpsc, spsc};
@@ -18,6 +21,15 @@ pub(super) static RTRB: &[(&str, Run)] = &[("spsc", rtrb_one), ("spsc_64", rtrb_
 pub(super) static FLUME: &[(&str, Run)] = &[("spsc", flume), ("mpsc", flume)];
 pub(super) static ASYNC_CHANNEL: &[(&str, Run)] =
     &[("spsc", async_channel), ("mpsc", async_channel)];
+
+pub(super) static ANNULUS_SPINNING: &[(&str, Run)] = &[
+    ("spsc", |operations| annulus_spsc(operations, SPIN)),
+    ("spsc_64", |operations| annulus_spsc_64(operations, SPIN)),
+    ("mpsc", |operations| annulus_mpsc(operations, SPIN)),
+];
+pub(super) const SLEEPY: Duration = Duration::ZERO;
+/// Longer than it takes to wake the other core.
+const SPIN: Duration = Duration::from_micros(50);
 
 /// Sends on one processor and receives on the other; the time is that of the receiver, from before the first number.
 fn cross(operations: u64, send: impl FnOnce() + Send, receive: impl FnOnce() -> u64) -> Sample {
@@ -36,7 +48,12 @@ fn cross(operations: u64, send: impl FnOnce() + Send, receive: impl FnOnce() -> 
 }
 
 fn on_annulus<T>(future: impl Future<Output = T>) -> T {
-    match Runtime::new() {
+    on_annulus_for(SLEEPY, future)
+}
+
+/// A core that looks so long for work before it sleeps.
+fn on_annulus_for<T>(spin: Duration, future: impl Future<Output = T>) -> T {
+    match Runtime::builder().spin(spin).build() {
         Ok(runtime) => runtime.block_on(future),
         Err(error) => panic!("annulus did not start: {error}"),
     }
@@ -104,7 +121,7 @@ fn rtrb_batches(operations: u64) -> Sample {
     })
 }
 
-pub(super) fn annulus_spsc(operations: u64) -> Sample {
+pub(super) fn annulus_spsc(operations: u64, spin: Duration) -> Sample {
     let (mut sender, mut receiver) = spsc::channel(CAPACITY);
     let send = async move {
         for number in 0..operations {
@@ -118,7 +135,7 @@ pub(super) fn annulus_spsc(operations: u64) -> Sample {
         }
         sum
     };
-    cross(operations, || on_annulus(send), || on_annulus(receive))
+    cross(operations, || on_annulus_for(spin, send), || on_annulus_for(spin, receive))
 }
 
 pub(super) fn annulus_spsc_plain(operations: u64) -> Sample {
@@ -137,7 +154,7 @@ pub(super) fn annulus_spsc_plain(operations: u64) -> Sample {
     })
 }
 
-pub(super) fn annulus_spsc_64(operations: u64) -> Sample {
+pub(super) fn annulus_spsc_64(operations: u64, spin: Duration) -> Sample {
     let (mut sender, mut receiver) = spsc::channel(CAPACITY);
     let send = async move {
         for batch in batches(operations) {
@@ -153,10 +170,10 @@ pub(super) fn annulus_spsc_64(operations: u64) -> Sample {
         }
         sum
     };
-    cross(operations, || on_annulus(send), || on_annulus(receive))
+    cross(operations, || on_annulus_for(spin, send), || on_annulus_for(spin, receive))
 }
 
-pub(super) fn annulus_mpsc(operations: u64) -> Sample {
+pub(super) fn annulus_mpsc(operations: u64, spin: Duration) -> Sample {
     let (sender, mut receiver) = mpsc::channel(CAPACITY);
     let send = async move {
         for number in 0..operations {
@@ -170,7 +187,7 @@ pub(super) fn annulus_mpsc(operations: u64) -> Sample {
         }
         sum
     };
-    cross(operations, || on_annulus(send), || on_annulus(receive))
+    cross(operations, || on_annulus_for(spin, send), || on_annulus_for(spin, receive))
 }
 
 pub(super) fn tokio_mpsc(operations: u64) -> Sample {
