@@ -23,7 +23,11 @@ use support::report::{self, Sink};
 const ABOUT: &str = "What wakes and calls cost between two cores.";
 
 const KNOWN: &[Known] = &[
-    ("--ways", Some("A,B"), "whose (eventfd,msg-ring,tokio,annulus)"),
+    (
+        "--ways",
+        Some("A,B"),
+        "whose (all: eventfd,msg-ring,rtrb,flume,async-channel,thread,tokio,annulus-spin,annulus)",
+    ),
     ("--baseline", Some("A"), "whom to compare with (tokio)"),
     ("--cells", Some("C,D"), "which cells (all; --list names them)"),
     ("--rounds", Some("N"), "samples of each crate in each cell (10)"),
@@ -57,7 +61,10 @@ fn run(options: &Options) -> Result<(), String> {
         let operations = options.number("--operations", 1000)?;
         return once(contestant(name)?, &chosen, operations);
     }
-    let ways = options.words("--ways", "eventfd,msg-ring,tokio,annulus");
+    let ways = options.words(
+        "--ways",
+        "eventfd,msg-ring,rtrb,flume,async-channel,thread,tokio,annulus-spin,annulus",
+    );
     let quick = options.has("--quick") || options.is_empty();
     let bench = Bench {
         name: "mesh",

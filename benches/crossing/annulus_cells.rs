@@ -7,7 +7,10 @@ use std::time::Duration;
 use annulus::mesh::{Builder, Cores, Mesh, Shard, shard};
 use annulus::task::yield_now;
 
-use super::{Game, Run, Sample, Stopwatch, VOLLEY, Volley, processors};
+use super::channel_cells::SLEEPY;
+use super::{
+    Game, Run, Sample, Stopwatch, VOLLEY, Volley, channel_cells, handover_cells, processors,
+};
 
 pub(super) static CELLS: &[(&str, Run)] = &[
     ("wake_asleep", wake_asleep),
@@ -18,6 +21,11 @@ pub(super) static CELLS: &[(&str, Run)] = &[
         call(mesh().runtime(|builder| builder.spin(Duration::from_secs(1))), operations, false)
     }),
     ("call_busy", |operations| call(mesh(), operations, true)),
+    ("spsc", |operations| channel_cells::annulus_spsc(operations, SLEEPY)),
+    ("spsc_64", |operations| channel_cells::annulus_spsc_64(operations, SLEEPY)),
+    ("spsc_plain", channel_cells::annulus_spsc_plain),
+    ("mpsc", |operations| channel_cells::annulus_mpsc(operations, SLEEPY)),
+    ("blocking", handover_cells::annulus_blocking),
 ];
 
 fn mesh() -> Builder {

@@ -4,6 +4,8 @@
 //! `CELLS`; who runs it names it in the list of its own file.
 
 mod annulus_cells;
+mod channel_cells;
+mod handover_cells;
 mod ring_cells;
 mod tokio_cells;
 
@@ -52,11 +54,41 @@ pub(crate) static CELLS: &[Cell] = &[
         operations: 50_000,
         counted: 0,
     },
+    Cell {
+        name: "spsc",
+        about: "numbers from one core to another, one by one, bounded by 1024; per number",
+        operations: 4_000_000,
+        counted: 0,
+    },
+    Cell { name: "spsc_64", about: "the same in batches of 64", operations: 8_000_000, counted: 0 },
+    Cell {
+        name: "spsc_plain",
+        about: "as spsc, between threads without a runtime: with a fence each",
+        operations: 1_000_000,
+        counted: 0,
+    },
+    Cell {
+        name: "mpsc",
+        about: "as spsc, through a channel that may have many senders",
+        operations: 2_000_000,
+        counted: 0,
+    },
+    Cell {
+        name: "blocking",
+        about: "have a thread do nothing and tell the core; per round trip",
+        operations: 10_000,
+        counted: 0,
+    },
 ];
 
 pub(crate) static CONTESTANTS: &[Contestant] = &[
     Contestant { name: "eventfd", cells: ring_cells::EVENTFD },
     Contestant { name: "msg-ring", cells: ring_cells::MSG_RING },
+    Contestant { name: "rtrb", cells: channel_cells::RTRB },
+    Contestant { name: "flume", cells: channel_cells::FLUME },
+    Contestant { name: "async-channel", cells: channel_cells::ASYNC_CHANNEL },
+    Contestant { name: "annulus-spin", cells: channel_cells::ANNULUS_SPINNING },
+    Contestant { name: "thread", cells: handover_cells::CELLS },
     Contestant { name: "tokio", cells: tokio_cells::CELLS },
     Contestant { name: "annulus", cells: annulus_cells::CELLS },
 ];

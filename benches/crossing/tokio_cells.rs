@@ -7,13 +7,17 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::yield_now;
 
-use super::{Game, Run, Sample, Stopwatch, VOLLEY, Volley, pin};
+use super::{Game, Run, Sample, Stopwatch, VOLLEY, Volley, channel_cells, handover_cells, pin};
 
 pub(super) static CELLS: &[(&str, Run)] = &[
     ("wake_asleep", wake_asleep),
     ("wake_awake", wake_awake),
     ("call_asleep", |operations| call(operations, false)),
     ("call_busy", |operations| call(operations, true)),
+    ("spsc", channel_cells::tokio_mpsc),
+    ("spsc_64", channel_cells::tokio_mpsc_64),
+    ("mpsc", channel_cells::tokio_mpsc),
+    ("blocking", handover_cells::tokio_blocking),
 ];
 
 fn runtime() -> Runtime {

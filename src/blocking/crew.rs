@@ -203,8 +203,8 @@ impl Crew {
 
     /// The next job after one that is done, and for whom `waker` waits.
     ///
-    /// Who is woken finds this thread idle or at the next job: one that gives its jobs one by one is served by one
-    /// thread.
+    /// Who is woken finds this thread idle or at the next job, so that one that gives its jobs one by one is served by
+    /// one thread; by a second where it found a result without having to be woken, before the thread came here.
     fn next_after(&self, seat: &Arc<Condvar>, waker: Option<Waker>) -> Option<Arc<dyn Work>> {
         let mut state = self.lock();
         state.running -= 1;

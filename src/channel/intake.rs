@@ -34,6 +34,8 @@ pub(super) trait Outlet {
     fn ready(&mut self) -> usize;
     /// Takes the first value out, without making its room known.
     fn next(&mut self) -> Option<Self::Item>;
+    /// Moves up to `limit` values to the end of `buffer`, and makes their room known; how many.
+    fn take_into(&mut self, buffer: &mut Vec<Self::Item>, limit: usize) -> usize;
     /// Makes known the room of what was taken out.
     fn publish(&self);
     /// How many values are there now, about.
@@ -91,12 +93,11 @@ impl<O: Outlet> Intake<O> {
     }
 
     pub(super) fn try_many(&mut self, buffer: &mut Vec<O::Item>, limit: usize) -> usize {
-        let count = self.outlet.ready().min(limit);
-        // What may fail comes first.
-        buffer.reserve(count);
-        let before = buffer.len();
-        buffer.extend(Taken { intake: self, left: count });
-        buffer.len() - before
+        let count = self.outlet.take_into(buffer, limit);
+        if count > 0 {
+            self.changed();
+        }
+        count
     }
 
     /// What is there, to be taken one by one.

@@ -2,10 +2,10 @@
 //!
 //! An end that has changed the ring looks whether the other waits. That look may miss one that begins to wait at the
 //! same moment, unless a fence separates it from the change; and a fence for each message costs more than the
-//! message (`mesh`, `spsc`). So a core notes the channels that it has changed, and before it goes on to its next
-//! turn, or to sleep, it has one fence for all of them, and looks again. What is in the ring is there at once, and
-//! who waited before is woken at once; only a wake-up of one that began to wait within the same some hundred
-//! nanoseconds may come at the end of the turn.
+//! message (`mesh`, `spsc_plain` against `spsc`). So a core notes the channels that it has changed, and before it
+//! goes on to its next turn, or to sleep, it has one fence for all of them, and looks again. What is in the ring is
+//! there at once, and who waited before is woken at once; only a wake-up of one that began to wait within the same
+//! some hundred nanoseconds may come at the end of the turn.
 //!
 //! A thread without a runtime has no turns: there the fence is part of every change.
 

@@ -52,7 +52,8 @@ fn a_job_runs_on_another_thread_and_gives_its_output() {
         for number in 0..100 {
             assert_eq!(spawn_blocking(move || number).await.unwrap(), number);
         }
-        assert_eq!(metrics().blocking.threads, 1, "the thread was kept");
+        // A second one where a result was found before its thread was idle.
+        assert!(metrics().blocking.threads <= 2, "threads are kept: {:?}", metrics().blocking);
     });
 }
 

@@ -215,6 +215,21 @@ impl<T> Outlet for Consumer<T> {
         Some(value)
     }
 
+    fn take_into(&mut self, buffer: &mut Vec<T>, limit: usize) -> usize {
+        let limit = self.ready().min(limit);
+        // What may fail comes first.
+        buffer.reserve(limit);
+        let mut count = 0;
+        while count < limit
+            && let Some(value) = self.next()
+        {
+            buffer.push(value);
+            count += 1;
+        }
+        self.publish();
+        count
+    }
+
     #[inline(always)]
     fn publish(&self) {
         self.ring.ends.head.store(self.head, Ordering::Release);

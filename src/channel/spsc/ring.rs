@@ -70,6 +70,13 @@ impl<T> Ring<T> {
         // The length is a power of two and not zero, so the remainder is below it.
         &self.slots[position & (self.slots.len() - 1)]
     }
+
+    /// The slots of `count` positions from this one on, at most all of them: in two pieces, where they go round.
+    fn parts(&self, position: usize, count: usize) -> [&[Slot<T>]; 2] {
+        let start = position & (self.slots.len() - 1);
+        let first = count.min(self.slots.len() - start);
+        [&self.slots[start..start + first], &self.slots[..count - first]]
+    }
 }
 
 impl<T> Producer<T> {
@@ -111,11 +118,25 @@ impl<T> Producer<T> {
         let before = self.tail;
         // Publishes what was written, also if the iterator panics.
         let writing = Writing(self);
-        let room = writing.0.room();
-        for value in values.take(room) {
-            writing.0.write(value);
+        let mut room = writing.0.room();
+        if room < values.size_hint().0 {
+            room = writing.0.look();
         }
-        let count = writing.0.tail.wrapping_sub(before);
+        let Self { ring, tail, .. } = &mut *writing.0;
+        for part in ring.parts(*tail, room) {
+            let end = tail.wrapping_add(part.len());
+            // The slot first: a value is taken out only when there is one.
+            for (slot, value) in part.iter().zip(&mut *values) {
+                // SAFETY: rule 3; nothing is overwritten that would have to be dropped.
+                slot.with_mut(|slot| unsafe { (*slot).write(value) });
+                *tail = tail.wrapping_add(1);
+            }
+            // An iterator that has ended may not go on: the second part comes after all of the first.
+            if *tail != end {
+                break;
+            }
+        }
+        let count = tail.wrapping_sub(before);
         drop(writing);
         count
     }
@@ -154,26 +175,39 @@ impl<T> Outlet for Consumer<T> {
 
     #[inline(always)]
     fn is_ready(&mut self) -> bool {
-        self.ready() > 0
+        self.tail != self.head || self.ready() > 0
     }
 
     #[inline(always)]
     fn ready(&mut self) -> usize {
-        if self.tail == self.head {
-            self.tail = self.ring.ends.tail.load(Ordering::Acquire);
-        }
+        self.tail = self.ring.ends.tail.load(Ordering::Acquire);
         self.tail.wrapping_sub(self.head)
     }
 
     #[inline(always)]
     fn next(&mut self) -> Option<T> {
-        if self.ready() == 0 {
+        if !self.is_ready() {
             return None;
         }
         // SAFETY: rule 2; it is read once, for `head` moves on.
         let value = self.ring.slot(self.head).with(|slot| unsafe { (*slot).assume_init_read() });
         self.head = self.head.wrapping_add(1);
         Some(value)
+    }
+
+    fn take_into(&mut self, buffer: &mut Vec<T>, limit: usize) -> usize {
+        let seen = self.tail.wrapping_sub(self.head);
+        let count = if seen < limit { self.ready().min(limit) } else { limit };
+        // What may fail comes first.
+        buffer.reserve(count);
+        for part in self.ring.parts(self.head, count) {
+            // SAFETY: rule 2; each is read once, for `head` moves on below, and nothing between can fail.
+            let read = |slot: &Slot<T>| slot.with(|slot| unsafe { (*slot).assume_init_read() });
+            buffer.extend(part.iter().map(read));
+        }
+        self.head = self.head.wrapping_add(count);
+        self.publish();
+        count
     }
 
     #[inline(always)]

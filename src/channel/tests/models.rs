@@ -67,8 +67,19 @@ fn on_a<T>(turns: bool, body: impl FnOnce() -> T) -> T {
 
 /// Each of the two kinds of thread at each end.
 fn each_kind(model: fn(bool, bool)) {
+    each_kind_within(loom::model::Builder::new(), model);
+}
+
+/// With a preemption less than asked for: a sender of many has more steps.
+fn each_kind_shallow(model: fn(bool, bool)) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = builder.preemption_bound.map(|bound| bound.saturating_sub(1));
+    each_kind_within(builder, model);
+}
+
+fn each_kind_within(builder: loom::model::Builder, model: fn(bool, bool)) {
     for kinds in [(false, false), (false, true), (true, false), (true, true)] {
-        loom::model(move || model(kinds.0, kinds.1));
+        builder.check(move || model(kinds.0, kinds.1));
     }
 }
 
@@ -194,7 +205,7 @@ fn loom_spsc_a_dropped_receive_loses_nothing() {
 
 #[test]
 fn loom_mpsc_two_messages_through_a_ring_of_one() {
-    each_kind(|here, there| {
+    each_kind_shallow(|here, there| {
         let (sender, mut receiver) = mpsc::channel(1);
         let thread = thread::spawn(move || {
             on_a(there, || {
@@ -215,7 +226,7 @@ fn loom_mpsc_two_messages_through_a_ring_of_one() {
 
 #[test]
 fn loom_mpsc_two_senders_at_once() {
-    each_kind(|here, there| {
+    each_kind_shallow(|here, there| {
         let (sender, mut receiver) = mpsc::channel(2);
         let threads = [1, 2].map(|number| {
             let sender = sender.clone();
@@ -237,7 +248,7 @@ fn loom_mpsc_two_senders_at_once() {
 
 #[test]
 fn loom_mpsc_a_turn_that_is_given_up_goes_to_the_next() {
-    each_kind(|here, there| {
+    each_kind_shallow(|here, there| {
         let (sender, mut receiver) = mpsc::channel(1);
         sender.try_send(0).expect("there is room");
         let given_up = sender.clone();
@@ -258,7 +269,7 @@ fn loom_mpsc_a_turn_that_is_given_up_goes_to_the_next() {
 
 #[test]
 fn loom_mpsc_a_receiver_that_goes_ends_every_wait_and_drops_each_once() {
-    each_kind(|here, there| {
+    each_kind_shallow(|here, there| {
         let (sender, receiver) = mpsc::channel(1);
         let (dropped, canary) = canaries();
         sender.try_send(canary()).unwrap_or_else(|_| panic!("there is room"));
@@ -277,7 +288,7 @@ fn loom_mpsc_a_receiver_that_goes_ends_every_wait_and_drops_each_once() {
 
 #[test]
 fn loom_mpsc_positions_claimed_in_vain_are_passed_over() {
-    each_kind(|here, there| {
+    each_kind_shallow(|here, there| {
         let (sender, mut receiver) = mpsc::channel(2);
         let thread = thread::spawn(move || {
             on_a(there, || {

@@ -208,6 +208,36 @@ fn an_iterator_that_panics_or_lies_leaves_the_channel_whole() {
     }
 }
 
+/// Ends after each number, and then goes on.
+struct Halting(u32);
+
+impl Iterator for Halting {
+    type Item = u32;
+
+    fn next(&mut self) -> Option<u32> {
+        self.0 += 1;
+        (self.0 % 2 == 1).then_some(self.0)
+    }
+}
+
+#[test]
+fn batches_go_round_the_ring_also_from_an_iterator_that_goes_on_after_its_end() {
+    let (mut sender, mut receiver) = spsc::channel(4);
+    let mut buffer = Vec::new();
+    for start in 0..8 {
+        // The place where the ring goes round is somewhere else each time.
+        sender.try_send(start).expect("there is room");
+        assert_eq!(receiver.try_recv(), Ok(start));
+        assert_eq!(sender.try_send_many(&mut (0..9)), Ok(4));
+        assert_eq!(receiver.try_recv_many(&mut buffer, 3), 3);
+        assert_eq!(receiver.try_recv_many(&mut buffer, 3), 1);
+        assert_eq!(std::mem::take(&mut buffer), [0, 1, 2, 3]);
+        assert_eq!(sender.try_send_many(&mut Halting(0)), Ok(1));
+        assert_eq!(receiver.try_recv(), Ok(1));
+        assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
+    }
+}
+
 #[test]
 fn a_drain_that_is_forgotten_takes_nothing_twice() {
     let (mut sender, mut receiver) = spsc::channel(4);

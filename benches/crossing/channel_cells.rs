@@ -1,0 +1,261 @@
+//! The cells of channels between two cores: one sends numbers, the other adds them up.
+//!
+//! rtrb, whose ends do not wait, spins; `annulus-spin` is annulus on cores that look for work for 50 us before they
+//! sleep, `annulus` with the defaults. `flume` and `async-channel` run on annulus with the defaults, so that only the
+//! channel differs.
+
+use std::future::Future;
+use std::hint::spin_loop;
+use std::thread;
+use std::time::Duration;
+
+use annulus::Runtime;
+use annulus::channel::{mpsc, spsc};
+
+use super::{Run, Sample, Stopwatch, pin};
+
+const CAPACITY: usize = 1024;
+const BATCH: usize = 64;
+
+pub(super) static RTRB: &[(&str, Run)] = &[("spsc", rtrb_one), ("spsc_64", rtrb_batches)];
+pub(super) static FLUME: &[(&str, Run)] = &[("spsc", flume), ("mpsc", flume)];
+pub(super) static ASYNC_CHANNEL: &[(&str, Run)] =
+    &[("spsc", async_channel), ("mpsc", async_channel)];
+
+pub(super) static ANNULUS_SPINNING: &[(&str, Run)] = &[
+    ("spsc", |operations| annulus_spsc(operations, SPIN)),
+    ("spsc_64", |operations| annulus_spsc_64(operations, SPIN)),
+    ("mpsc", |operations| annulus_mpsc(operations, SPIN)),
+];
+pub(super) const SLEEPY: Duration = Duration::ZERO;
+/// Longer than it takes to wake the other core.
+const SPIN: Duration = Duration::from_micros(50);
+
+/// Sends on one processor and receives on the other; the time is that of the receiver, from before the first number.
+fn cross(operations: u64, send: impl FnOnce() + Send, receive: impl FnOnce() -> u64) -> Sample {
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            pin(1);
+            send();
+        });
+        pin(0);
+        let watch = Stopwatch::start();
+        let sum = receive();
+        let sample = watch.stop(operations);
+        assert_eq!(sum, operations * (operations - 1) / 2, "each number came once");
+        sample
+    })
+}
+
+fn on_annulus<T>(future: impl Future<Output = T>) -> T {
+    on_annulus_for(SLEEPY, future)
+}
+
+/// A core that looks so long for work before it sleeps.
+fn on_annulus_for<T>(spin: Duration, future: impl Future<Output = T>) -> T {
+    match Runtime::builder().spin(spin).build() {
+        Ok(runtime) => runtime.block_on(future),
+        Err(error) => panic!("annulus did not start: {error}"),
+    }
+}
+
+fn on_tokio<T>(future: impl Future<Output = T>) -> T {
+    match tokio::runtime::Builder::new_current_thread().build() {
+        Ok(runtime) => runtime.block_on(future),
+        Err(error) => panic!("tokio did not start: {error}"),
+    }
+}
+
+/// The numbers of each batch.
+fn batches(operations: u64) -> impl Iterator<Item = std::ops::Range<u64>> {
+    (0..operations).step_by(BATCH).map(move |start| start..operations.min(start + BATCH as u64))
+}
+
+fn rtrb_one(operations: u64) -> Sample {
+    let (mut producer, mut consumer) = rtrb::RingBuffer::new(CAPACITY);
+    let send = move || {
+        for number in 0..operations {
+            while producer.push(number).is_err() {
+                spin_loop();
+            }
+        }
+    };
+    cross(operations, send, || {
+        let (mut sum, mut received) = (0, 0);
+        while received < operations {
+            match consumer.pop() {
+                Ok(number) => (sum, received) = (sum + number, received + 1),
+                Err(_) => spin_loop(),
+            }
+        }
+        sum
+    })
+}
+
+fn rtrb_batches(operations: u64) -> Sample {
+    let (mut producer, mut consumer) = rtrb::RingBuffer::new(CAPACITY);
+    let send = move || {
+        for mut batch in batches(operations) {
+            while !batch.is_empty() {
+                let room = producer.slots().min((batch.end - batch.start) as usize);
+                match producer.write_chunk_uninit(room) {
+                    Ok(chunk) if room > 0 => _ = chunk.fill_from_iter(&mut batch),
+                    _ => spin_loop(),
+                }
+            }
+        }
+    };
+    cross(operations, send, || {
+        let (mut sum, mut received) = (0, 0);
+        while received < operations {
+            let count = consumer.slots().min(BATCH);
+            match consumer.read_chunk(count) {
+                Ok(chunk) if count > 0 => {
+                    sum += chunk.into_iter().sum::<u64>();
+                    received += count as u64;
+                }
+                _ => spin_loop(),
+            }
+        }
+        sum
+    })
+}
+
+pub(super) fn annulus_spsc(operations: u64, spin: Duration) -> Sample {
+    let (mut sender, mut receiver) = spsc::channel(CAPACITY);
+    let send = async move {
+        for number in 0..operations {
+            sender.send(number).await.expect("it receives");
+        }
+    };
+    let receive = async {
+        let mut sum = 0;
+        while let Some(number) = receiver.recv().await {
+            sum += number;
+        }
+        sum
+    };
+    cross(operations, || on_annulus_for(spin, send), || on_annulus_for(spin, receive))
+}
+
+pub(super) fn annulus_spsc_plain(operations: u64) -> Sample {
+    let (mut sender, mut receiver) = spsc::channel(CAPACITY);
+    let send = move || {
+        for number in 0..operations {
+            sender.blocking_send(number).expect("it receives");
+        }
+    };
+    cross(operations, send, || {
+        let mut sum = 0;
+        while let Some(number) = receiver.blocking_recv() {
+            sum += number;
+        }
+        sum
+    })
+}
+
+pub(super) fn annulus_spsc_64(operations: u64, spin: Duration) -> Sample {
+    let (mut sender, mut receiver) = spsc::channel(CAPACITY);
+    let send = async move {
+        for batch in batches(operations) {
+            let count = (batch.end - batch.start) as usize;
+            let mut numbers = (0..count).map(|at| batch.start + at as u64);
+            sender.send_many(&mut numbers).await.expect("it receives");
+        }
+    };
+    let receive = async {
+        let (mut sum, mut batch) = (0, Vec::with_capacity(BATCH));
+        while receiver.recv_many(&mut batch, BATCH).await > 0 {
+            sum += batch.drain(..).sum::<u64>();
+        }
+        sum
+    };
+    cross(operations, || on_annulus_for(spin, send), || on_annulus_for(spin, receive))
+}
+
+pub(super) fn annulus_mpsc(operations: u64, spin: Duration) -> Sample {
+    let (sender, mut receiver) = mpsc::channel(CAPACITY);
+    let send = async move {
+        for number in 0..operations {
+            sender.send(number).await.expect("it receives");
+        }
+    };
+    let receive = async {
+        let mut sum = 0;
+        while let Some(number) = receiver.recv().await {
+            sum += number;
+        }
+        sum
+    };
+    cross(operations, || on_annulus_for(spin, send), || on_annulus_for(spin, receive))
+}
+
+pub(super) fn tokio_mpsc(operations: u64) -> Sample {
+    let (sender, mut receiver) = tokio::sync::mpsc::channel(CAPACITY);
+    let send = async move {
+        for number in 0..operations {
+            sender.send(number).await.expect("it receives");
+        }
+    };
+    let receive = async {
+        let mut sum = 0;
+        while let Some(number) = receiver.recv().await {
+            sum += number;
+        }
+        sum
+    };
+    cross(operations, || on_tokio(send), || on_tokio(receive))
+}
+
+pub(super) fn tokio_mpsc_64(operations: u64) -> Sample {
+    let (sender, mut receiver) = tokio::sync::mpsc::channel(CAPACITY);
+    let send = async move {
+        for batch in batches(operations) {
+            let count = (batch.end - batch.start) as usize;
+            let permits = sender.reserve_many(count).await.expect("it receives");
+            permits.zip(batch).for_each(|(permit, number)| permit.send(number));
+        }
+    };
+    let receive = async {
+        let (mut sum, mut batch) = (0, Vec::with_capacity(BATCH));
+        while receiver.recv_many(&mut batch, BATCH).await > 0 {
+            sum += batch.drain(..).sum::<u64>();
+        }
+        sum
+    };
+    cross(operations, || on_tokio(send), || on_tokio(receive))
+}
+
+fn flume(operations: u64) -> Sample {
+    let (sender, receiver) = flume::bounded(CAPACITY);
+    let send = async move {
+        for number in 0..operations {
+            sender.send_async(number).await.expect("it receives");
+        }
+    };
+    let receive = async {
+        let mut sum = 0;
+        while let Ok(number) = receiver.recv_async().await {
+            sum += number;
+        }
+        sum
+    };
+    cross(operations, || on_annulus(send), || on_annulus(receive))
+}
+
+fn async_channel(operations: u64) -> Sample {
+    let (sender, receiver) = async_channel::bounded(CAPACITY);
+    let send = async move {
+        for number in 0..operations {
+            sender.send(number).await.expect("it receives");
+        }
+    };
+    let receive = async {
+        let mut sum = 0;
+        while let Ok(number) = receiver.recv().await {
+            sum += number;
+        }
+        sum
+    };
+    cross(operations, || on_annulus(send), || on_annulus(receive))
+}
