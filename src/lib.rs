@@ -41,9 +41,9 @@
 //! ```
 //!
 //! [`net`] has the table of what each dropped future does, [`Builder`] every bound with its default, [`runtime`] the
-//! counters; [`blocking`] has threads for what blocks, [`signal`] a recipe for a graceful shutdown; [`buf`] says what
-//! a buffer must promise; [`task`], [`time`] and [`sync`] have tokio's names. Who knows Python's asyncio finds its
-//! names in a table: [`asyncio`].
+//! counters; [`blocking`] has threads for what blocks, [`channel`] what connects cores, [`signal`] a recipe for a
+//! graceful shutdown; [`buf`] says what a buffer must promise; [`task`], [`time`] and [`sync`] have tokio's names. Who
+//! knows Python's asyncio finds its names in a table: [`asyncio`].
 //!
 //! It needs Linux 6.1 and a kernel that allows io_uring; where there is none, starting fails with the cause and the
 //! cure. There is no fallback.
@@ -51,6 +51,7 @@
 
 pub mod blocking;
 pub mod buf;
+pub mod channel;
 pub mod compat;
 mod driver;
 mod executor;

@@ -1,7 +1,7 @@
 //! An echo server that measures itself: annulus and tokio, side by side, under the same load.
 //!
 //! `cargo run --release --example echo` serves on this thread's neighbour, drives it over loopback TCP, and prints
-//! what it saw; `--listen ADDR` only serves; `--help` says all.
+//! what it saw; `--cores N` serves with more threads; `--listen ADDR` only serves; `--help` says all.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "an example talks to a person")]
 
 mod load;
@@ -22,7 +22,7 @@ fn main() -> ExitCode {
             println!("{}", options::HELP);
             Ok(())
         }
-        Ok(Mode::Listen(address)) => servers::listen(&address),
+        Ok(Mode::Listen(address, cores)) => servers::listen(&address, cores),
         Ok(Mode::Compare(options)) => compare(&options),
         Err(text) => {
             eprintln!("{text}\n\n{}", options::HELP);
@@ -41,10 +41,12 @@ fn main() -> ExitCode {
 /// Loads one server after the other with the same requests and prints both results.
 fn compare(options: &Options) -> io::Result<()> {
     println!(
-        "{} connections, {} bytes a message, {} s each; the server and its load have a thread each\n",
+        "{} connections, {} bytes a message, {} s each; annulus serves with {} cores, tokio with one, \
+         and the load is a thread\n",
         options.connections,
         options.size,
-        options.time.as_secs_f64()
+        options.time.as_secs_f64(),
+        options.cores
     );
     let annulus = measure("annulus", servers::annulus, options)?;
     let tokio = measure("tokio", servers::tokio, options)?;
@@ -54,7 +56,7 @@ fn compare(options: &Options) -> io::Result<()> {
 }
 
 fn measure(name: &'static str, server: servers::Serve, options: &Options) -> io::Result<Report> {
-    let server = servers::Running::start(name, server)?;
+    let server = servers::Running::start(name, options.cores, server)?;
     let cpu = server.cpu()?;
     // The warm-up: connections open, caches and branch predictors see the work.
     load::drive(server.address(), options, Duration::from_millis(300), |_| {})?;

@@ -1,31 +1,60 @@
-//! The two servers, each on a thread of its own.
+//! The two servers, each on threads of its own.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::mpsc;
+use std::sync::mpsc::{self, Sender};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// Serves until the second socket is closed at its other end.
-pub(crate) type Serve = fn(TcpListener, TcpStream) -> io::Result<()>;
+use annulus::mesh::{Cores, Mesh};
+use annulus::net::ShardedListener;
+
+/// Serves with so many cores until the socket is closed at its other end; says first at which address.
+pub(crate) type Serve = fn(usize, TcpStream, Sender<SocketAddr>) -> io::Result<()>;
 
 /// The server of this example: what arrives is sent back from where it lies.
-pub(crate) fn annulus(listener: TcpListener, until: TcpStream) -> io::Result<()> {
-    annulus::run(async {
-        let listener = annulus::net::TcpListener::from_std(listener)?;
-        let until = annulus::net::TcpStream::from_std(until)?;
+pub(crate) fn annulus(cores: usize, until: TcpStream, ready: Sender<SocketAddr>) -> io::Result<()> {
+    let port = annulus::net::TcpListener::bind_sharded("127.0.0.1:0")?;
+    let _ = ready.send(port.local_addr());
+    serve(cores, &port, async || {
+        annulus::net::TcpStream::from_std(until.try_clone()?)?.recv().await?;
+        Ok(())
+    })
+}
+
+/// Serves on `address` until the user has had enough.
+pub(crate) fn listen(address: &str, cores: usize) -> io::Result<()> {
+    let port = annulus::net::ListenOptions::new().nodelay(true).bind_sharded(address)?;
+    println!("echo on {}", port.local_addr());
+    serve(cores, &port, async || annulus::signal::ctrl_c().await)
+}
+
+/// Every core listens on the port and keeps what it accepts; the first one looks out for the end.
+fn serve(
+    cores: usize,
+    port: &ShardedListener,
+    end: impl AsyncFn() -> io::Result<()> + Sync,
+) -> io::Result<()> {
+    let mesh = Mesh::builder().cores(Cores::Count(cores)).pin(cores > 1);
+    mesh.run(async |shard| {
+        let listener = port.listen()?;
         annulus::spawn(async move {
             loop {
-                let (stream, _peer) = listener.accept().await?;
+                let stream = listener.accept_stream().await?;
                 stream.set_nodelay(true)?;
                 annulus::spawn(echo(stream));
             }
             #[expect(unreachable_code, reason = "it names the type of the task's result")]
             io::Result::Ok(())
         });
-        until.recv().await?;
-        Ok(())
-    })
+        if shard.index() == 0 {
+            end().await?;
+            shard.stop();
+        }
+        shard.stopped().await;
+        io::Result::Ok(())
+    })?;
+    Ok(())
 }
 
 async fn echo(stream: annulus::net::TcpStream) -> io::Result<()> {
@@ -35,9 +64,11 @@ async fn echo(stream: annulus::net::TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-/// The same on tokio, as its documentation writes it.
-pub(crate) fn tokio(listener: TcpListener, until: TcpStream) -> io::Result<()> {
+/// The same on tokio, as its documentation writes it, with one core.
+pub(crate) fn tokio(_cores: usize, until: TcpStream, ready: Sender<SocketAddr>) -> io::Result<()> {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let _ = ready.send(listener.local_addr()?);
     listener.set_nonblocking(true)?;
     until.set_nonblocking(true)?;
     tokio::runtime::Builder::new_current_thread().enable_io().build()?.block_on(async {
@@ -65,54 +96,51 @@ pub(crate) fn tokio(listener: TcpListener, until: TcpStream) -> io::Result<()> {
     })
 }
 
-/// Serves on `address` until the process is ended.
-pub(crate) fn listen(address: &str) -> io::Result<()> {
-    annulus::run(async {
-        let listener = annulus::net::TcpListener::bind(address).await?;
-        println!("echo on {}", listener.local_addr()?);
-        loop {
-            let (stream, _peer) = listener.accept().await?;
-            annulus::spawn(echo(stream));
-        }
-    })
-}
-
-/// A server on its thread.
+/// A server on threads of its own.
 pub(crate) struct Running {
     address: SocketAddr,
     thread: JoinHandle<io::Result<()>>,
-    /// Its files under /proc tell what the thread spent.
-    thread_dir: String,
     until: TcpStream,
 }
 
 impl Running {
     /// Starts `serve` on a port of the system's choice.
-    pub(crate) fn start(name: &str, serve: Serve) -> io::Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0")?;
-        let address = listener.local_addr()?;
+    pub(crate) fn start(name: &str, cores: usize, serve: Serve) -> io::Result<Self> {
         let meeting = TcpListener::bind("127.0.0.1:0")?;
         let until = TcpStream::connect(meeting.local_addr()?)?;
         let (served_until, _) = meeting.accept()?;
-        let (sender, receiver) = mpsc::channel();
-        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
-            let link = std::fs::read_link("/proc/thread-self")?;
-            let _ = sender.send(format!("/proc/{}", link.display()));
-            serve(listener, served_until)
-        })?;
-        let thread_dir = receiver.recv().map_err(io::Error::other)?;
-        Ok(Self { address, thread, thread_dir, until })
+        let (ready, address) = mpsc::channel();
+        let thread = std::thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || serve(cores, served_until, ready))?;
+        match address.recv() {
+            Ok(address) => Ok(Self { address, thread, until }),
+            Err(_) => match thread.join() {
+                Ok(Err(error)) => Err(error),
+                _ => Err(io::Error::other("the server panicked")),
+            },
+        }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The CPU time that the server's thread has used so far.
+    /// The CPU time that all threads but the calling one have used so far.
     pub(crate) fn cpu(&self) -> io::Result<Duration> {
-        let text = std::fs::read_to_string(format!("{}/schedstat", self.thread_dir))?;
-        let nanoseconds = text.split(' ').next().and_then(|first| first.parse().ok());
-        nanoseconds.map(Duration::from_nanos).ok_or(io::ErrorKind::InvalidData.into())
+        let own = std::fs::read_link("/proc/thread-self")?;
+        let mut nanoseconds = 0;
+        for task in std::fs::read_dir("/proc/self/task")? {
+            let task = task?;
+            if Some(task.file_name().as_os_str()) != own.file_name() {
+                // A thread that has ended meanwhile has no file any more.
+                let text = std::fs::read_to_string(task.path().join("schedstat"));
+                let text = text.unwrap_or_default();
+                nanoseconds +=
+                    text.split(' ').next().and_then(|first| first.parse().ok()).unwrap_or(0);
+            }
+        }
+        Ok(Duration::from_nanos(nanoseconds))
     }
 
     pub(crate) fn stop(self) -> io::Result<()> {

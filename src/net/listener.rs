@@ -18,7 +18,7 @@ use crate::sys::sockaddr;
 /// A listening TCP socket.
 ///
 /// A connection that was accepted and not taken stays with the listener: a dropped accept loses none. Dropping the
-/// listener closes those that nobody took.
+/// listener closes those that nobody took; its port is free when the loop has turned twice.
 ///
 /// ```
 /// use annulus::net::{TcpListener, TcpStream};

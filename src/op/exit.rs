@@ -104,10 +104,11 @@ impl Ending {
         let waker = cx.waker().clone();
         let stale = self.waiting.replace(Some(waker));
         drop(stale);
-        match self.arm(driver) {
-            true => Poll::Pending,
-            false => Poll::Ready(Err(gone())),
+        if self.arm(driver) {
+            return Poll::Pending;
         }
+        // Nobody will say it any more, but it may have ended.
+        Poll::Ready(self.try_wait().and_then(|status| status.ok_or_else(gone)))
     }
 
     /// Has the kernel say when it ends; false if the runtime is gone.

@@ -24,6 +24,7 @@ unsafe impl Operation for Link {
 
     const KIND: &'static str = "link";
     const WHEN_DROPPED: WhenDropped = WhenDropped::Finish;
+    const SUBMIT_AGAIN: bool = true;
 
     fn prepare(&mut self) -> Sqe {
         let (from, to) = (&self.from, &self.to);

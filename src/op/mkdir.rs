@@ -24,6 +24,7 @@ unsafe impl Operation for Mkdir {
 
     const KIND: &'static str = "mkdir";
     const WHEN_DROPPED: WhenDropped = WhenDropped::Finish;
+    const SUBMIT_AGAIN: bool = true;
 
     fn prepare(&mut self) -> Sqe {
         io_uring::opcode::MkDirAt::new(self.place.dir(), self.place.path()).mode(self.mode).build()

@@ -24,6 +24,7 @@ unsafe impl Operation for Rename {
 
     const KIND: &'static str = "rename";
     const WHEN_DROPPED: WhenDropped = WhenDropped::Finish;
+    const SUBMIT_AGAIN: bool = true;
 
     fn prepare(&mut self) -> Sqe {
         let (from, to) = (&self.from, &self.to);

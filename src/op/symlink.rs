@@ -26,6 +26,7 @@ unsafe impl Operation for Symlink {
 
     const KIND: &'static str = "symlink";
     const WHEN_DROPPED: WhenDropped = WhenDropped::Finish;
+    const SUBMIT_AGAIN: bool = true;
 
     fn prepare(&mut self) -> Sqe {
         let place = &self.place;

@@ -25,6 +25,7 @@ unsafe impl Operation for Unlink {
 
     const KIND: &'static str = "unlink";
     const WHEN_DROPPED: WhenDropped = WhenDropped::Finish;
+    const SUBMIT_AGAIN: bool = true;
 
     fn prepare(&mut self) -> Sqe {
         let flags = if self.dir { libc::AT_REMOVEDIR } else { 0 };

@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use super::{ChildStderr, ChildStdin, ChildStdout};
 use crate::buf::IoBuf;
-use crate::driver::Driver;
+use crate::driver::{self, Driver};
 use crate::executor::budget;
 use crate::io::pipe::{Receiver, Sender};
 use crate::op::exit::Ending;
@@ -60,6 +60,19 @@ struct Gathered {
 }
 
 impl Child {
+    /// Takes over a child that std started, on whatever thread.
+    ///
+    /// # Errors
+    ///
+    /// That there is no descriptor left, where the kernel is older than 6.7; the child was killed then.
+    ///
+    /// # Panics
+    ///
+    /// Outside a runtime.
+    pub fn from_std(child: StdChild) -> io::Result<Self> {
+        Self::new(child, driver::current::expect("Child::from_std"), false, false)
+    }
+
     pub(super) fn new(
         mut child: StdChild,
         driver: Rc<Driver>,

@@ -8,9 +8,9 @@
 //! handle somebody keeps without looking, and those that end after their runtime, until the process starts another
 //! child.
 //!
-//! All descriptors of annulus are closed in the child, accepted sockets and rings included. Start children from the
-//! thread of a core: the threads of a [`blocking::Pool`](crate::blocking::Pool) block all signals, and a child inherits
-//! that.
+//! All descriptors of annulus are closed in the child, accepted sockets and rings included. A child inherits the mask
+//! of signals of the thread that starts it: on a thread of a [`blocking::Pool`](crate::blocking::Pool) that is all of
+//! them, which the child would not hear of.
 //!
 //! # What a dropped future does
 //!

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use crate::blocking::{self, Pool};
+use crate::channel::later as channel;
 use crate::driver::{self, Driver};
 use crate::executor::{self, Executor};
 use crate::task::OutOfScope;
@@ -12,6 +13,7 @@ use crate::time::timers::{self, Timers};
 #[derive(Debug)]
 pub(super) struct Entered {
     _scope: OutOfScope,
+    _turns: channel::EnterGuard,
     _time: timers::EnterGuard,
     _executor: executor::EnterGuard,
     _driver: driver::current::EnterGuard,
@@ -27,6 +29,7 @@ impl Entered {
     ) -> Self {
         Self {
             _scope: OutOfScope::new(),
+            _turns: channel::enter(),
             _time: timers.enter(),
             _executor: executor.enter(),
             _driver: driver::current::enter(driver),

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use super::enter::Entered;
 use super::metrics::Metrics;
 use crate::blocking::Pool;
+use crate::channel::later as channel;
 use crate::driver::{Driver, Key, Leaked};
 use crate::executor::Executor;
 use crate::op::bell::Listen;
@@ -143,6 +144,8 @@ impl Worker {
     }
 
     fn flush_or_sleep(&self, root: &Root) -> io::Result<()> {
+        // Whoever began to wait for a message of this turn while it was sent.
+        channel::settle();
         if root.is_woken() || self.executor.has_ready() || self.driver.has_more() {
             return if self.driver.needs_enter() { self.driver.enter(0, None) } else { Ok(()) };
         }
@@ -241,6 +244,7 @@ impl Worker {
         let start = Instant::now();
         // 1. No new task; every task is dropped here, on its own thread, with the runtime entered.
         self.executor.shutdown();
+        channel::settle();
         // 2. Timers that are held outside of tasks fire no more.
         self.timers.close();
         // 3. No new blocking job; those that no thread has begun with are dropped.

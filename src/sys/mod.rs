@@ -6,6 +6,7 @@
 
 pub(crate) mod affinity;
 pub(crate) mod copying;
+pub(crate) mod datagram;
 pub(crate) mod descriptors;
 pub(crate) mod directory;
 pub(crate) mod eventfd;

@@ -2,6 +2,7 @@
 
 mod sockets;
 mod system;
+mod threads;
 
 use std::cell::{Cell, RefCell};
 use std::future::pending;
@@ -10,7 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 
 use annulus::blocking::Pool;
-use annulus::runtime::{Handle, RemoteError, metrics};
+use annulus::runtime::metrics;
 use annulus::sync::{
     Barrier, BrokenBarrierError, Condvar, Event, LifoQueue, Mutex, PriorityQueue, PutError, Queue,
     Semaphore, TryGetError, TryPutError, oneshot,
@@ -23,17 +24,13 @@ use annulus::time::{self, Duration, Instant};
 use annulus::{Runtime, net, spawn, spawn_blocking};
 
 use crate::support::leak::LeakGuard;
-use crate::support::settled::{PATIENCE, run as settled, run_with, until};
+use crate::support::settled::{PATIENCE, run as settled, run_with};
 
 const SECOND: Duration = Duration::from_secs(1);
 
 annulus::task_local! {
     static VARIABLE: u32;
     static CELL: Cell<u32>;
-}
-
-thread_local! {
-    static HERE: RefCell<Option<Rc<Event>>> = const { RefCell::new(None) };
 }
 
 fn runtime() -> Runtime {
@@ -751,43 +748,6 @@ fn loop_run_in_executor() {
         assert_eq!(ran_by.as_deref(), Some("annulus-pool-0"));
     });
     assert_eq!(executor.shutdown(PATIENCE), Ok(()));
-}
-
-#[test]
-fn run_coroutine_threadsafe() {
-    settled(async || {
-        let handle = Handle::current();
-        let thread = std::thread::spawn(move || {
-            let local = handle.spawn(async || Rc::new(RefCell::new(vec![6, 7])).take());
-            let product: i32 = local.wait().expect("no panic").into_iter().product();
-            // As `concurrent.futures.Future`: a deadline, after which it may still be had, and an end.
-            let slow = handle.spawn(async || pending::<()>().await);
-            let slow = slow.wait_timeout(Duration::from_millis(1)).expect_err("it never ends");
-            assert!(!slow.is_finished());
-            slow.abort();
-            let cancelled = slow.wait().expect_err("it was aborted");
-            assert!(matches!(cancelled, RemoteError::Task(error) if error.is_cancelled()));
-            product
-        });
-        until(|| thread.is_finished()).await;
-        assert_eq!(thread.join().expect("no panic"), 42);
-    });
-}
-
-#[test]
-fn loop_call_soon_threadsafe() {
-    settled(async || {
-        let event = Rc::new(Event::new());
-        HERE.set(Some(Rc::clone(&event)));
-        let handle = Handle::current();
-        std::thread::spawn(move || {
-            drop(
-                handle.spawn(async || HERE.with_borrow(|event| event.as_ref().expect("set").set())),
-            );
-        });
-        event.wait().await;
-        HERE.take();
-    });
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 mod blocking;
 mod children;
+mod cores;
 mod disks;
 mod ends;
 mod exhaustion;

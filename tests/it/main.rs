@@ -8,6 +8,7 @@
 //! - `blocking`: the pool for what blocks: jobs, bounds, threads, and the end with work under way.
 //! - `cancel`: what a dropped future leaves behind, row by row of the table in `annulus::net`.
 //! - `compat`: the traits of other crates; built with the features that bridge to them.
+//! - `channel`: channels between cores and plain threads, whatever becomes of either end.
 //! - `faults`: faults of the environment, the peer and the program, and what the user sees of them.
 //! - `features`: a representative set, once without each optional feature of the kernel.
 //! - `fs`: what files do, held against those of std.
@@ -18,6 +19,7 @@
 //! - `linger`: streams that end with bytes still to send.
 //! - `mesh`: many cores, how they start and end together, and what goes from one to another.
 //! - `names`: names of hosts and lists of addresses, looked up beside the loop and tried in turn.
+//! - `net_oracle`: the same script against std, tokio and this crate, with the same results.
 //! - `pipes`: pipes, FIFOs and the standard streams.
 //! - `processes`: children, their ends, streams and surroundings, held against those of std.
 //! - `product`: every operation dropped in every state, whoever wins the race and whatever drops it.
@@ -38,6 +40,7 @@ mod async_fd;
 mod asyncio;
 mod blocking;
 mod cancel;
+mod channel;
 #[cfg(feature = "futures")]
 mod compat;
 mod faults;
@@ -50,6 +53,7 @@ mod limits;
 mod linger;
 mod mesh;
 mod names;
+mod net_oracle;
 mod pipes;
 mod processes;
 mod product;

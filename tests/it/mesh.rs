@@ -4,11 +4,13 @@
 //! - `connections`: one port on every core, and connections that move.
 //! - `life`: outputs, errors, panics, the stop and the time to drain.
 //! - `placement`: which processor, which name, and cores that cannot start.
+//! - `storm`: all shards call, move connections and die at random moments.
 
 mod calls;
 mod connections;
 mod life;
 mod placement;
+mod storm;
 
 use annulus::mesh::{Builder, Cores, Mesh};
 

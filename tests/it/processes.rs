@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::{Command as StdCommand, Stdio};
 use std::time::Duration;
 
-use annulus::process::Command;
+use annulus::process::{Child, Command};
 use annulus::runtime::{Feature, metrics};
 use annulus::signal::SignalKind;
 use annulus::time::timeout;
@@ -459,4 +459,40 @@ fn a_child_takes_signals() {
         child.signal(SignalKind::hangup()).unwrap();
         assert_eq!(child.wait().await.unwrap().signal(), Some(libc::SIGHUP));
     });
+}
+
+#[test]
+fn a_child_of_std_is_taken_over() {
+    need!("sh");
+    for builder in both_forms() {
+        run_with(builder, async || {
+            let starting = std::thread::spawn(|| {
+                let mut command = StdCommand::new("/bin/sh");
+                command.args(["-c", "read x; echo $x; exit 7"]);
+                command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()
+            });
+            let mut child = Child::from_std(starting.join().unwrap().unwrap()).unwrap();
+            let output = child.communicate(b"hello\n".as_slice()).await.unwrap();
+            assert_eq!((output.status.code(), output.stdout), (Some(7), b"hello\n".to_vec()));
+        });
+    }
+}
+
+#[test]
+fn a_child_outlives_its_runtime() {
+    need!("true", "sleep");
+    let _leaks = crate::support::leak::LeakGuard::new();
+    let runtime = annulus::Runtime::new().expect("this machine has io_uring");
+    let (mut ended, mut running) = runtime
+        .block_on(async { (Command::new("true").spawn().unwrap(), long().spawn().unwrap()) });
+    drop(runtime);
+    wait_for_zombie_or_end(ended.id().unwrap());
+    let runtime = annulus::Runtime::new().expect("this machine has io_uring");
+    runtime.block_on(async {
+        assert!(ended.wait().await.unwrap().success());
+        assert!(running.wait().await.unwrap_err().to_string().contains("shut down"));
+    });
+    running.start_kill().unwrap();
+    wait_for_zombie_or_end(running.id().unwrap());
+    assert_eq!(running.try_wait().unwrap().unwrap().signal(), Some(libc::SIGKILL));
 }

@@ -43,6 +43,7 @@ enum Operation {
     ReadOwned,
     SendAll,
     SendAllVectored,
+    ChildWait,
     PipeRecv,
     PipeWriteAll,
     Readable,
@@ -359,6 +360,14 @@ fn send_all() {
 #[test]
 fn send_all_vectored() {
     assert_eq!(play_all(SendAllVectored), 23);
+}
+
+#[test]
+fn child_wait() {
+    if let Some(program) = crate::processes::missing(&["cat"]) {
+        crate::support::skip::skip!("there is no {program} here");
+    }
+    assert_eq!(play_all(Operation::ChildWait), 25);
 }
 
 #[test]

@@ -222,8 +222,8 @@ impl UdpSocket {
 
     /// Sends a copy of `bytes` as one datagram to the peer that the socket is connected to.
     ///
-    /// If the future is dropped before the loop turned, nothing is sent; afterwards the datagram leaves, and an error
-    /// of it is lost.
+    /// It leaves when the future is polled, by a system call; if the kernel's buffer is full it waits on the ring,
+    /// and leaves also if the future is dropped then, its error lost.
     ///
     /// # Errors
     ///
@@ -268,6 +268,7 @@ impl UdpSocket {
     }
 
     /// As [`send_owned`](Self::send_owned), as `transmit` says: in segments, from one of our addresses, with a mark.
+    /// If the future is dropped before the loop turned, nothing is sent; afterwards the datagram leaves.
     ///
     /// # Errors
     ///
@@ -285,8 +286,7 @@ impl UdpSocket {
 
     /// Sends each buffer to its address, all in one system call where there is room, and says of each how it went.
     ///
-    /// If the future is dropped, each is treated as by [`send`](Self::send); those that waited for a place are not
-    /// sent.
+    /// If the future is dropped, each is treated as by [`send_message`](Self::send_message).
     pub async fn send_batch_to<B: IoBuf>(
         &self,
         batch: Vec<(B, SocketAddr)>,

@@ -243,8 +243,8 @@ impl UnixDatagram {
     /// Sends a copy of `bytes` as one message to the peer that the socket is connected to. Waits while its queue is
     /// full.
     ///
-    /// If the future is dropped before the loop turned, nothing is sent; afterwards the message may or may not leave,
-    /// and an error of it is lost.
+    /// It leaves when the future is polled, by a system call; while the peer's queue is full it waits on the ring,
+    /// and leaves also if the future is dropped then, its error lost.
     ///
     /// # Errors
     ///
@@ -289,8 +289,8 @@ impl UnixDatagram {
         }
     }
 
-    /// As [`send_owned`](Self::send_owned), with copies of descriptors, at most 253. Ours come back with the buffer;
-    /// if the future is dropped, they are closed when the kernel is done.
+    /// As [`send_owned`](Self::send_owned), with copies of descriptors, at most 253. Ours come back with the buffer.
+    /// If the future is dropped, they are closed: before the loop turned, unsent; afterwards when the kernel is done.
     ///
     /// # Errors
     ///

@@ -159,8 +159,8 @@ impl UnixSeqpacket {
 
     /// Sends a copy of `bytes` as one message. Waits while the peer does not read.
     ///
-    /// If the future is dropped before the loop turned, nothing is sent; afterwards the message leaves, before those
-    /// that are sent after it, and an error of it is lost.
+    /// It leaves when the future is polled, by a system call; while the peer does not read it waits on the ring, and
+    /// leaves also if the future is dropped then, before those that are sent after it, its error lost.
     ///
     /// # Errors
     ///
@@ -179,8 +179,8 @@ impl UnixSeqpacket {
         self.messages.send(buf, Target::Connected).await
     }
 
-    /// As [`send_owned`](Self::send_owned), with copies of descriptors, at most 253. Ours come back with the buffer;
-    /// if the future is dropped, they are closed when the kernel is done.
+    /// As [`send_owned`](Self::send_owned), with copies of descriptors, at most 253. Ours come back with the buffer.
+    /// If the future is dropped, they are closed: before the loop turned, unsent; afterwards when the kernel is done.
     ///
     /// # Errors
     ///

@@ -12,7 +12,7 @@ use crate::support::settled::run_with;
 use crate::support::skip::{print, skip};
 
 /// Has `call` fail with `errno` in this thread and in those it starts, for ever.
-fn forbid(call: libc::c_long, errno: i32) -> io::Result<()> {
+pub(super) fn forbid(call: libc::c_long, errno: i32) -> io::Result<()> {
     let statement = |code: u32, jt, jf, k| libc::sock_filter { code: code as u16, jt, jf, k };
     let refuse = libc::SECCOMP_RET_ERRNO | errno.cast_unsigned();
     let mut filter = [

@@ -3,6 +3,7 @@
 //! With the cancel to win the operation cannot complete: an empty or full pipe, a silent peer, a full backlog.
 //! Otherwise `provoke` lets it.
 
+mod children;
 mod files;
 mod pipes;
 
@@ -93,6 +94,7 @@ impl Scene {
             Operation::ReadOwned => read_owned(wins),
             Operation::SendAll => send(wins, 1),
             Operation::SendAllVectored => send(wins, 3),
+            Operation::ChildWait => children::wait(wins),
             Operation::PipeRecv => pipes::recv(wins),
             Operation::PipeWriteAll => pipes::write(wins),
             Operation::Readable => pipes::readable(wins),
@@ -300,7 +302,7 @@ fn send_datagram(with_control: bool) -> Scene {
         true => Box::pin(async move {
             _ = same.send_message(buf, &Transmit::to(target).ecn(Ecn::Ect0)).await;
         }),
-        false => Box::pin(async move { _ = same.send_owned_to(buf, target).await }),
+        false => Box::pin(async move { _ = same.send_batch_to(vec![(buf, target)]).await }),
     };
     Scene::plain(future).with_buffers(drops, 1).then(move |fate| async move {
         let received = || {

@@ -76,12 +76,13 @@ fn every_form_sends_one_datagram() {
 }
 
 #[test]
-fn a_send_dropped_before_its_first_turn_sends_nothing_and_afterwards_all() {
+fn a_send_through_the_ring_dropped_before_its_first_turn_sends_nothing_and_afterwards_all() {
     run(async || {
         let (near, far, address) = pair().await;
         let drops = Drops::default();
-        assert!(poll_and_drop(near.send_to(b"never", address)).await.is_none());
-        assert!(poll_and_drop(near.send_owned_to("never", address)).await.is_none());
+        drop(near.send_to(b"never polled", address));
+        let to = Transmit::to(address);
+        assert!(poll_and_drop(near.send_message("never", &to)).await.is_none());
         let batch = vec![("never", address), ("never", address)];
         assert!(poll_and_drop(near.send_batch_to(batch)).await.is_none());
         turn().await;
@@ -91,7 +92,7 @@ fn a_send_dropped_before_its_first_turn_sends_nothing_and_afterwards_all() {
             let transmit = Transmit::to(address);
             let mut send: std::pin::Pin<Box<dyn Future<Output = ()>>> = match whole {
                 true => Box::pin(async { _ = near.send_message(buffer, &transmit).await }),
-                false => Box::pin(async { _ = near.send_owned_to(buffer, address).await }),
+                false => Box::pin(async { _ = near.send_batch_to(vec![(buffer, address)]).await }),
             };
             assert!(poll_once(&mut send).await.is_pending());
             turn().await;
@@ -103,12 +104,23 @@ fn a_send_dropped_before_its_first_turn_sends_nothing_and_afterwards_all() {
 }
 
 #[test]
+fn one_datagram_leaves_at_the_first_poll() {
+    run(async || {
+        let (near, far, address) = pair().await;
+        let sent = poll_and_drop(near.send_to(b"at once", address)).await;
+        assert_eq!(sent.expect("there is room").unwrap(), 7);
+        assert_eq!(received(&far), b"at once");
+    });
+}
+
+#[test]
 fn a_socket_that_is_dropped_sends_what_is_under_way() {
     run(async || {
         let (near, far, address) = pair().await;
         let near = Rc::new(near);
         let same = Rc::clone(&near);
-        let sending = spawn(async move { same.send_to(b"last", address).await.map(drop) });
+        let to = Transmit::to(address);
+        let sending = spawn(async move { _ = same.send_message("last", &to).await });
         turn().await;
         sending.abort();
         drop(near);
@@ -134,7 +146,8 @@ fn many_tasks_send_at_once_and_more_than_have_a_place_wait() {
         let senders = (0..600_u32).map(|number| {
             let near = Rc::clone(&near);
             spawn(async move {
-                let sent = near.send_owned_to(number.to_ne_bytes().to_vec(), address).await;
+                let to = Transmit::to(address);
+                let sent = near.send_message(number.to_ne_bytes().to_vec(), &to).await;
                 assert_eq!(sent.expect("there is room").0, 4);
             })
         });

@@ -1,0 +1,79 @@
+//! The servers on annulus.
+
+use std::future::Future;
+use std::io;
+
+use annulus::net::udp::Datagram;
+use annulus::net::{TcpListener, UdpSocket};
+
+use super::load::Load;
+use crate::contest::{Run, Sample, Stopwatch};
+
+pub(super) static CELLS: &[(&str, Run)] = &[
+    ("udp_echo", |operations| block_on(udp_echo(operations))),
+    ("udp_echo_single", |operations| block_on(udp_echo_single(operations))),
+    ("connections", |operations| block_on(connections(operations))),
+];
+
+/// The longest datagram that is expected, so that small buffers do.
+const DATAGRAM_MAX: usize = 2048;
+
+fn block_on(cell: impl Future<Output = io::Result<Sample>>) -> Sample {
+    let result = annulus::Runtime::new().and_then(|runtime| runtime.block_on(cell));
+    result.unwrap_or_else(|error| panic!("annulus: {error}"))
+}
+
+async fn udp(operations: u64) -> io::Result<(UdpSocket, Load)> {
+    let socket = UdpSocket::bind("127.0.0.1:0").await?;
+    socket.set_datagram_max(Some(DATAGRAM_MAX));
+    let load = Load::start("udp", socket.local_addr()?, operations)?;
+    Ok((socket, load))
+}
+
+async fn udp_echo(operations: u64) -> io::Result<Sample> {
+    let (socket, mut load) = udp(operations).await?;
+    let watch = Stopwatch::start();
+    load.begin()?;
+    let mut echoed = 0;
+    while echoed < operations {
+        let batch = socket.recv_batch(64).await?;
+        let batch = batch.into_iter().map(Datagram::into_parts).collect();
+        for sent in socket.send_batch_to(batch).await {
+            sent?;
+            echoed += 1;
+        }
+    }
+    Ok(watch.stop(operations))
+}
+
+async fn udp_echo_single(operations: u64) -> io::Result<Sample> {
+    let (socket, mut load) = udp(operations).await?;
+    let watch = Stopwatch::start();
+    load.begin()?;
+    for _ in 0..operations {
+        let (chunk, peer) = socket.recv_datagram().await?.into_parts();
+        socket.send_owned_to(chunk, peer).await?;
+    }
+    Ok(watch.stop(operations))
+}
+
+async fn connections(operations: u64) -> io::Result<Sample> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let mut load = Load::start("tcp", listener.local_addr()?, operations)?;
+    let watch = Stopwatch::start();
+    load.begin()?;
+    let mut last = None;
+    for _ in 0..operations {
+        let stream = listener.accept_stream().await?;
+        last = Some(annulus::spawn(async move {
+            if let Some(chunk) = stream.recv().await? {
+                stream.send_all(chunk).await?;
+            }
+            io::Result::Ok(())
+        }));
+    }
+    if let Some(last) = last {
+        last.await??;
+    }
+    Ok(watch.stop(operations))
+}

@@ -1,0 +1,88 @@
+//! The servers on a bare ring.
+//!
+//! A multishot receive takes a buffer of the pool, and the datagram is sent from where it lies to where it came from;
+//! the buffer goes back when that is done.
+
+#![allow(unsafe_code, reason = "a bare ring is unsafe by nature")]
+
+use std::io;
+use std::net::UdpSocket;
+use std::os::fd::AsRawFd;
+
+use io_uring::{cqueue, opcode, types};
+
+use super::load::Load;
+use crate::contest::{Run, Sample, Stopwatch};
+use crate::uring::buffers::{Buffers, GROUP};
+use crate::uring::{Queues, Uring};
+
+pub(super) static CELLS: &[(&str, Run)] =
+    &[("udp_echo", udp_echo_or_panic), ("udp_echo_single", udp_echo_or_panic)];
+
+/// `struct io_uring_recvmsg_out` and, after it, an IPv4 address.
+const HEADER: usize = 16;
+const NAME: u32 = 16;
+const RECEIVE: u64 = 1 << 32;
+
+fn udp_echo_or_panic(operations: u64) -> Sample {
+    udp_echo(operations).unwrap_or_else(|error| panic!("floor: {error}"))
+}
+
+fn udp_echo(operations: u64) -> io::Result<Sample> {
+    let socket = UdpSocket::bind("127.0.0.1:0")?;
+    let mut load = Load::start("udp", socket.local_addr()?, operations)?;
+    let mut buffers = Buffers::new(128, 4096)?;
+    // SAFETY: a header of zeroes is valid.
+    let mut header: libc::msghdr = unsafe { std::mem::MaybeUninit::zeroed().assume_init() };
+    header.msg_namelen = NAME;
+    let mut ring = Uring::new(256)?;
+    buffers.register(&ring.submitter())?;
+    let mut queues = ring.queues();
+    let fd = types::Fd(socket.as_raw_fd());
+    let receive = opcode::RecvMsgMulti::new(fd, &raw const header, GROUP).build();
+    let receive = receive.user_data(RECEIVE);
+    queues.push(&receive)?;
+    let watch = Stopwatch::start();
+    load.begin()?;
+    let mut echoed = 0;
+    while echoed < operations {
+        queues.turn()?;
+        while let Some(completion) = queues.next() {
+            if completion.user_data != RECEIVE {
+                buffers.give_back(completion.user_data as u16);
+                echoed += 1;
+                continue;
+            }
+            if let Some(id) = cqueue::buffer_select(completion.flags) {
+                buffers.take();
+                send(&mut queues, &buffers, fd, id, completion.result as u32)?;
+            }
+            if !cqueue::more(completion.flags) {
+                queues.push(&receive)?;
+            }
+        }
+        buffers.publish();
+    }
+    Ok(watch.stop(operations))
+}
+
+/// Sends the datagram in a buffer to the address before it.
+fn send(
+    queues: &mut Queues<'_>,
+    buffers: &Buffers,
+    fd: types::Fd,
+    id: u16,
+    len: u32,
+) -> io::Result<()> {
+    // SAFETY: the kernel wrote `len` bytes, header and address first.
+    let (name, payload) = unsafe {
+        let name = buffers.address(id).add(HEADER);
+        (name, name.add(NAME as usize))
+    };
+    let send = opcode::Send::new(fd, payload, len - HEADER as u32 - NAME)
+        .flags(libc::MSG_NOSIGNAL)
+        .dest_addr(name.cast())
+        .dest_addr_len(NAME)
+        .build();
+    queues.push(&send.user_data(u64::from(id)))
+}

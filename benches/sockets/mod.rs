@@ -1,0 +1,39 @@
+//! The cells of the net bench, and who runs them.
+//!
+//! A cell is a server on the calling thread; `load` starts the other side in a process of its own, which waits until
+//! the server's clock runs. To add a cell: its row here, its load in `load`, and its server in the files of those who
+//! have it.
+
+mod annulus_sockets;
+mod floor_sockets;
+pub(crate) mod load;
+mod tokio_sockets;
+
+use crate::contest::{Cell, Contestant};
+
+pub(crate) static CELLS: &[Cell] = &[
+    Cell {
+        name: "udp_echo",
+        about: "datagrams of 64 bytes, 32 on the way, taken and sent as they come; per datagram",
+        operations: 40_000,
+        counted: 4_000,
+    },
+    Cell {
+        name: "udp_echo_single",
+        about: "the same, each answered before the next is looked at",
+        operations: 40_000,
+        counted: 4_000,
+    },
+    Cell {
+        name: "connections",
+        about: "8 clients connect, have a byte echoed and see the end; per connection",
+        operations: 4_000,
+        counted: 1_000,
+    },
+];
+
+pub(crate) static CONTESTANTS: &[Contestant] = &[
+    Contestant { name: "floor", cells: floor_sockets::CELLS },
+    Contestant { name: "tokio", cells: tokio_sockets::CELLS },
+    Contestant { name: "annulus", cells: annulus_sockets::CELLS },
+];

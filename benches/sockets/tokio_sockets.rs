@@ -1,0 +1,55 @@
+//! The servers on tokio's current-thread runtime.
+
+use std::future::Future;
+use std::io;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, UdpSocket};
+
+use super::load::Load;
+use crate::contest::{Run, Sample, Stopwatch};
+
+pub(super) static CELLS: &[(&str, Run)] = &[
+    ("udp_echo", |operations| block_on(udp_echo(operations))),
+    ("udp_echo_single", |operations| block_on(udp_echo(operations))),
+    ("connections", |operations| block_on(connections(operations))),
+];
+
+fn block_on(cell: impl Future<Output = io::Result<Sample>>) -> Sample {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
+    let result = runtime.and_then(|runtime| runtime.block_on(cell));
+    result.unwrap_or_else(|error| panic!("tokio: {error}"))
+}
+
+async fn udp_echo(operations: u64) -> io::Result<Sample> {
+    let socket = UdpSocket::bind("127.0.0.1:0").await?;
+    let mut load = Load::start("udp", socket.local_addr()?, operations)?;
+    let mut buf = [0; 2048];
+    let watch = Stopwatch::start();
+    load.begin()?;
+    for _ in 0..operations {
+        let (count, peer) = socket.recv_from(&mut buf).await?;
+        socket.send_to(&buf[..count], peer).await?;
+    }
+    Ok(watch.stop(operations))
+}
+
+async fn connections(operations: u64) -> io::Result<Sample> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let mut load = Load::start("tcp", listener.local_addr()?, operations)?;
+    let watch = Stopwatch::start();
+    load.begin()?;
+    let mut last = None;
+    for _ in 0..operations {
+        let (mut stream, _) = listener.accept().await?;
+        last = Some(tokio::spawn(async move {
+            let mut buf = [0; 1024];
+            let count = stream.read(&mut buf).await?;
+            stream.write_all(&buf[..count]).await
+        }));
+    }
+    if let Some(last) = last {
+        last.await??;
+    }
+    Ok(watch.stop(operations))
+}

@@ -1,0 +1,212 @@
+//! The ring of one sender and one receiver.
+//!
+//! Positions count up for ever, modulo the word; a position's slot is its remainder by the number of slots, a power
+//! of two. Each end writes one index, on a cache line of its own, and keeps a copy of the other's, which it renews
+//! only when the ring looks full or empty by the copy. So while both are busy, a message costs neither a
+//! read-modify-write nor, mostly, a line that the other end has.
+//!
+//! # Safety rules
+//!
+//! 1. Ends. A ring has one [`Producer`] and one [`Consumer`], made with it, neither of which can be cloned. What
+//!    changes an index takes its end by `&mut`. Only the producer writes `tail`, only the consumer `head`.
+//! 2. Full. The slots at `head..tail` hold values, which are the consumer's. It reads `tail` with Acquire, which the
+//!    producer stored with Release after it had written them.
+//! 3. Free. The slots at `tail..head + capacity` hold nothing and are the producer's, for `capacity` is at most the
+//!    number of slots. It reads `head` with Acquire, which the consumer stored with Release after it had moved the
+//!    values out.
+//! 4. Own copies. `Producer::tail` and `Consumer::head` may be ahead of the shared index by what is not published
+//!    yet: written by the producer, or moved out by the consumer. They are published before the end is dropped.
+//! 5. Last. The ring is dropped when both ends are; then it drops what lies at `head..tail`, once.
+#![allow(unsafe_code, reason = "a listed lock-free structure: slots shared by two threads")]
+
+use std::fmt;
+use std::mem::MaybeUninit;
+use std::sync::Arc as EndsArc;
+
+use super::ends::Ends;
+use crate::channel::intake::Outlet;
+use crate::loom::atomic::Ordering;
+use crate::loom::{Arc, UnsafeCell};
+
+type Slot<T> = UnsafeCell<MaybeUninit<T>>;
+
+pub(super) struct Ring<T> {
+    pub(super) ends: EndsArc<Ends>,
+    slots: Box<[Slot<T>]>,
+}
+
+// SAFETY: rules 1 to 3; a value is moved from one thread to the other, never shared.
+unsafe impl<T: Send> Sync for Ring<T> {}
+// SAFETY: as above; whoever drops the ring drops values of another thread.
+unsafe impl<T: Send> Send for Ring<T> {}
+
+/// The end that writes.
+pub(super) struct Producer<T> {
+    ring: Arc<Ring<T>>,
+    tail: usize,
+    /// What `head` was when it was last looked at.
+    head: usize,
+}
+
+/// The end that reads.
+pub(super) struct Consumer<T> {
+    ring: Arc<Ring<T>>,
+    head: usize,
+    /// What `tail` was when it was last looked at.
+    tail: usize,
+}
+
+/// A ring in which at most `capacity` values wait.
+pub(super) fn ring<T>(capacity: usize) -> (Producer<T>, Consumer<T>) {
+    let slots = (0..capacity.next_power_of_two()).map(|_| UnsafeCell::new(MaybeUninit::uninit()));
+    let ring = Arc::new(Ring { ends: Ends::new(capacity), slots: slots.collect() });
+    let producer = Producer { ring: Arc::clone(&ring), tail: 0, head: 0 };
+    (producer, Consumer { ring, head: 0, tail: 0 })
+}
+
+impl<T> Ring<T> {
+    #[inline(always)]
+    fn slot(&self, position: usize) -> &Slot<T> {
+        // The length is a power of two and not zero, so the remainder is below it.
+        &self.slots[position & (self.slots.len() - 1)]
+    }
+}
+
+impl<T> Producer<T> {
+    #[inline(always)]
+    pub(super) fn ends(&self) -> &EndsArc<Ends> {
+        &self.ring.ends
+    }
+
+    /// How many values there is room for: at least one unless the ring is full.
+    #[inline]
+    pub(super) fn room(&mut self) -> usize {
+        let capacity = self.ring.ends.capacity;
+        let room = capacity - self.tail.wrapping_sub(self.head);
+        if room > 0 {
+            return room;
+        }
+        self.look()
+    }
+
+    /// How many values there is room for by now.
+    pub(super) fn look(&mut self) -> usize {
+        self.head = self.ring.ends.head.load(Ordering::Acquire);
+        self.ring.ends.capacity - self.tail.wrapping_sub(self.head)
+    }
+
+    /// Puts a value in, if there is room.
+    #[inline]
+    pub(super) fn push(&mut self, value: T) -> Result<(), T> {
+        if self.room() == 0 {
+            return Err(value);
+        }
+        self.write(value);
+        self.publish();
+        Ok(())
+    }
+
+    /// Puts in what the iterator gives while there is room; how many.
+    pub(super) fn push_all(&mut self, values: &mut impl Iterator<Item = T>) -> usize {
+        let before = self.tail;
+        // Publishes what was written, also if the iterator panics.
+        let writing = Writing(self);
+        let room = writing.0.room();
+        for value in values.take(room) {
+            writing.0.write(value);
+        }
+        let count = writing.0.tail.wrapping_sub(before);
+        drop(writing);
+        count
+    }
+
+    /// Writes a value behind the last; the caller knows that there is room.
+    #[inline(always)]
+    fn write(&mut self, value: T) {
+        assert!(self.tail.wrapping_sub(self.head) < self.ring.ends.capacity, "there is room");
+        // SAFETY: rule 3, by the check above; nothing is overwritten that would have to be dropped.
+        self.ring.slot(self.tail).with_mut(|slot| unsafe { (*slot).write(value) });
+        self.tail = self.tail.wrapping_add(1);
+    }
+
+    #[inline(always)]
+    fn publish(&self) {
+        self.ring.ends.tail.store(self.tail, Ordering::Release);
+    }
+}
+
+struct Writing<'a, T>(&'a mut Producer<T>);
+
+impl<T> Drop for Writing<'_, T> {
+    fn drop(&mut self) {
+        self.0.publish();
+    }
+}
+
+impl<T> Outlet for Consumer<T> {
+    type Item = T;
+    type Ends = Ends;
+
+    #[inline(always)]
+    fn ends(&self) -> &EndsArc<Ends> {
+        &self.ring.ends
+    }
+
+    #[inline(always)]
+    fn is_ready(&mut self) -> bool {
+        self.ready() > 0
+    }
+
+    #[inline(always)]
+    fn ready(&mut self) -> usize {
+        if self.tail == self.head {
+            self.tail = self.ring.ends.tail.load(Ordering::Acquire);
+        }
+        self.tail.wrapping_sub(self.head)
+    }
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<T> {
+        if self.ready() == 0 {
+            return None;
+        }
+        // SAFETY: rule 2; it is read once, for `head` moves on.
+        let value = self.ring.slot(self.head).with(|slot| unsafe { (*slot).assume_init_read() });
+        self.head = self.head.wrapping_add(1);
+        Some(value)
+    }
+
+    #[inline(always)]
+    fn publish(&self) {
+        self.ring.ends.head.store(self.head, Ordering::Release);
+    }
+
+    fn left(&self) -> usize {
+        self.ring.ends.tail.load(Ordering::Relaxed).wrapping_sub(self.head)
+    }
+}
+
+impl<T> Drop for Consumer<T> {
+    fn drop(&mut self) {
+        // Rule 4.
+        self.publish();
+    }
+}
+
+impl<T> Drop for Ring<T> {
+    fn drop(&mut self) {
+        let tail = self.ends.tail.load(Ordering::Relaxed);
+        let mut head = self.ends.head.load(Ordering::Relaxed);
+        while head != tail {
+            // SAFETY: rule 5.
+            self.slot(head).with_mut(|slot| unsafe { (*slot).assume_init_drop() });
+            head = head.wrapping_add(1);
+        }
+    }
+}
+
+impl<T> fmt::Debug for Consumer<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Consumer").field("ends", &self.ring.ends).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,6 @@
+//! Rings, lines and their ends: in every order under loom, step by step otherwise.
+
+#[cfg(loom)]
+mod models;
+#[cfg(not(loom))]
+mod steps;

@@ -1,0 +1,52 @@
+//! The names of asyncio for other threads.
+
+use std::cell::RefCell;
+use std::future::pending;
+use std::rc::Rc;
+use std::time::Duration;
+
+use annulus::runtime::{Handle, RemoteError};
+use annulus::sync::Event;
+
+use crate::support::settled::{run as settled, until};
+
+thread_local! {
+    static HERE: RefCell<Option<Rc<Event>>> = const { RefCell::new(None) };
+}
+
+#[test]
+fn run_coroutine_threadsafe() {
+    settled(async || {
+        let handle = Handle::current();
+        let thread = std::thread::spawn(move || {
+            let local = handle.spawn(async || Rc::new(RefCell::new(vec![6, 7])).take());
+            let product: i32 = local.wait().expect("no panic").into_iter().product();
+            // As `concurrent.futures.Future`: a deadline, after which it may still be had, and an end.
+            let slow = handle.spawn(async || pending::<()>().await);
+            let slow = slow.wait_timeout(Duration::from_millis(1)).expect_err("it never ends");
+            assert!(!slow.is_finished());
+            slow.abort();
+            let cancelled = slow.wait().expect_err("it was aborted");
+            assert!(matches!(cancelled, RemoteError::Task(error) if error.is_cancelled()));
+            product
+        });
+        until(|| thread.is_finished()).await;
+        assert_eq!(thread.join().expect("no panic"), 42);
+    });
+}
+
+#[test]
+fn loop_call_soon_threadsafe() {
+    settled(async || {
+        let event = Rc::new(Event::new());
+        HERE.set(Some(Rc::clone(&event)));
+        let handle = Handle::current();
+        std::thread::spawn(move || {
+            drop(
+                handle.spawn(async || HERE.with_borrow(|event| event.as_ref().expect("set").set())),
+            );
+        });
+        event.wait().await;
+        HERE.take();
+    });
+}
