@@ -29,7 +29,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     ("mesh", &["sys", "runtime", "time", "loom"]),
     ("net", &["sys", "buf", "driver", "op", "executor", "time", "blocking", "runtime", "mesh"]),
-    ("fs", &["sys", "buf", "driver", "op", "time", "blocking"]),
+    ("fs", &["sys", "buf", "driver", "op", "time", "blocking", "net"]),
     ("io", &["sys", "buf", "driver", "op", "executor", "time"]),
     (
         "process",

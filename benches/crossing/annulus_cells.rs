@@ -12,6 +12,7 @@ use super::{Game, Run, Sample, Stopwatch, VOLLEY, Volley, processors};
 pub(super) static CELLS: &[(&str, Run)] = &[
     ("wake_asleep", wake_asleep),
     ("wake_awake", wake_awake),
+    ("call_self", call_self),
     ("call_asleep", |operations| call(mesh(), operations, false)),
     ("call_spinning", |operations| {
         call(mesh().runtime(|builder| builder.spin(Duration::from_secs(1))), operations, false)
@@ -66,6 +67,18 @@ fn wake_awake(operations: u64) -> Sample {
         }
     };
     run(mesh(), async |_| volley.fire(volleys), second)
+}
+
+fn call_self(operations: u64) -> Sample {
+    let mesh = Mesh::builder().cores(Cores::List(vec![processors()[0]]));
+    let first = async |own: Shard| {
+        let watch = Stopwatch::start();
+        for _ in 0..operations {
+            assert_eq!(own.call(async || 1_u64).await.expect("it is here"), 1);
+        }
+        watch.stop(operations)
+    };
+    run(mesh, first, async |_| ())
 }
 
 fn call(mesh: Builder, operations: u64, busy: bool) -> Sample {

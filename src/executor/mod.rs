@@ -29,6 +29,10 @@ pub(crate) fn current() -> Option<Rc<Executor>> {
     CURRENT.with(|current| current.borrow().as_deref().cloned())
 }
 
+/// After how many polls a batch looks whether something came from other threads: a call from another core waits for
+/// that long (`mesh`, `call_busy`), and the look costs little more than one instruction a poll.
+const INBOX_POLLS: u32 = 8;
+
 /// Runs the tasks of one thread.
 ///
 /// Dropping it shuts it down. Its tasks' wakers and handles stay valid and have no effect any more.
@@ -66,9 +70,10 @@ impl Executor {
     /// Runs the tasks that are ready, in order, at most as many as the tick budget and `completions`; returns how
     /// many.
     ///
-    /// What becomes ready meanwhile goes to the end of the queue and runs in the same batch if the budget allows: the
-    /// loop looks at the kernel after so many polls, however few tasks there are. Call it entered: it works otherwise
-    /// too, but every wake takes the way of a foreign one.
+    /// What becomes ready meanwhile goes to the end of the queue and runs in the same batch if the budget allows, and
+    /// so does what comes from other threads, which is looked for every few polls: the loop looks at the kernel after
+    /// so many, however few tasks there are. Call it entered: it works otherwise too, but every wake takes the way of
+    /// a foreign one.
     ///
     /// # Panics
     ///
@@ -78,13 +83,19 @@ impl Executor {
         let mut polled = 0;
         let budget = self.tick_budget.saturating_add(completions);
         while polled < budget {
-            budget::reset();
-            if !self.home.run_next() {
-                break;
+            let part = budget.min(polled + INBOX_POLLS);
+            while polled < part {
+                budget::reset();
+                if !self.home.run_next() {
+                    budget::lift();
+                    return polled;
+                }
+                polled += 1;
             }
-            polled += 1;
+            // Nothing of a task's may run here; what comes in is made ready, and the wakers of those who called.
+            budget::lift();
+            self.home.take_inbox();
         }
-        budget::lift();
         polled
     }
 

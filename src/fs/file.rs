@@ -110,8 +110,8 @@ impl File {
     ///
     /// # Errors
     ///
-    /// That of a write whose future was dropped; `ResourceBusy` if an operation is under way whose future was leaked.
-    /// The file is closed then.
+    /// That of a write whose future was dropped; `ResourceBusy` if a [`Chunks`](super::Chunks), a
+    /// [`WriteBehind`](super::WriteBehind) or a leaked future holds the file. It is closed then.
     pub async fn into_std(self) -> io::Result<std::fs::File> {
         settle(&self.file).await?;
         if let Position::At(position) = self.file.cursor().position.get() {
@@ -127,8 +127,9 @@ impl File {
     ///
     /// # Errors
     ///
-    /// That of a write whose future was dropped; otherwise as `close(2)`. `ResourceBusy` if an operation is under way
-    /// whose future was leaked. The descriptor is closed in each case, in the last one after that operation.
+    /// That of a write whose future was dropped; otherwise as `close(2)`. `ResourceBusy` if a
+    /// [`Chunks`](super::Chunks), a [`WriteBehind`](super::WriteBehind) or a leaked future holds the file. The
+    /// descriptor is closed in each case, in the last one after them.
     pub async fn close(self) -> io::Result<()> {
         quiet(&self.file).await;
         let lost = self.file.take_lost();
@@ -139,7 +140,9 @@ impl File {
     }
 
     fn into_fd(self) -> io::Result<Fd> {
-        self.file.into_fd().ok_or_else(|| busy("a leaked future of this file holds it"))
+        self.file
+            .into_fd()
+            .ok_or_else(|| busy("a leaked future, a Chunks or a WriteBehind of this file holds it"))
     }
 
     /// A second handle of the same open file, with a descriptor of its own. It starts at this one's position, and then

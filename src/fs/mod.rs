@@ -28,6 +28,7 @@
 //! | `remove_dir_all`, `set_permissions`, `xattr::set`, `remove` | it may happen all the same, and its error is lost |
 //! | `read_dir`, `Dir::open` | what was opened is closed |
 //! | `ReadDir::next_entry`, `next_batch`, `Chunks::next` | nothing is lost |
+//! | `File::send_to`, `receive_from` | how much was sent is not known; what was taken from the stream is written |
 //! | `WriteBehind::write` | the buffer is dropped, not written, if it still waited for room; those before it are written |
 //! | `WriteBehind::finish` | what is under way is written; if it fails, the next write, sync or close says so |
 //!
@@ -50,6 +51,7 @@ mod operating;
 mod options;
 mod paths;
 mod read_dir;
+mod sockets;
 mod start;
 mod whole;
 mod write_behind;
@@ -69,5 +71,6 @@ pub use paths::{
     remove_dir_all, remove_file, rename, set_permissions, symlink, symlink_metadata, try_exists,
 };
 pub use read_dir::{DirEntry, ReadDir, read_dir};
+pub use sockets::ByteStream;
 pub use whole::{read, read_to_string, write};
 pub use write_behind::WriteBehind;

@@ -101,6 +101,9 @@ impl Builder {
     }
 
     /// The settings of each shard's runtime; called on its thread.
+    ///
+    /// Each has a pool of blocking threads of its own, which are not pinned; for one that all share there is
+    /// [`blocking_pool`](runtime::Builder::blocking_pool).
     #[must_use]
     pub fn runtime(
         mut self,

@@ -135,13 +135,14 @@ where
 
     /// Makes the runtime, on its own thread.
     fn start(&self, index: usize) -> io::Result<Runtime> {
-        if let Some(processor) = self.placement.shards[index] {
-            affinity::pin(processor).map_err(|error| {
+        let pin = || match self.placement.shards[index] {
+            Some(processor) => affinity::pin(processor).map_err(|error| {
                 let text = format!("it cannot be pinned to processor {processor}: {error}");
                 io::Error::new(error.kind(), text)
-            })?;
-        }
-        let runtime = (self.settings.runtime)(runtime::Builder::new()).build()?;
+            }),
+            None => Ok(()),
+        };
+        let runtime = (self.settings.runtime)(runtime::Builder::new()).build_pinned(pin)?;
         runtime.keep_workers_on(&self.placement.spare);
         Ok(runtime)
     }

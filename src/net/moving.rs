@@ -62,7 +62,8 @@ impl TcpStream {
     ///     let listener = TcpListener::bind("127.0.0.1:0").await?;
     ///     let client = TcpStream::connect(listener.local_addr()?).await?;
     ///     let (stream, _peer) = listener.accept().await?;
-    ///     let served = stream.move_to(&shard(1), async |stream: TcpStream| {
+    ///     let other = shard(1);
+    ///     let served = stream.move_to(&other, async |stream: TcpStream| {
     ///         stream.write_all(b"from shard 1").await
     ///     });
     ///     served.await?.await??;

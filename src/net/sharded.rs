@@ -18,7 +18,7 @@ use super::{ListenOptions, TcpListener, TcpSocket, ToSocketAddrs};
 ///
 /// ```
 /// use annulus::mesh::{Cores, Mesh};
-/// use annulus::net::{TcpListener, TcpStream};
+/// use annulus::net::TcpListener;
 ///
 /// let port = TcpListener::bind_sharded("127.0.0.1:0")?;
 /// let address = port.local_addr();

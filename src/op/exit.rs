@@ -54,12 +54,16 @@ impl Ending {
     ///
     /// That there is no descriptor left, where one is needed; the child was killed then.
     pub(crate) fn new(mut child: Child, driver: &Driver) -> io::Result<Rc<Self>> {
-        let descriptor = match driver.features().wait_id {
-            true => None,
-            false => Some(pidfd(child.id()).inspect_err(|_| {
+        let asked = (!driver.features().wait_id).then(|| pidfd(child.id()));
+        let (descriptor, is_told) = match asked.transpose() {
+            Ok(descriptor) => (descriptor, false),
+            // The kernel reaped it already, as it does where SIGCHLD is ignored: the wait will say so.
+            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => (None, true),
+            Err(error) => {
                 let _ = child.kill();
                 let _ = child.wait();
-            })?),
+                return Err(error);
+            }
         };
         Ok(Rc::new(Self {
             id: child.id(),
@@ -67,7 +71,7 @@ impl Ending {
             descriptor,
             status: Cell::new(None),
             is_armed: Cell::new(false),
-            is_told: Cell::new(false),
+            is_told: Cell::new(is_told),
             waiting: RefCell::default(),
         }))
     }

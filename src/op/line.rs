@@ -17,8 +17,8 @@ pub(crate) struct Line {
     pub(crate) fd: Fd,
     pub(crate) arrivals: Arrivals,
     pub(crate) outbox: Outbox,
-    /// Of a line that is no socket, how it is read and written.
-    pub(super) file: Option<File>,
+    /// Of a line that is no socket, how it is read and written. In a box, because most lines are.
+    pub(super) file: Option<Box<File>>,
 }
 
 /// What a pipe, a terminal or a file has that a socket does without.
@@ -39,10 +39,10 @@ impl Line {
     /// asked for, where the kernel can; otherwise each brings one answer.
     pub(crate) fn of_file(fd: Fd, ahead: bool) -> Rc<Self> {
         let multishot = Cell::new(ahead && fd.driver().features().multishot_read);
-        Self::with(fd, Some(File { multishot, writing: Cell::new(None) }))
+        Self::with(fd, Some(Box::new(File { multishot, writing: Cell::new(None) })))
     }
 
-    fn with(fd: Fd, file: Option<File>) -> Rc<Self> {
+    fn with(fd: Fd, file: Option<Box<File>>) -> Rc<Self> {
         let arrivals = Arrivals::new(fd.driver().limits().undelivered_max);
         Rc::new(Self { fd, arrivals, outbox: Outbox::default(), file })
     }

@@ -7,7 +7,7 @@ use std::process::Stdio;
 use crate::buf::{BufError, BufResult, Chunk, IoBuf, IoBufMut};
 use crate::io::pipe::{Receiver, Sender};
 
-/// What the child reads; as an end of a pipe, [`Sender`](crate::io::pipe::Sender). Dropping it is the end of the
+/// What the child reads; as an end of a pipe, [`Sender`]. Dropping it is the end of the
 /// child's input.
 #[derive(Debug)]
 pub struct ChildStdin {
@@ -70,7 +70,7 @@ impl ChildStdin {
     }
 }
 
-/// An output of a child; as an end of a pipe, [`Receiver`](crate::io::pipe::Receiver).
+/// An output of a child; as an end of a pipe, [`Receiver`].
 macro_rules! output {
     ($(#[$about:meta])* $name:ident) => {
         $(#[$about])*

@@ -311,6 +311,17 @@ impl Builder {
     /// the kernel or one older than 6.1 (`Unsupported`), too little lockable memory (`OutOfMemory`), no descriptor
     /// left.
     pub fn build(self) -> io::Result<Runtime> {
+        self.build_pinned(|| Ok(()))
+    }
+
+    /// As [`build`](Self::build), with a call that pins the thread: the ring is made after it, near its processor, and
+    /// the threads for what blocks go where this one may before.
+    pub(crate) fn build_pinned(self, pin: impl FnOnce() -> io::Result<()>) -> io::Result<Runtime> {
+        let blocking = match self.blocking_pool {
+            Some(pool) => Blocking { pool, is_own: false },
+            None => Blocking { pool: self.blocking.build(), is_own: true },
+        };
+        pin()?;
         let driver = Driver::new(&self.ring, self.pool, self.limits)?;
         let bell = Bell::new()?;
         let executor = Executor::new(bell.waker(), self.tick_budget);
@@ -318,10 +329,6 @@ impl Builder {
             executor.set_panic_hook(hook);
         }
         let timers = Timers::new();
-        let blocking = match self.blocking_pool {
-            Some(pool) => Blocking { pool, is_own: false },
-            None => Blocking { pool: self.blocking.build(), is_own: true },
-        };
         let ends = Ends { shutdown_deadline: self.shutdown_deadline, on_leak: self.on_leak };
         let spin_ns = u64::try_from(self.spin.as_nanos()).unwrap_or(u64::MAX);
         Ok(Runtime { worker: Worker::new(driver, executor, timers, blocking, bell, spin_ns, ends) })

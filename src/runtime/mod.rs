@@ -7,6 +7,8 @@ mod builder;
 mod enter;
 mod handle;
 mod metrics;
+#[cfg(all(test, loom))]
+mod models;
 mod remote;
 mod worker;
 

@@ -6,7 +6,8 @@
 //!
 //! Each listener, on each core of the process, is told of each kind at least once after it was delivered. Deliveries
 //! that come faster than a listener looks are one, as they are in the kernel: what counts is that it came, not how
-//! often. A signal that is blocked in all threads is delivered to none.
+//! often. A signal that is blocked in all threads is delivered to none. The handler writes to a descriptor of the
+//! process, so a thread with a table of descriptors of its own (`CLONE_FILES` undone) must block what is listened to.
 //!
 //! # What a dropped future does
 //!

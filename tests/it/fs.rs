@@ -6,5 +6,6 @@ mod directories;
 mod dropped;
 mod handles;
 mod oracle;
+mod streams;
 mod transfers;
 mod wholes;

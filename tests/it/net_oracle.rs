@@ -22,7 +22,8 @@ impl Seen {
     }
 }
 
-/// Plays the scripts of the three and compares what they saw.
+/// Plays the scripts of the three and compares what they saw: once in a process, because tokio's runtimes share
+/// descriptors, which a test's thread has none of.
 #[track_caller]
 fn assert_same(
     std: impl AsyncFnOnce() -> Seen,

@@ -6,13 +6,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use annulus::mesh::{Cores, Mesh, MeshError};
 
 use super::mesh;
+use crate::support::files::nameless_file;
 use crate::support::leak::LeakGuard;
+use crate::support::skip::skip;
 
 type Result<T> = std::result::Result<T, io::Error>;
 
 /// The processors that the calling thread may run on, as the kernel lists them.
 fn allowed() -> Vec<usize> {
-    let status = std::fs::read_to_string("/proc/thread-self/status").expect("procfs");
+    listed(&std::fs::read_to_string("/proc/thread-self/status").expect("procfs"))
+}
+
+fn listed(status: &str) -> Vec<usize> {
     let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
     let ranges = list.expect("a list").trim().split(',').map(|range| {
         let (first, last) = range.split_once('-').unwrap_or((range, range));
@@ -32,6 +37,51 @@ fn each_shard_is_pinned_to_its_processor() {
     for (processor, output) in twice.iter().zip(outputs.expect("all are allowed")) {
         assert_eq!(output, (Some(*processor), vec![*processor]));
     }
+}
+
+#[test]
+fn blocking_threads_of_a_pinned_shard_run_where_the_process_may() {
+    let _leaks = LeakGuard::new();
+    let mesh = Mesh::builder().cores(Cores::Count(1));
+    let mesh = mesh.runtime(|builder| builder.ring_entries(16, 64));
+    let outputs = mesh.run(async |_| Result::Ok(annulus::spawn_blocking(allowed).await?));
+    assert_eq!(outputs.expect("one is allowed"), [allowed()]);
+}
+
+#[test]
+fn kernel_workers_are_kept_off_the_shards_where_there_are_others() {
+    if allowed().len() < 2 {
+        skip!("there is one processor");
+    }
+    let _leaks = LeakGuard::new();
+    let mesh = Mesh::builder().cores(Cores::Count(1));
+    let mesh = mesh.runtime(|builder| builder.ring_entries(16, 64));
+    let outputs = mesh.run(async |shard| {
+        let file = annulus::fs::File::from_std(nameless_file());
+        // It always goes to a worker, which stays for a while.
+        file.sync_all().await?;
+        Result::Ok((shard.processor(), workers()?))
+    });
+    for (processor, workers) in outputs.expect("one is allowed") {
+        let others = allowed().into_iter().filter(|number| Some(*number) != processor);
+        let others: Vec<usize> = others.collect();
+        assert!(!workers.is_empty(), "there is one");
+        assert!(workers.iter().all(|worker| *worker == others), "{workers:?}, not {others:?}");
+    }
+}
+
+/// Where the kernel's workers of this thread's ring may run.
+fn workers() -> Result<Vec<Vec<usize>>> {
+    let own = std::fs::read_link("/proc/thread-self")?;
+    let own = own.file_name().expect("a number").to_string_lossy();
+    let mut masks = Vec::new();
+    for task in std::fs::read_dir("/proc/self/task")? {
+        let status = std::fs::read_to_string(task?.path().join("status")).unwrap_or_default();
+        if status.contains(&format!("Name:\tiou-wrk-{own}\n")) {
+            masks.push(listed(&status));
+        }
+    }
+    Ok(masks)
 }
 
 #[test]

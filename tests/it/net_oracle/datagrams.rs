@@ -6,6 +6,7 @@ use std::os::unix::net::UnixDatagram as StdUnix;
 use std::path::Path;
 
 use super::{Seen, assert_same};
+use crate::support::child::{assert_passed, in_child};
 use crate::support::names::Directory;
 
 trait Udp: Sized {
@@ -119,20 +120,22 @@ async fn refusals<S: Udp>() -> Seen {
 
 #[test]
 fn udp_gives_the_same_datagrams() {
-    assert_same(
+    let child = in_child!(|| assert_same(
         datagrams::<StdUdp>,
         datagrams::<tokio::net::UdpSocket>,
         datagrams::<annulus::net::UdpSocket>,
-    );
+    ));
+    child.iter().for_each(assert_passed);
 }
 
 #[test]
 fn udp_gives_the_same_refusals() {
-    assert_same(
+    let child = in_child!(|| assert_same(
         refusals::<StdUdp>,
         refusals::<tokio::net::UdpSocket>,
         refusals::<annulus::net::UdpSocket>,
-    );
+    ));
+    child.iter().for_each(assert_passed);
 }
 
 trait Local: Sized {
@@ -209,9 +212,10 @@ async fn local<S: Local>() -> Seen {
 
 #[test]
 fn unix_datagrams_are_the_same() {
-    assert_same(
+    let child = in_child!(|| assert_same(
         local::<StdUnix>,
         local::<tokio::net::UnixDatagram>,
         local::<annulus::net::UnixDatagram>,
-    );
+    ));
+    child.iter().for_each(assert_passed);
 }

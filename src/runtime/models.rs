@@ -1,0 +1,215 @@
+//! Loom models of work that goes from one thread to another and back, on real executors.
+//!
+//! Sleeping is a mutex and a condition variable behind `unpark`, as in the models of the executor: a wake-up that is
+//! lost is a deadlock.
+
+use std::cell::Cell;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc as StdArc;
+use std::sync::atomic::{AtomicUsize as StdAtomicUsize, Ordering as StdOrdering};
+use std::task::{Context, Poll, Wake, Waker};
+
+use loom::sync::{Condvar, Mutex};
+use loom::thread;
+
+use super::handle::Handle;
+use super::remote::{RemoteError, RemoteHandle};
+use crate::executor::Executor;
+
+/// The bell of a sleeping thread.
+struct Bell {
+    rung: Mutex<bool>,
+    condition: Condvar,
+}
+
+impl Bell {
+    fn new() -> StdArc<Self> {
+        StdArc::new(Self { rung: Mutex::new(false), condition: Condvar::new() })
+    }
+
+    fn wait(&self) {
+        let mut rung = self.rung.lock().expect("not poisoned");
+        while !*rung {
+            rung = self.condition.wait(rung).expect("not poisoned");
+        }
+        *rung = false;
+    }
+}
+
+impl Wake for Bell {
+    fn wake(self: StdArc<Self>) {
+        *self.rung.lock().expect("not poisoned") = true;
+        self.condition.notify_one();
+    }
+}
+
+/// A thread's executor, entered.
+struct Core {
+    bell: StdArc<Bell>,
+    executor: Rc<Executor>,
+}
+
+impl Core {
+    fn new() -> Self {
+        let bell = Bell::new();
+        let executor = Executor::new(Waker::from(StdArc::clone(&bell)), 8);
+        Self { bell, executor }
+    }
+
+    fn handle(&self) -> Handle {
+        Handle::new(self.executor.address())
+    }
+
+    /// Turns until the condition holds, and sleeps when there is nothing to do.
+    fn turn_until(&self, condition: impl Fn() -> bool) {
+        while !condition() {
+            self.executor.take_inbox();
+            if self.executor.run_batch(0) == 0 && self.executor.begin_sleep() {
+                self.bell.wait();
+                self.executor.end_sleep();
+            }
+        }
+    }
+
+    /// The end of the executor; how often its memory went, for when nobody can have it any more.
+    fn end(self) -> StdArc<StdAtomicUsize> {
+        let freed = self.executor.home().freed();
+        drop(self.executor);
+        freed
+    }
+}
+
+/// Counts its drops.
+struct Canary(StdArc<StdAtomicUsize>);
+
+impl Drop for Canary {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, StdOrdering::SeqCst);
+    }
+}
+
+/// The outcome, from a thread that only looks.
+fn look<T>(handle: &mut RemoteHandle<T>) -> Poll<Result<T, RemoteError>> {
+    Pin::new(handle).poll(&mut Context::from_waker(Waker::noop()))
+}
+
+#[test]
+fn loom_a_call_goes_to_a_sleeping_core_and_wakes_its_caller() {
+    loom::model(|| {
+        let core = Core::new();
+        let entered = core.executor.enter();
+        let served = StdArc::new(StdAtomicUsize::new(0));
+        let (handle, count) = (core.handle(), StdArc::clone(&served));
+        let caller = thread::spawn(move || {
+            let core = Core::new();
+            let entered = core.executor.enter();
+            let answer = Rc::new(Cell::new(None));
+            let inside = Rc::clone(&answer);
+            drop(core.executor.spawn(async move {
+                let called = handle.call(async move || {
+                    count.fetch_add(1, StdOrdering::SeqCst);
+                    7
+                });
+                inside.set(Some(called.await.expect("the core lives")));
+            }));
+            core.turn_until(|| answer.get().is_some());
+            assert_eq!(answer.get(), Some(7));
+            drop(entered);
+            core.end()
+        });
+        core.turn_until(|| served.load(StdOrdering::SeqCst) == 1);
+        // What the task has left to do: send its answer.
+        core.executor.run_batch(0);
+        let caller_freed = caller.join().expect("no panic");
+        drop(entered);
+        for freed in [caller_freed, core.end()] {
+            assert_eq!(freed.load(StdOrdering::SeqCst), 1);
+        }
+    });
+}
+
+#[test]
+fn loom_shutdown_meets_a_send() {
+    loom::model(|| {
+        let core = Core::new();
+        let entered = core.executor.enter();
+        let dropped = StdArc::new(StdAtomicUsize::new(0));
+        let (handle, canary) = (core.handle(), Canary(StdArc::clone(&dropped)));
+        let sender = thread::spawn(move || {
+            let mut task = handle.spawn(async move || {
+                let _canary = canary;
+                std::future::pending::<()>().await;
+            });
+            drop(handle);
+            // Either the home is closed, and says so at once, or its end will.
+            let was_refused = look(&mut task).is_ready();
+            (task, was_refused)
+        });
+        core.executor.take_inbox();
+        core.executor.run_batch(0);
+        core.executor.shutdown();
+        let (mut task, was_refused) = sender.join().expect("no panic");
+        assert!(task.is_finished(), "nobody waits for what has ended");
+        assert!(was_refused || matches!(look(&mut task), Poll::Ready(Err(_))));
+        assert_eq!(dropped.load(StdOrdering::SeqCst), 1, "dropped once");
+        drop(task);
+        drop(entered);
+        assert_eq!(core.end().load(StdOrdering::SeqCst), 1);
+    });
+}
+
+#[test]
+fn loom_an_abort_meets_the_work() {
+    loom::model(|| {
+        let core = Core::new();
+        let entered = core.executor.enter();
+        let dropped = StdArc::new(StdAtomicUsize::new(0));
+        let (handle, canary) = (core.handle(), Canary(StdArc::clone(&dropped)));
+        let sender = thread::spawn(move || {
+            let task = handle.spawn(async move || {
+                let _canary = canary;
+                std::future::pending::<()>().await;
+            });
+            task.abort();
+            drop(task);
+        });
+        core.executor.take_inbox();
+        core.executor.run_batch(0);
+        sender.join().expect("no panic");
+        core.executor.take_inbox();
+        core.executor.run_batch(0);
+        assert_eq!(dropped.load(StdOrdering::SeqCst), 1, "dropped once");
+        assert_eq!(core.executor.live_tasks(), 0);
+        drop(entered);
+        assert_eq!(core.end().load(StdOrdering::SeqCst), 1);
+    });
+}
+
+#[test]
+fn loom_an_answer_meets_a_handle_that_goes() {
+    loom::model(|| {
+        let core = Core::new();
+        let entered = core.executor.enter();
+        let dropped = StdArc::new(StdAtomicUsize::new(0));
+        let (handle, canary) = (core.handle(), Canary(StdArc::clone(&dropped)));
+        let begun = StdArc::new(StdAtomicUsize::new(0));
+        let ran = StdArc::clone(&begun);
+        let sender = thread::spawn(move || {
+            let mut task = handle.spawn(async move || {
+                ran.store(1, StdOrdering::SeqCst);
+                canary
+            });
+            // Taken, left to the task, or given back by it: dropped once.
+            drop(look(&mut task));
+            drop(task);
+        });
+        core.turn_until(|| begun.load(StdOrdering::SeqCst) == 1);
+        sender.join().expect("no panic");
+        core.executor.take_inbox();
+        core.executor.run_batch(0);
+        assert_eq!(dropped.load(StdOrdering::SeqCst), 1);
+        drop(entered);
+        assert_eq!(core.end().load(StdOrdering::SeqCst), 1);
+    });
+}
