@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 fn unique() -> String {
     static NUMBER: AtomicUsize = AtomicUsize::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    format!("annulus-test-{}-{number}", std::process::id())
+    format!("annulus-name-{}-{number}", std::process::id())
 }
 
 /// An abstract name, with its NUL in front.
