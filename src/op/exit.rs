@@ -54,12 +54,22 @@ impl Ending {
     ///
     /// That there is no descriptor left, where one is needed; the child was killed then.
     pub(crate) fn new(mut child: Child, driver: &Driver) -> io::Result<Rc<Self>> {
+        let mut is_gone = false;
         let descriptor = match driver.features().wait_id {
             true => None,
-            false => Some(pidfd(child.id()).inspect_err(|_| {
-                let _ = child.kill();
-                let _ = child.wait();
-            })?),
+            false => match pidfd(child.id()) {
+                Ok(descriptor) => Some(descriptor),
+                // Where `SIGCHLD` is ignored the kernel reaps it at once; the wait says so.
+                Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {
+                    is_gone = true;
+                    None
+                }
+                Err(error) => {
+                    let _ = child.kill();
+                    let _ = child.wait();
+                    return Err(error);
+                }
+            },
         };
         Ok(Rc::new(Self {
             id: child.id(),
@@ -67,7 +77,7 @@ impl Ending {
             descriptor,
             status: Cell::new(None),
             is_armed: Cell::new(false),
-            is_told: Cell::new(false),
+            is_told: Cell::new(is_gone),
             waiting: RefCell::default(),
         }))
     }
