@@ -118,11 +118,11 @@ impl Dir {
         self.start.open(path.as_ref(), options.how()?).await.map(File::from_fd)
     }
 
-    /// The entries of this directory; see [`read_dir`](super::read_dir).
+    /// The entries of this directory; see [`read_dir`](super::read_dir()).
     ///
     /// # Errors
     ///
-    /// As for [`read_dir`](super::read_dir).
+    /// As for [`read_dir`](super::read_dir()).
     pub async fn read_dir(&self) -> io::Result<ReadDir> {
         ReadDir::open(self.start.clone(), Path::new(".")).await
     }
@@ -136,7 +136,7 @@ impl Dir {
         start::statx(&self.start.driver, Place::of_file(&self.dir), libc::AT_EMPTY_PATH).await
     }
 
-    /// See [`metadata`](super::metadata).
+    /// See [`metadata`](super::metadata()).
     ///
     /// # Errors
     ///
