@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Sender};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -15,8 +16,8 @@ pub(crate) type Serve = fn(usize, TcpStream, Sender<SocketAddr>) -> io::Result<(
 /// The server of this example: what arrives is sent back from where it lies.
 pub(crate) fn annulus(cores: usize, until: TcpStream, ready: Sender<SocketAddr>) -> io::Result<()> {
     let port = annulus::net::TcpListener::bind_sharded("127.0.0.1:0")?;
-    let _ = ready.send(port.local_addr());
     serve(cores, &port, async || {
+        let _ = ready.send(port.local_addr());
         annulus::net::TcpStream::from_std(until.try_clone()?)?.recv().await?;
         Ok(())
     })
@@ -25,19 +26,23 @@ pub(crate) fn annulus(cores: usize, until: TcpStream, ready: Sender<SocketAddr>)
 /// Serves on `address` until the user has had enough.
 pub(crate) fn listen(address: &str, cores: usize) -> io::Result<()> {
     let port = annulus::net::ListenOptions::new().nodelay(true).bind_sharded(address)?;
-    println!("echo on {}", port.local_addr());
-    serve(cores, &port, async || annulus::signal::ctrl_c().await)
+    serve(cores, &port, async || {
+        println!("echo on {}", port.local_addr());
+        annulus::signal::ctrl_c().await
+    })
 }
 
-/// Every core listens on the port and keeps what it accepts; the first one looks out for the end.
+/// Every core listens on the port and keeps what it accepts; when all do, the first one looks out for the end.
 fn serve(
     cores: usize,
     port: &ShardedListener,
     end: impl AsyncFn() -> io::Result<()> + Sync,
 ) -> io::Result<()> {
     let mesh = Mesh::builder().cores(Cores::Count(cores)).pin(cores > 1);
+    let listening = AtomicUsize::new(0);
     mesh.run(async |shard| {
         let listener = port.listen()?;
+        listening.fetch_add(1, Ordering::Release);
         annulus::spawn(async move {
             loop {
                 let stream = listener.accept_stream().await?;
@@ -48,6 +53,9 @@ fn serve(
             io::Result::Ok(())
         });
         if shard.index() == 0 {
+            while listening.load(Ordering::Acquire) < cores {
+                annulus::time::sleep(Duration::from_millis(1)).await;
+            }
             end().await?;
             shard.stop();
         }
