@@ -28,9 +28,12 @@ const LAYERS: &[(&str, &[&str])] = &[
         &["sys", "buf", "driver", "op", "task", "executor", "time", "blocking", "channel", "loom"],
     ),
     ("mesh", &["sys", "runtime", "time", "loom"]),
-    ("net", &["sys", "buf", "driver", "op", "executor", "time", "blocking", "runtime", "mesh"]),
+    (
+        "net",
+        &["sys", "buf", "driver", "op", "executor", "io", "time", "blocking", "runtime", "mesh"],
+    ),
     ("fs", &["sys", "buf", "driver", "op", "time", "blocking", "net"]),
-    ("io", &["sys", "buf", "driver", "op", "executor", "time"]),
+    ("io", &["sys", "buf", "driver", "op", "executor", "task", "time"]),
     (
         "process",
         &["buf", "driver", "executor", "io", "op", "signal", "spawn", "sys", "task", "join"],
