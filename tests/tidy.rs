@@ -28,7 +28,13 @@ const LAYERS: &[(&str, &[&str])] = &[
         &["sys", "buf", "driver", "op", "task", "executor", "time", "blocking", "channel", "loom"],
     ),
     ("mesh", &["sys", "runtime", "time", "loom"]),
-    ("net", &["sys", "buf", "driver", "op", "executor", "time", "blocking", "runtime", "mesh"]),
+    (
+        "net",
+        &[
+            "sys", "buf", "driver", "op", "executor", "task", "time", "sync", "blocking",
+            "runtime", "mesh", "select",
+        ],
+    ),
     ("fs", &["sys", "buf", "driver", "op", "time", "blocking", "net"]),
     ("io", &["sys", "buf", "driver", "op", "executor", "time"]),
     (

@@ -20,6 +20,8 @@
 //! | `send_message`, `send_batch_to`, `send_with_fds` of these | before its first turn of the loop: nothing is sent, and descriptors are closed; afterwards as `send` |
 //! | `UnixDatagram`'s and `UnixSeqpacket`'s `recv`, `recv_from`, `recv_message`, `recv_with_fds`, `readable` | nothing is lost: the next read gets the message, with its descriptors |
 //! | `UdpSocket`'s `connect`, `writable` | nothing |
+//! | `serve` | the listener is closed and the connections are aborted |
+//! | `ServeHandle::ended` | nothing |
 //! | `into_std`, `TcpStream::detach`, `TcpStream::move_to` | the stream or socket is dropped, with what it held |
 //!
 //! A future that is leaked (`mem::forget`) leaks its memory and, for a write, delays nobody: its turn ends when the
@@ -35,6 +37,7 @@ mod listening;
 mod lookup;
 mod messages;
 mod moving;
+mod serve;
 mod sharded;
 mod socket;
 mod split;
@@ -48,6 +51,7 @@ pub use incoming::Incoming;
 pub use listener::{ListenOptions, TcpListener};
 pub use lookup::lookup_host;
 pub use moving::{DetachedStream, MoveError};
+pub use serve::{Limits, Listener, Serve, ServeHandle, Served, serve};
 pub use sharded::ShardedListener;
 pub use socket::TcpSocket;
 pub use split::{OwnedReadHalf, OwnedWriteHalf, ReuniteError};
