@@ -31,12 +31,12 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "net",
         &[
-            "sys", "buf", "driver", "op", "executor", "task", "time", "sync", "blocking",
+            "sys", "buf", "driver", "op", "executor", "task", "io", "time", "sync", "blocking",
             "runtime", "mesh", "select",
         ],
     ),
     ("fs", &["sys", "buf", "driver", "op", "time", "blocking", "net"]),
-    ("io", &["sys", "buf", "driver", "op", "executor", "time"]),
+    ("io", &["sys", "buf", "driver", "op", "executor", "task", "time"]),
     (
         "process",
         &["buf", "driver", "executor", "io", "op", "signal", "spawn", "sys", "task", "join"],

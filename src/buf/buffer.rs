@@ -35,10 +35,10 @@ pub(super) enum Place {
 }
 
 impl Buffer {
-    /// The place of a block on the heap.
-    pub(super) fn heap(block: NonNull<[u8]>, size: u32) -> Self {
+    /// The place of `size` bytes on the heap.
+    pub(super) fn heap(address: NonNull<u8>, size: u32) -> Self {
         let (class, place) = (Class::Small, Cell::new(Place::Heap));
-        Self { address: block.cast(), size, bid: 0, class, place, account: Cell::new(None) }
+        Self { address, size, bid: 0, class, place, account: Cell::new(None) }
     }
 }
 

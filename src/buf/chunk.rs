@@ -3,8 +3,8 @@
 //! # Safety rules
 //!
 //! 1. `buffer` belongs to this chunk alone and its bytes `start..start + len` are initialised. It is a lent buffer of a
-//!    pool, kept by the account that it names, or a box of its own around a boxed slice, both made in `from`. Neither
-//!    moves when the chunk does.
+//!    pool, kept by the account that it names, or a box of its own around the memory of a vector, whose capacity is the
+//!    buffer's size, both made in `from`. Neither moves when the chunk does.
 #![allow(unsafe_code, reason = "room 2: memory shared with the kernel")]
 
 use std::fmt;
@@ -60,9 +60,8 @@ impl Chunk {
     fn free(&mut self) {
         // SAFETY: rule 1: `from` leaked this box into the chunk.
         let buffer = unsafe { Box::from_raw(self.buffer.as_ptr()) };
-        let block = NonNull::slice_from_raw_parts(buffer.address, buffer.size as usize);
-        // SAFETY: as above, for the block.
-        drop(unsafe { Box::from_raw(block.as_ptr()) });
+        // SAFETY: as above, for the vector's memory.
+        drop(unsafe { Vec::from_raw_parts(buffer.address.as_ptr(), 0, buffer.size as usize) });
     }
 
     /// Drops the first `count` bytes from view.
@@ -115,9 +114,22 @@ impl From<Box<[u8]>> for Chunk {
     ///
     /// If it has 4 GiB or more.
     fn from(bytes: Box<[u8]>) -> Self {
-        let len = u32::try_from(bytes.len()).expect("a chunk has less than 4 GiB");
-        let block = NonNull::from(Box::leak(bytes));
-        let buffer = NonNull::from(Box::leak(Box::new(Buffer::heap(block, len))));
+        Self::from(Vec::from(bytes))
+    }
+}
+
+impl From<Vec<u8>> for Chunk {
+    /// A chunk on the heap: the vector's memory, which is not copied.
+    ///
+    /// # Panics
+    ///
+    /// If it has room for 4 GiB or more.
+    fn from(bytes: Vec<u8>) -> Self {
+        let size = u32::try_from(bytes.capacity()).expect("a chunk has less than 4 GiB");
+        let mut bytes = ManuallyDrop::new(bytes);
+        let len = bytes.len() as u32;
+        let address = NonNull::new(bytes.as_mut_ptr()).expect("no vector's memory is at null");
+        let buffer = NonNull::from(Box::leak(Box::new(Buffer::heap(address, size))));
         Self { buffer, start: 0, len }
     }
 }

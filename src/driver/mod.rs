@@ -141,11 +141,25 @@ impl Driver {
     /// Stages a one-shot operation; `waker` is called when it is over. Gives it back if the runtime is gone.
     #[inline]
     pub(crate) fn submit<T: Operation>(&self, operation: T, waker: Waker) -> Result<Key, T> {
+        self.stage(operation, Some(waker))
+    }
+
+    /// Stages a one-shot operation that nobody waits for: it happens, and its result is an orphan's. Gives it back if
+    /// the runtime is gone.
+    #[inline]
+    pub(crate) fn submit_orphan<T: Operation>(&self, operation: T) -> Result<(), T> {
+        let key = self.stage(operation, None)?;
+        self.slots.borrow_mut().orphan(key);
+        Ok(())
+    }
+
+    #[inline]
+    fn stage<T: Operation>(&self, operation: T, waker: Option<Waker>) -> Result<Key, T> {
         if !self.is_open() {
             return Err(operation);
         }
         let number = self.staged.borrow().next();
-        let mut unprepared = self.slots.borrow_mut().insert(operation, Some(waker), number);
+        let mut unprepared = self.slots.borrow_mut().insert(operation, waker, number);
         let key = unprepared.key;
         // With nothing borrowed: the address of a buffer is the user's to say, or to panic instead.
         let unwinding = GiveUp { driver: self, key };

@@ -339,6 +339,14 @@ impl Slots {
         }
     }
 
+    /// Nobody waits for this operation, which was just staged and is to happen all the same.
+    #[inline]
+    pub(super) fn orphan(&mut self, key: Key) {
+        if let Some((header, _)) = self.find(key) {
+            header.orphan = true;
+        }
+    }
+
     /// Nobody waits for this operation any more. Returns the waker to drop, and what to do. The kernel has not seen
     /// entries whose number is `unseen` or above.
     pub(super) fn abandon(&mut self, key: Key, unseen: u64) -> (Option<Waker>, Abandoned) {

@@ -18,21 +18,35 @@
 //! | [`nop`] | nothing |
 
 mod async_fd;
+mod buf_reader;
+mod duplex;
+mod error;
 mod interest;
+mod lines;
 pub mod pipe;
+mod read;
 pub(crate) mod reader;
 mod readiness;
 mod ready_guard;
 mod stdio;
+mod write;
 pub(crate) mod writer;
 
 use std::io;
 
 pub use async_fd::AsyncFd;
+pub use buf_reader::BufReader;
+pub use duplex::{DuplexStream, SimplexReader, SimplexWriter, duplex, simplex};
+pub use error::TooLong;
 pub use interest::{Interest, Ready};
+pub use lines::{Lines, Split};
 pub use pipe::pipe;
+pub(crate) use read::read_by_reference;
+pub use read::{AsyncRead, AsyncReadExt};
 pub use ready_guard::{AsyncFdReadyGuard, AsyncFdReadyMutGuard, TryIoError};
 pub use stdio::{Stderr, Stdin, Stdout, stderr, stdin, stdout};
+pub use write::{AsyncWrite, AsyncWriteExt};
+pub(crate) use write::{write_as, write_by_reference};
 
 use crate::driver::{self, Op};
 use crate::op::nop::Nop;

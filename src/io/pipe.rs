@@ -1,6 +1,5 @@
 //! Pipes and FIFOs.
 
-use std::cell::Cell;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -9,7 +8,9 @@ use std::path::Path;
 
 use socket2::SockRef;
 
+use super::read::read_by_reference;
 use super::reader::Reader;
+use super::write::write_by_reference;
 use super::writer::Writer;
 use crate::buf::{BufError, BufResult, Chunk, IoBuf, IoBufMut};
 use crate::driver;
@@ -77,10 +78,8 @@ fn check(fd: OwnedFd) -> io::Result<OwnedFd> {
 /// It is at its end when every writing end is closed, those included that other processes inherited.
 #[derive(Debug)]
 pub struct Receiver {
-    reader: Reader,
+    pub(crate) reader: Reader,
     was_prepared: bool,
-    /// A FIFO that nobody may have opened for writing yet, which is not its end.
-    waits_for_sender: Cell<bool>,
 }
 
 impl Receiver {
@@ -98,23 +97,13 @@ impl Receiver {
     }
 
     fn new(fd: OwnedFd, was_prepared: bool) -> Self {
-        let reader = Reader::new(fd, true, "pipe::Receiver");
-        Self { reader, was_prepared, waits_for_sender: Cell::new(false) }
+        Self { reader: Reader::new(fd, true, "pipe::Receiver"), was_prepared }
     }
 
     /// One that nobody else has.
     pub(crate) fn own(fd: OwnedFd) -> io::Result<Self> {
         let was_prepared = prepare(&fd)?;
         Ok(Self::new(fd, was_prepared))
-    }
-
-    /// Waits for the first sender of a FIFO.
-    async fn wait_for_sender(&self) -> io::Result<()> {
-        if self.waits_for_sender.get() {
-            self.reader.wait().await?;
-            self.waits_for_sender.set(false);
-        }
-        Ok(())
     }
 
     /// The next bytes, in the buffer where the kernel put them; `None` at the end.
@@ -125,7 +114,6 @@ impl Receiver {
     ///
     /// As `read(2)`, once; the end afterwards. `ResourceBusy` if another task reads.
     pub async fn recv(&self) -> io::Result<Option<Chunk>> {
-        self.wait_for_sender().await?;
         self.reader.recv().await
     }
 
@@ -137,7 +125,6 @@ impl Receiver {
     ///
     /// As for [`recv`](Self::recv).
     pub async fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.wait_for_sender().await?;
         self.reader.read(buf).await
     }
 
@@ -149,7 +136,6 @@ impl Receiver {
     ///
     /// As for [`recv`](Self::recv), and `UnexpectedEof` if the end comes before.
     pub async fn read_exact(&self, buf: &mut [u8]) -> io::Result<()> {
-        self.wait_for_sender().await?;
         self.reader.read_exact(buf).await
     }
 
@@ -162,10 +148,7 @@ impl Receiver {
     ///
     /// As for [`recv`](Self::recv), with the buffer.
     pub async fn read_owned<B: IoBufMut>(&self, buf: B) -> BufResult<usize, B> {
-        match self.wait_for_sender().await {
-            Ok(()) => self.reader.read_owned(buf).await,
-            Err(error) => Err(BufError { error, buf }),
-        }
+        self.reader.read_owned(buf).await
     }
 
     /// Appends all that comes, to the end; returns how much it was. There is no limit but the memory.
@@ -176,7 +159,6 @@ impl Receiver {
     ///
     /// As for [`recv`](Self::recv); what was read before is in `bytes`.
     pub async fn read_to_end(&self, bytes: &mut Vec<u8>) -> io::Result<usize> {
-        self.wait_for_sender().await?;
         self.reader.read_to_end(bytes).await
     }
 
@@ -208,7 +190,7 @@ impl Receiver {
 /// `SIGPIPE`, which Rust programs ignore unless they ask for it.
 #[derive(Debug)]
 pub struct Sender {
-    writer: Writer,
+    pub(crate) writer: Writer,
     was_prepared: bool,
 }
 
@@ -352,7 +334,7 @@ impl OpenOptions {
     /// Outside a runtime.
     pub fn open_receiver(&self, path: impl AsRef<Path>) -> io::Result<Receiver> {
         let receiver = Receiver::own(self.open(path.as_ref(), true)?)?;
-        receiver.waits_for_sender.set(!self.read_write);
+        receiver.reader.wait_for_sender(!self.read_write);
         Ok(receiver)
     }
 
@@ -379,6 +361,9 @@ impl OpenOptions {
         hand_over(check(file.into())?, true)
     }
 }
+
+read_by_reference!(Receiver, reader);
+write_by_reference!(Sender, writer);
 
 impl AsFd for Receiver {
     fn as_fd(&self) -> BorrowedFd<'_> {

@@ -1,19 +1,19 @@
 //! What all that is read as a file does: the end of a pipe, standard input, the output of a child.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::future::poll_fn;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::rc::Rc;
-use std::task::ready;
+use std::task::{Context, Poll, ready};
 
 use crate::buf::{BufError, BufResult, Chunk, IoBufMut, fill};
 use crate::driver;
 use crate::executor::budget;
 use crate::op::close::Fd;
 use crate::op::line::Line;
-use crate::op::poll::Direction;
-use crate::op::receive::{Reading, busy};
+use crate::op::poll::{Direction, Id};
+use crate::op::receive::{Arrival, Reading, busy, poll_take};
 use crate::sys::pipes::is_anonymous_pipe;
 
 use super::readiness::Readiness;
@@ -24,7 +24,15 @@ pub(crate) struct Reader {
     // Dropped before the line, which then may close the descriptor.
     readiness: OnceCell<Readiness>,
     line: Rc<Line>,
+    /// Who polls waits for what `readiness` says next, in this place.
+    asked: Cell<bool>,
+    place: Cell<Id>,
+    /// A FIFO that nobody may have opened for writing yet, which is not its end.
+    waits_for_sender: Cell<bool>,
 }
+
+/// That there are bytes to read, among the events of `poll(2)`.
+const READABLE: u32 = libc::POLLIN.cast_unsigned() as u32;
 
 impl Reader {
     /// Takes a descriptor over. With `ahead` a read stays armed once it was asked for, if it is a pipe without a name:
@@ -36,16 +44,30 @@ impl Reader {
     pub(crate) fn new(fd: OwnedFd, ahead: bool, what: &str) -> Self {
         let ahead = ahead && is_anonymous_pipe(&fd);
         let fd = Fd::new(driver::current::expect(what), fd);
-        Self { readiness: OnceCell::new(), line: Line::of_file(fd, ahead) }
+        Self {
+            readiness: OnceCell::new(),
+            line: Line::of_file(fd, ahead),
+            asked: Cell::new(false),
+            place: Cell::new(0),
+            waits_for_sender: Cell::new(false),
+        }
+    }
+
+    /// Whether the first read waits for the first sender of a FIFO.
+    pub(super) fn wait_for_sender(&self, waits: bool) {
+        self.waits_for_sender.set(waits);
     }
 
     /// Waits until the descriptor is ready, as `poll(2)` has it; returns the events.
-    pub(crate) async fn wait(&self) -> io::Result<u32> {
-        let readiness = self.readiness.get_or_init(|| Readiness::new(&self.line.fd));
-        readiness.wait(&self.line.fd, Direction::Reading).await
+    async fn wait(&self) -> io::Result<u32> {
+        self.readiness().wait(&self.line.fd, Direction::Reading).await
     }
 
     pub(crate) async fn recv(&self) -> io::Result<Option<Chunk>> {
+        if self.waits_for_sender.get() {
+            self.wait().await?;
+            self.waits_for_sender.set(false);
+        }
         loop {
             let mut reading = Reading::new(&self.line);
             let arrival = poll_fn(|cx| {
@@ -56,7 +78,7 @@ impl Reader {
                 // Somebody made it a file that does not block, and the kernel will not wait for those.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     let events = self.wait().await?;
-                    if events & u32::from(libc::POLLIN.cast_unsigned()) == 0 {
+                    if events & READABLE == 0 {
                         // The other side hung up and left nothing. The ring would go on to say that it has to wait.
                         return Ok(None);
                     }
@@ -73,18 +95,60 @@ impl Reader {
         let Some(chunk) = self.recv().await? else {
             return Ok(0);
         };
-        let count = chunk.len().min(buf.len());
-        buf[..count].copy_from_slice(&chunk[..count]);
-        self.put_back(chunk, count);
-        Ok(count)
+        Ok(self.line.arrivals.copy_from(chunk, buf))
     }
 
-    /// Returns what a read did not take of a chunk to the front of the queue.
-    fn put_back(&self, mut chunk: Chunk, taken: usize) {
-        if taken < chunk.len() {
-            chunk.advance(taken);
-            self.line.arrivals.put_back(chunk);
+    pub(crate) fn poll_read(
+        &self,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        if buf.is_empty() {
+            return Poll::Ready(Ok(0));
         }
+        let chunk = ready!(self.poll_recv(cx))?;
+        Poll::Ready(Ok(chunk.map_or(0, |chunk| self.line.arrivals.copy_from(chunk, buf))))
+    }
+
+    /// As `recv`; who polls last is woken.
+    pub(crate) fn poll_recv(&self, cx: &mut Context<'_>) -> Poll<Arrival> {
+        ready!(budget::proceed(cx));
+        if self.waits_for_sender.get() {
+            ready!(self.poll_wait(cx))?;
+            self.waits_for_sender.set(false);
+        }
+        loop {
+            if self.asked.get() && ready!(self.poll_wait(cx))? & READABLE == 0 {
+                return Poll::Ready(Ok(None));
+            }
+            match ready!(poll_take(&self.line, cx)) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.ask(),
+                arrival => return Poll::Ready(arrival),
+            }
+        }
+    }
+
+    /// What was known of the descriptor is no longer so: the next [`poll_wait`](Self::poll_wait) asks the kernel.
+    fn ask(&self) {
+        self.readiness().forget(Direction::Reading);
+        self.asked.set(true);
+    }
+
+    /// As `wait`; who polls last is woken.
+    fn poll_wait(&self, cx: &Context<'_>) -> Poll<io::Result<u32>> {
+        if !self.asked.get() {
+            self.ask();
+        }
+        let mut place = self.place.get();
+        let known = self.readiness().poll(&self.line.fd, Direction::Reading, &mut place, cx);
+        self.place.set(place);
+        let events = ready!(known);
+        self.asked.set(false);
+        Poll::Ready(events)
+    }
+
+    fn readiness(&self) -> &Readiness {
+        self.readiness.get_or_init(|| Readiness::new(&self.line.fd))
     }
 
     pub(crate) async fn read_exact(&self, mut buf: &mut [u8]) -> io::Result<()> {
@@ -104,7 +168,7 @@ impl Reader {
         match self.recv().await {
             Ok(Some(chunk)) => {
                 let count = fill(&mut buf, &chunk);
-                self.put_back(chunk, count);
+                self.line.arrivals.put_back(chunk, count);
                 Ok((count, buf))
             }
             Ok(None) => Ok((fill(&mut buf, &[]), buf)),

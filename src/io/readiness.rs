@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
+use std::task::{Context, Poll};
 
 use crate::op::close::Fd;
 use crate::op::poll::{Direction, Id, Watch};
@@ -14,6 +15,22 @@ pub(super) struct Readiness(Watch);
 impl Readiness {
     pub(super) fn new(fd: &Fd) -> Self {
         Self(Watch::new(Rc::clone(fd.driver())))
+    }
+
+    /// The next look asks the kernel.
+    pub(super) fn forget(&self, direction: Direction) {
+        self.0.forget(direction);
+    }
+
+    /// What the kernel says of the descriptor, once it was asked; until then the task of `cx` waits in the place `id`.
+    pub(super) fn poll(
+        &self,
+        fd: &Fd,
+        direction: Direction,
+        id: &mut Id,
+        cx: &Context<'_>,
+    ) -> Poll<io::Result<u32>> {
+        self.0.poll_known(fd, direction, id, cx)
     }
 
     /// Waits until the descriptor is ready at the time of asking, or later; returns the events of `poll(2)`.

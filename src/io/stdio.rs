@@ -3,7 +3,9 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
+use super::read::read_by_reference;
 use super::reader::Reader;
+use super::write::write_by_reference;
 use super::writer::Writer;
 use crate::buf::{BufError, BufResult, Chunk, IoBuf, IoBufMut};
 
@@ -64,6 +66,9 @@ fn own(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
 /// the input finds it. What the read had brought by then, and what a short read left of a buffer of at most 64 KiB,
 /// stays here for the next read. So one is enough for a process; what lies in one, or in the buffer of
 /// [`std::io::Stdin`], another does not see. At its end it stays there.
+///
+/// Polled as an [`AsyncRead`](super::AsyncRead), as by a [`BufReader`](super::BufReader), it reads on when the one who
+/// waited is gone, until it is dropped.
 #[derive(Debug)]
 pub struct Stdin {
     reader: Reader,
@@ -140,6 +145,8 @@ impl Stdin {
         self.reader.read_to_end(bytes).await
     }
 }
+
+read_by_reference!(Stdin, reader);
 
 impl AsFd for Stdin {
     fn as_fd(&self) -> BorrowedFd<'_> {
@@ -221,6 +228,8 @@ macro_rules! output {
                 self.writer.flush().await
             }
         }
+
+        write_by_reference!($name, writer);
 
         impl AsFd for $name {
             fn as_fd(&self) -> BorrowedFd<'_> {

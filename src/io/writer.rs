@@ -1,21 +1,23 @@
 //! What all that is written as a file does: the end of a pipe, standard output, the input of a child.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::future::poll_fn;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::rc::Rc;
+use std::task::{Context, Poll, ready};
 
 use super::reader::alone;
 use super::readiness::Readiness;
-use crate::buf::{BufError, BufResult, IoBuf};
-use crate::driver;
+use crate::buf::{BufError, BufResult, Chunk, IoBuf};
+use crate::driver::{self, gone};
 use crate::executor::{self, budget};
 use crate::op::close::Fd;
 use crate::op::line::Line;
 use crate::op::poll::Direction;
 use crate::op::send::Turn;
-use crate::op::write::{Writing, cancel};
+use crate::op::write::{cancel, write, write_within};
+use crate::task::AbortHandle;
 use crate::time::timeout;
 
 /// The most bytes that one `write` copies.
@@ -27,6 +29,8 @@ pub(crate) struct Writer {
     // Dropped before the line, which then may close the descriptor.
     readiness: OnceCell<Readiness>,
     line: Rc<Line>,
+    /// The task that writes what was accepted last.
+    behind: RefCell<Option<AbortHandle>>,
 }
 
 impl Writer {
@@ -37,7 +41,8 @@ impl Writer {
     /// Outside a runtime; `what` names the caller.
     pub(crate) fn new(fd: OwnedFd, what: &str) -> Self {
         let fd = Fd::new(driver::current::expect(what), fd);
-        Self { readiness: OnceCell::new(), line: Line::of_file(fd, false) }
+        let line = Line::of_file(fd, false);
+        Self { readiness: OnceCell::new(), line, behind: RefCell::new(None) }
     }
 
     /// Waits until the descriptor is ready, as `poll(2)` has it.
@@ -85,7 +90,7 @@ impl Writer {
             return Ok((0, buf));
         }
         loop {
-            match Writing::new(&self.line, buf, offset).await {
+            match write(&self.line, buf, offset).await {
                 // Somebody made it a file that does not block, and the kernel will not wait for those.
                 Err(failed) if failed.error.kind() == io::ErrorKind::WouldBlock => {
                     buf = failed.buf;
@@ -96,6 +101,54 @@ impl Writer {
                 result => return result,
             }
         }
+    }
+
+    pub(crate) fn poll_write(&self, cx: &Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let part = &bytes[..bytes.len().min(COPY_MAX)];
+        if part.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        self.poll_accept(cx, || part.to_vec()).map_ok(|()| part.len())
+    }
+
+    pub(crate) fn poll_send(
+        &self,
+        cx: &Context<'_>,
+        chunk: &mut Option<Chunk>,
+    ) -> Poll<io::Result<()>> {
+        if chunk.as_ref().is_none_or(|chunk| chunk.is_empty()) {
+            *chunk = None;
+            return Poll::Ready(Ok(()));
+        }
+        self.poll_accept(cx, || chunk.take().expect("it was there"))
+    }
+
+    /// Takes what `make` gives, whole, when the last write is over; a task writes it. If it is pending, nothing was
+    /// taken. The error is for the next write or flush.
+    ///
+    /// A task, because the kernel writes a part where a pipe has no more room, and says that others would block.
+    fn poll_accept<B: IoBuf>(
+        &self,
+        cx: &Context<'_>,
+        make: impl FnOnce() -> B,
+    ) -> Poll<io::Result<()>> {
+        let turn = ready!(Turn::poll(&self.line, cx))?;
+        let Some(executor) = executor::current() else {
+            return Poll::Ready(Err(gone()));
+        };
+        self.line.outbox.orphan();
+        let task = executor.spawn(write_behind(Rc::clone(&self.line), turn, make()));
+        self.behind.replace(Some(task.abort_handle()));
+        Poll::Ready(Ok(()))
+    }
+
+    /// There is no end to a file but its close.
+    pub(crate) fn poll_shutdown(&self, cx: &Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_flush(cx)
+    }
+
+    pub(crate) fn poll_flush(&self, cx: &Context<'_>) -> Poll<io::Result<()>> {
+        Turn::poll(&self.line, cx).map_ok(drop)
     }
 
     /// Waits until a write whose future was dropped is over.
@@ -124,25 +177,52 @@ async fn turn(line: &Rc<Line>) -> io::Result<Turn> {
     poll_fn(|cx| Turn::poll(line, cx)).await
 }
 
-impl Drop for Writer {
-    fn drop(&mut self) {
-        if self.line.outbox.is_busy() {
-            self.line.outbox.orphan();
-            linger(&self.line);
+/// Writes all of a buffer in one turn, for nobody.
+async fn write_behind<B: IoBuf>(line: Rc<Line>, mut turn: Turn, mut buf: B) {
+    let readiness = Readiness::new(&line.fd);
+    let (len, mut written) = (buf.buf_len(), 0);
+    while written < len {
+        let result;
+        (result, turn) = write_within(&line, turn, buf, written).await;
+        let failed = match result {
+            Ok((count, back)) if count > 0 => {
+                buf = back;
+                written += count;
+                continue;
+            }
+            Ok(_) => return turn.failed(&io::ErrorKind::WriteZero.into()),
+            Err(failed) => failed,
+        };
+        if failed.error.kind() != io::ErrorKind::WouldBlock {
+            return turn.failed(&failed.error);
+        }
+        buf = failed.buf;
+        if let Err(error) = readiness.wait(&line.fd, Direction::Writing).await {
+            return turn.failed(&error);
         }
     }
 }
 
-/// Lets the write under way finish, for the builder's time; then it is cancelled.
-fn linger(line: &Rc<Line>) {
+impl Drop for Writer {
+    fn drop(&mut self) {
+        if self.line.outbox.is_busy() {
+            self.line.outbox.orphan();
+            linger(&self.line, self.behind.take());
+        }
+    }
+}
+
+/// Lets the write under way finish, for the builder's time; then it is cancelled, and so is the task that writes.
+fn linger(line: &Rc<Line>, behind: Option<AbortHandle>) {
     let driver = line.fd.driver();
     let limits = driver.limits();
     let here = executor::current().filter(|_| driver.is_open());
-    let (Some(executor), true) = (here, driver.lingering().get() < limits.lingering_max) else {
-        return cancel(line);
-    };
+    let may_linger = driver.lingering().get() < limits.lingering_max;
     let time = limits.linger;
-    let lingering = Lingering::new(Rc::clone(line));
+    let lingering = Lingering::new(Rc::clone(line), behind);
+    let (Some(executor), true) = (here, may_linger) else {
+        return;
+    };
     drop(executor.spawn(async move {
         // Whether it was in time, the end of `lingering` sees.
         let _ = timeout(time, turn(&lingering.0)).await;
@@ -150,13 +230,13 @@ fn linger(line: &Rc<Line>) {
 }
 
 /// A dropped line with bytes still to write. It is counted; what is under way when this is dropped is cancelled.
-struct Lingering(Rc<Line>);
+struct Lingering(Rc<Line>, Option<AbortHandle>);
 
 impl Lingering {
-    fn new(line: Rc<Line>) -> Self {
+    fn new(line: Rc<Line>, behind: Option<AbortHandle>) -> Self {
         let count = line.fd.driver().lingering();
         count.set(count.get() + 1);
-        Self(line)
+        Self(line, behind)
     }
 }
 
@@ -165,6 +245,9 @@ impl Drop for Lingering {
         let count = self.0.fd.driver().lingering();
         count.set(count.get() - 1);
         cancel(&self.0);
+        if let Some(behind) = self.1.take() {
+            behind.abort();
+        }
     }
 }
 

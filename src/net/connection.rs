@@ -17,7 +17,7 @@ use crate::driver::Driver;
 use crate::executor::{self, budget};
 use crate::op::close::Fd;
 use crate::op::line::Line;
-use crate::op::receive::{Arrival, Reading, busy, ensure_armed, receive_more};
+use crate::op::receive::{Arrival, Reading, busy, ensure_armed, poll_take, receive_more};
 use crate::sys::plain;
 
 /// The handle of a connected socket. Dropping it ends the connection; operations may hold the line a little longer.
@@ -74,18 +74,24 @@ impl Connection {
         let Some(chunk) = self.recv().await? else {
             return Ok(0);
         };
-        let count = chunk.len().min(buf.len());
-        buf[..count].copy_from_slice(&chunk[..count]);
-        self.put_back(chunk, count);
-        Ok(count)
+        Ok(self.line.arrivals.copy_from(chunk, buf))
     }
 
-    /// Returns what a read did not take of a chunk to the front of the queue.
-    fn put_back(&self, mut chunk: Chunk, taken: usize) {
-        if taken < chunk.len() {
-            chunk.advance(taken);
-            self.line.arrivals.put_back(chunk);
+    pub(super) fn poll_recv(&self, cx: &mut Context<'_>) -> Poll<Arrival> {
+        ready!(budget::proceed(cx));
+        poll_take(&self.line, cx)
+    }
+
+    pub(super) fn poll_read(
+        &self,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        if buf.is_empty() {
+            return Poll::Ready(Ok(0));
         }
+        let chunk = ready!(self.poll_recv(cx))?;
+        Poll::Ready(Ok(chunk.map_or(0, |chunk| self.line.arrivals.copy_from(chunk, buf))))
     }
 
     pub(super) async fn read_exact(&self, mut buf: &mut [u8]) -> io::Result<()> {
@@ -105,7 +111,7 @@ impl Connection {
         match self.recv().await {
             Ok(Some(chunk)) => {
                 let count = fill(&mut buf, &chunk);
-                self.put_back(chunk, count);
+                self.line.arrivals.put_back(chunk, count);
                 Ok((count, buf))
             }
             Ok(None) => Ok((fill(&mut buf, &[]), buf)),
@@ -124,12 +130,7 @@ impl Connection {
             return Ok(0);
         }
         match self.line.arrivals.try_take() {
-            Some(Ok(Some(chunk))) => {
-                let count = chunk.len().min(buf.len());
-                buf[..count].copy_from_slice(&chunk[..count]);
-                self.put_back(chunk, count);
-                Ok(count)
-            }
+            Some(Ok(Some(chunk))) => Ok(self.line.arrivals.copy_from(chunk, buf)),
             Some(Ok(None)) => Ok(0),
             Some(Err(error)) => Err(error),
             None => {
@@ -179,6 +180,11 @@ impl Connection {
     pub(super) async fn shutdown(&self) -> io::Result<()> {
         drop(turn(&self.line).await?);
         plain::shutdown(self.line.fd.as_raw_fd(), Shutdown::Write)
+    }
+
+    pub(super) fn poll_shutdown(&self, cx: &Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_flush(cx))?;
+        Poll::Ready(plain::shutdown(self.line.fd.as_raw_fd(), Shutdown::Write))
     }
 
     /// Ends the outgoing direction when the send under way is out, without waiting here.

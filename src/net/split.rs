@@ -12,6 +12,7 @@ use socket2::SockRef;
 use super::TcpStream;
 use super::connection::Connection;
 use crate::buf::{BufError, BufResult, Chunk, IoBuf, IoBufMut};
+use crate::io::{read_by_reference, write_by_reference};
 use crate::sys::sockaddr;
 
 /// The reading half of a stream, a [`TcpStream`] if nothing else is said. The connection closes when both halves are
@@ -200,6 +201,9 @@ impl<S> OwnedWriteHalf<S> {
         self.kept = true;
     }
 }
+
+read_by_reference!([S] OwnedReadHalf<S>, connection);
+write_by_reference!([S] OwnedWriteHalf<S>, connection);
 
 impl<S> Drop for OwnedWriteHalf<S> {
     fn drop(&mut self) {

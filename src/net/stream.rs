@@ -16,6 +16,7 @@ use super::split::{self, OwnedReadHalf, OwnedWriteHalf};
 use super::{TcpSocket, ToSocketAddrs};
 use crate::buf::{BufError, BufResult, Chunk, IoBuf, IoBufMut};
 use crate::driver;
+use crate::io::{read_by_reference, write_by_reference};
 use crate::op::close::Fd;
 use crate::op::line::Line;
 use crate::sys::sockaddr;
@@ -379,6 +380,9 @@ pub(super) fn set_keepalive(socket: &SockRef<'_>, idle: Option<Duration>) -> io:
         Some(idle) => socket.set_tcp_keepalive(&socket2::TcpKeepalive::new().with_time(idle)),
     }
 }
+
+read_by_reference!(TcpStream, connection);
+write_by_reference!(TcpStream, connection);
 
 impl AsFd for TcpStream {
     fn as_fd(&self) -> BorrowedFd<'_> {

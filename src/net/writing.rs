@@ -7,11 +7,11 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use super::connection::Connection;
-use crate::buf::{BufError, BufResult, IoBuf};
+use crate::buf::{BufError, BufResult, Chunk, IoBuf};
 use crate::driver::{Key, Op, Operation, Outcome};
 use crate::executor::budget;
 use crate::op::line::Line;
-use crate::op::send::{Send, Turn};
+use crate::op::send::{Send, Turn, poll_accept};
 use crate::op::send_vectored::SendVectored;
 
 /// The most bytes that one `write` copies.
@@ -154,6 +154,30 @@ impl Connection {
             }
         }
         Ok(())
+    }
+
+    pub(super) fn poll_write(&self, cx: &Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let part = &bytes[..bytes.len().min(COPY_MAX)];
+        if part.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        poll_accept(&self.line, cx, || part.to_vec()).map_ok(|()| part.len())
+    }
+
+    pub(super) fn poll_send(
+        &self,
+        cx: &Context<'_>,
+        chunk: &mut Option<Chunk>,
+    ) -> Poll<io::Result<()>> {
+        if chunk.as_ref().is_none_or(|chunk| chunk.is_empty()) {
+            *chunk = None;
+            return Poll::Ready(Ok(()));
+        }
+        poll_accept(&self.line, cx, || chunk.take().expect("it was there"))
+    }
+
+    pub(super) fn poll_flush(&self, cx: &Context<'_>) -> Poll<io::Result<()>> {
+        Turn::poll(&self.line, cx).map_ok(drop)
     }
 
     /// Sends a copy of the first bytes; all of that copy if `whole`.

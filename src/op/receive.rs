@@ -32,6 +32,9 @@ const FULL_STREAK: u8 = 2;
 /// Completions in a row that would have fitted a small buffer, after which it is armed with small ones again.
 const SMALL_STREAK: u8 = 64;
 
+/// The number of whoever waits by polls, without a future that could be dropped.
+const POLLED: u32 = u32::MAX;
+
 /// The most bytes of a chunk that was not received here.
 const PART: usize = 64 * 1024;
 
@@ -151,8 +154,20 @@ impl Arrivals {
         }
     }
 
-    /// Puts the rest of a chunk back to where it was taken from.
-    pub(crate) fn put_back(&self, chunk: Chunk) {
+    /// Copies what fits of a chunk that was taken from here, and puts the rest back; says how many bytes.
+    pub(crate) fn copy_from(&self, chunk: Chunk, buf: &mut [u8]) -> usize {
+        let count = chunk.len().min(buf.len());
+        buf[..count].copy_from_slice(&chunk[..count]);
+        self.put_back(chunk, count);
+        count
+    }
+
+    /// Puts what a read did not take of a chunk back to where the chunk came from.
+    pub(crate) fn put_back(&self, mut chunk: Chunk, taken: usize) {
+        if taken == chunk.len() {
+            return;
+        }
+        chunk.advance(taken);
         let mut state = self.state.borrow_mut();
         state.bytes += chunk.len();
         if let Some(second) = state.first.replace(chunk) {
@@ -257,7 +272,8 @@ impl State {
 
     #[inline]
     fn next_id(&mut self) -> u32 {
-        self.readers = self.readers.wrapping_add(1).max(1);
+        let next = self.readers + 1;
+        self.readers = if next == POLLED { 1 } else { next };
         self.readers
     }
 
@@ -293,7 +309,7 @@ impl State {
 /// A place among the readers of a stream, which is one place: dropping it gives it up.
 ///
 /// While one task waits, another that polls gets `ResourceBusy`; the first is woken then, so that a reader that
-/// was forgotten holds its place no longer than that.
+/// was forgotten holds its place no longer than that. See [`poll_take`] for those that wait without a place.
 #[derive(Debug)]
 pub(crate) struct Reading<'a> {
     line: &'a Rc<Line>,
@@ -350,11 +366,16 @@ impl<'a> Reading<'a> {
                 return Ok(());
             }
             if !same_task && reader.id != self.id {
+                let may_be_gone = reader.id == POLLED;
                 let other = state.reader.take();
                 drop(state);
                 let driver = self.line.fd.driver();
                 driver.catching(|| other.into_iter().for_each(|other| other.waker.wake()));
-                return Err(busy("another task is reading from this stream"));
+                if !may_be_gone {
+                    return Err(busy("another task is reading from this stream"));
+                }
+                // If it is not, it polls again and is told that it is not alone.
+                state = self.line.arrivals.state.borrow_mut();
             }
         }
         if state.armed.is_none() {
@@ -424,6 +445,18 @@ impl Drop for Reading<'_> {
             self.line.arrivals.leave(self.id);
         }
     }
+}
+
+/// Takes what arrived, or has the task of `cx` woken when something does, as [`Reading::poll_take`] does for a future.
+///
+/// There is nothing to be dropped: who polls last is woken. A future of another task that waits meanwhile is refused;
+/// one that comes later takes the place, because whoever polled may not come back.
+#[inline]
+pub(crate) fn poll_take(line: &Rc<Line>, cx: &Context<'_>) -> Poll<Arrival> {
+    let mut reading = Reading { line, id: POLLED };
+    let arrival = reading.poll_take(cx);
+    reading.id = 0;
+    arrival
 }
 
 /// Goes on receiving while something waits to be taken, for a reader that looks for more before it takes any.

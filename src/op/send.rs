@@ -12,13 +12,13 @@
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use super::entry_len;
 use super::line::Line;
 use super::receive::busy;
 use crate::buf::{BufError, BufResult, IoBuf};
-use crate::driver::{Actions, Operation, Outcome, WhenDropped};
+use crate::driver::{Actions, Operation, Outcome, WhenDropped, gone};
 use crate::sys::{Cqe, Sqe};
 
 /// Whose turn it is to send on a stream.
@@ -113,12 +113,16 @@ impl Turn {
 
     /// Nobody is there to be told how the send of this turn ended: the next write is, also if it was cut short.
     pub(super) fn orphaned(&self, outcome: Outcome, due: usize) {
-        let error = match outcome.result {
-            Ok(count) if count as usize >= due => return,
-            Ok(_) => libc::EPIPE,
-            Err(error) => error.raw_os_error().unwrap_or(0),
-        };
-        self.line.outbox.error.set(error);
+        match outcome.result {
+            Ok(count) if count as usize >= due => {}
+            Ok(_) => self.line.outbox.error.set(libc::EPIPE),
+            Err(error) => self.failed(&error),
+        }
+    }
+
+    /// Leaves an error that nobody is there to be told of for the next write.
+    pub(crate) fn failed(&self, error: &io::Error) {
+        self.line.outbox.error.set(error.raw_os_error().unwrap_or(libc::EIO));
     }
 
     /// The kernel is done with the send of this turn.
@@ -131,6 +135,22 @@ impl Turn {
             outbox.wake_waiting(actions);
         }
     }
+}
+
+/// Takes what `make` gives, whole, when the last send is out; nobody waits for this one. Its error is for the next
+/// write, flush or shutdown.
+///
+/// If it is pending, nothing was taken.
+#[inline]
+pub(crate) fn poll_accept<B: IoBuf>(
+    line: &Rc<Line>,
+    cx: &Context<'_>,
+    make: impl FnOnce() -> B,
+) -> Poll<io::Result<()>> {
+    let turn = ready!(Turn::poll(line, cx))?;
+    line.outbox.orphan();
+    let send = Send { turn, buf: make(), offset: 0, whole: true };
+    Poll::Ready(line.fd.driver().submit_orphan(send).map_err(|_| gone()))
 }
 
 /// Another send is in flight.

@@ -23,11 +23,13 @@ struct Write<B> {
     buf: B,
     /// Bytes of the buffer that were written before.
     offset: usize,
+    /// The turn goes on after this write.
+    keeps_turn: bool,
 }
 
 // SAFETY: rule 1.
 unsafe impl<B: IoBuf> Operation for Write<B> {
-    type Output = BufResult<usize, B>;
+    type Output = (BufResult<usize, B>, Turn);
 
     const KIND: &'static str = "write";
     const WHEN_DROPPED: WhenDropped = WhenDropped::Finish;
@@ -41,7 +43,9 @@ unsafe impl<B: IoBuf> Operation for Write<B> {
     }
 
     fn landed(&mut self, _cqe: Cqe, actions: &mut Actions) {
-        self.turn.landed(actions);
+        if !self.keeps_turn {
+            self.turn.landed(actions);
+        }
     }
 
     fn orphaned(self, outcome: Outcome) {
@@ -50,21 +54,26 @@ unsafe impl<B: IoBuf> Operation for Write<B> {
     }
 
     fn complete(self, outcome: Outcome) -> Self::Output {
-        match outcome.result {
+        let result = match outcome.result {
             Ok(count) => Ok((count as usize, self.buf)),
             Err(error) => Err(BufError { error, buf: self.buf }),
-        }
+        };
+        (result, self.turn)
     }
 }
 
-/// A write of a part of one buffer, at its line's turn. Dropped, it leaves the write to finish.
+/// A write of a part of one buffer, at its line's turn, which goes on or ends with it. Dropped, it leaves the write to
+/// finish. With the result it gives the turn, which has ended unless it was to go on.
 #[derive(Debug)]
-pub(crate) struct Writing<'a, B: IoBuf> {
+struct Writing<'a, B: IoBuf> {
     line: &'a Rc<Line>,
     /// The buffer, until it moves into the operation.
     waiting: Option<B>,
     offset: usize,
     in_flight: Option<Key>,
+    /// The turn that it has, and is to keep.
+    turn: Option<Turn>,
+    keeps_turn: bool,
     /// Of the turn that was taken for it.
     number: u32,
 }
@@ -74,19 +83,32 @@ impl<B: IoBuf> Unpin for Writing<'_, B> {}
 
 impl<'a, B: IoBuf> Writing<'a, B> {
     /// Of the bytes from `offset` on, which is below the buffer's length.
-    pub(crate) fn new(line: &'a Rc<Line>, buf: B, offset: usize) -> Self {
-        Self { line, waiting: Some(buf), offset, in_flight: None, number: 0 }
+    fn new(line: &'a Rc<Line>, buf: B, offset: usize) -> Self {
+        Self::with(line, None, buf, offset)
     }
 
-    fn poll_submit(&mut self, cx: &Context<'_>) -> Poll<BufResult<usize, B>> {
-        let turn = ready!(Turn::poll(self.line, cx));
+    /// As [`new`](Self::new), in a turn that is not to end with it.
+    fn within(line: &'a Rc<Line>, turn: Turn, buf: B, offset: usize) -> Self {
+        Self::with(line, Some(turn), buf, offset)
+    }
+
+    fn with(line: &'a Rc<Line>, turn: Option<Turn>, buf: B, offset: usize) -> Self {
+        let (waiting, keeps_turn) = (Some(buf), turn.is_some());
+        Self { line, waiting, offset, in_flight: None, turn, keeps_turn, number: 0 }
+    }
+
+    fn poll_submit(&mut self, cx: &Context<'_>) -> Poll<(BufResult<usize, B>, Option<Turn>)> {
+        let turn = match self.turn.take() {
+            Some(turn) => Ok(turn),
+            None => ready!(Turn::poll(self.line, cx)),
+        };
         let buf = self.waiting.take().expect("a write was polled after it gave its result");
         let turn = match turn {
             Ok(turn) => turn,
-            Err(error) => return Poll::Ready(Err(BufError { error, buf })),
+            Err(error) => return Poll::Ready((Err(BufError { error, buf }), None)),
         };
         self.number = turn.number();
-        let write = Write { turn, buf, offset: self.offset };
+        let write = Write { turn, buf, offset: self.offset, keeps_turn: self.keeps_turn };
         match self.line.fd.driver().submit(write, cx.waker().clone()) {
             Ok(key) => {
                 self.in_flight = Some(key);
@@ -95,22 +117,25 @@ impl<'a, B: IoBuf> Writing<'a, B> {
                 }
                 Poll::Pending
             }
-            Err(write) => Poll::Ready(write.complete(Outcome::gone())),
+            Err(write) => {
+                let (result, turn) = write.complete(Outcome::gone());
+                Poll::Ready((result, Some(turn)))
+            }
         }
     }
 }
 
 impl<B: IoBuf> Future for Writing<'_, B> {
-    type Output = BufResult<usize, B>;
+    type Output = (BufResult<usize, B>, Option<Turn>);
 
     fn poll(mut self: std::pin::Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         let Some(key) = this.in_flight else {
             return this.poll_submit(cx);
         };
-        let output = ready!(this.line.fd.driver().poll_operation::<Write<B>>(key, cx));
+        let (result, turn) = ready!(this.line.fd.driver().poll_operation::<Write<B>>(key, cx));
         this.in_flight = None;
-        Poll::Ready(output)
+        Poll::Ready((result, Some(turn)))
     }
 }
 
@@ -121,6 +146,22 @@ impl<B: IoBuf> Drop for Writing<'_, B> {
             self.line.fd.driver().abandon(key);
         }
     }
+}
+
+/// Writes some bytes of a buffer, from `offset` on, at the line's turn.
+pub(crate) async fn write<B: IoBuf>(line: &Rc<Line>, buf: B, offset: usize) -> BufResult<usize, B> {
+    Writing::new(line, buf, offset).await.0
+}
+
+/// As [`write`], in a turn that goes on afterwards.
+pub(crate) async fn write_within<B: IoBuf>(
+    line: &Rc<Line>,
+    turn: Turn,
+    buf: B,
+    offset: usize,
+) -> (BufResult<usize, B>, Turn) {
+    let (result, turn) = Writing::within(line, turn, buf, offset).await;
+    (result, turn.expect("a turn that was given comes back"))
 }
 
 /// Ends a write under way, whose line nobody holds any more. The kernel says when it is over.

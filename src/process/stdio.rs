@@ -6,6 +6,7 @@ use std::process::Stdio;
 
 use crate::buf::{BufError, BufResult, Chunk, IoBuf, IoBufMut};
 use crate::io::pipe::{Receiver, Sender};
+use crate::io::{read_by_reference, write_by_reference};
 
 /// What the child reads; as an end of a pipe, [`Sender`]. Dropping it is the end of the
 /// child's input.
@@ -137,6 +138,8 @@ macro_rules! output {
             }
         }
 
+        read_by_reference!($name, receiver.reader);
+
         impl AsFd for $name {
             fn as_fd(&self) -> BorrowedFd<'_> {
                 self.receiver.as_fd()
@@ -170,6 +173,8 @@ output! {
     /// What the child writes of its errors.
     ChildStderr
 }
+
+write_by_reference!(ChildStdin, sender.writer);
 
 impl AsFd for ChildStdin {
     fn as_fd(&self) -> BorrowedFd<'_> {

@@ -28,6 +28,7 @@
 //! - `signals`: what listeners of signals are told, each in a process of its own.
 //! - `spawning`: task-local values, names, eager starts, and panics that nobody takes.
 //! - `spinning`: a core that looks for work before it sleeps.
+//! - `streams`: what is written over any stream: lines, lengths, copies, deadlines.
 //! - `structured`: tokens, deadlines that move, and waits of sets and collections, on a running core.
 //! - `sync`: locks, channels and queues under timeouts, aborts and hogs.
 //! - `tasks`: panics, handles, wakers, nesting and hogs, through the public door.
@@ -63,6 +64,7 @@ mod serve;
 mod signals;
 mod spawning;
 mod spinning;
+mod streams;
 mod structured;
 mod support;
 mod sync;

@@ -32,9 +32,10 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// 1024 connections, without a deadline each, and 10 seconds to end when the server does.
+    /// 1024 connections, without a deadline each, and 5 seconds to end when the server does: less than a
+    /// [mesh](crate::mesh::Builder::drain) gives its shards.
     pub fn new() -> Self {
-        let drain = Duration::from_secs(10);
+        let drain = Duration::from_secs(5);
         Self { connections: 1024, first_byte: None, idle: None, life: None, drain }
     }
 

@@ -12,6 +12,7 @@ use socket2::{Domain, SockRef, Socket, Type};
 use super::{OwnedReadHalf, OwnedWriteHalf, ReuniteError, UCred, address};
 use crate::buf::{BufError, BufResult, Chunk, IoBuf, IoBufMut};
 use crate::driver::{self, Op};
+use crate::io::{read_by_reference, write_by_reference};
 use crate::net::connection::Connection;
 use crate::net::split;
 use crate::op::close::Fd;
@@ -323,6 +324,9 @@ impl UnixStream {
         unix::peer_credentials(self.as_fd()).map(UCred::new)
     }
 }
+
+read_by_reference!(UnixStream, connection);
+write_by_reference!(UnixStream, connection);
 
 impl AsFd for UnixStream {
     fn as_fd(&self) -> BorrowedFd<'_> {
