@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use annulus::net::UdpSocket;
 use annulus::net::udp::Datagram;
-use annulus::signal::ctrl_c;
+use annulus::signal::termination;
 use annulus::spawn;
 use annulus::task::JoinSet;
 use annulus::time::timeout;
@@ -80,26 +80,39 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Option<Options>,
 }
 
 /// Sends back what comes: all that has arrived, in one system call.
-async fn serve(socket: UdpSocket) -> io::Result<()> {
+async fn serve(socket: &UdpSocket) -> io::Result<()> {
     loop {
-        let batch = socket.recv_batch(64).await?;
-        let answers = batch.into_iter().map(Datagram::into_parts).collect();
-        for sent in socket.send_batch_to(answers).await {
-            // A peer that cannot be reached is no reason to stop for the others.
-            if let Err(error) = sent {
-                eprintln!("not sent: {}", error.error);
-            }
+        answer(socket, socket.recv_batch(64).await?).await;
+    }
+}
+
+async fn answer(socket: &UdpSocket, batch: Vec<Datagram>) {
+    let answers = batch.into_iter().map(Datagram::into_parts).collect();
+    for sent in socket.send_batch_to(answers).await {
+        // A peer that cannot be reached is no reason to stop for the others.
+        if let Err(error) = sent {
+            eprintln!("not sent: {}", error.error);
         }
     }
 }
 
 async fn serve_at(address: SocketAddr) -> io::Result<()> {
+    // Before the socket: no signal finds the process without its handler once it can be reached.
+    let mut termination = termination()?;
     let socket = UdpSocket::bind(address).await?;
     println!("serving {}", socket.local_addr()?);
-    let serving = spawn(serve(socket));
-    ctrl_c().await?;
-    serving.abort();
-    Ok(())
+    annulus::select! {
+        failed = serve(&socket) => return failed,
+        _ = termination.recv() => {}
+    }
+    // What had arrived by then is answered still, as far as the time allows.
+    let drained = async {
+        while let Ok(batch) = timeout(Duration::ZERO, socket.recv_batch(64)).await {
+            answer(&socket, batch?).await;
+        }
+        io::Result::Ok(())
+    };
+    timeout(PATIENCE, drained).await.unwrap_or(Ok(()))
 }
 
 /// Asks for `count` echoes, one after the other; how many came.
@@ -127,7 +140,7 @@ async fn ask(server: SocketAddr, count: u32) -> io::Result<u32> {
 async fn ask_all(clients: u32, datagrams: u32) -> io::Result<()> {
     let socket = UdpSocket::bind("127.0.0.1:0").await?;
     let server = socket.local_addr()?;
-    let serving = spawn(serve(socket));
+    let serving = spawn(async move { serve(&socket).await });
     let mut asking = JoinSet::new();
     for _ in 0..clients {
         asking.spawn(ask(server, datagrams));

@@ -30,7 +30,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("mesh", &["sys", "runtime", "time", "loom"]),
     (
         "net",
-        &["sys", "buf", "driver", "op", "executor", "io", "time", "blocking", "runtime", "mesh"],
+        &[
+            "sys", "buf", "driver", "op", "executor", "task", "io", "time", "sync", "blocking",
+            "runtime", "mesh", "select",
+        ],
     ),
     ("fs", &["sys", "buf", "driver", "op", "time", "blocking", "net"]),
     ("io", &["sys", "buf", "driver", "op", "executor", "task", "time"]),

@@ -8,68 +8,94 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use annulus::mesh::{Cores, Mesh};
-use annulus::net::ShardedListener;
+use annulus::net::{self, Limits, Served, ShardedListener};
+use annulus::signal::termination;
+use annulus::task::CancellationToken;
+
+/// Connections of a core at once.
+const CONNECTIONS_MAX: u32 = 100_000;
 
 /// Serves with so many cores until the socket is closed at its other end; says first at which address.
 pub(crate) type Serve = fn(usize, TcpStream, Sender<SocketAddr>) -> io::Result<()>;
 
 /// The server of this example: what arrives is sent back from where it lies.
 pub(crate) fn annulus(cores: usize, until: TcpStream, ready: Sender<SocketAddr>) -> io::Result<()> {
-    let port = annulus::net::TcpListener::bind_sharded("127.0.0.1:0")?;
-    serve(cores, &port, async || {
-        let _ = ready.send(port.local_addr());
-        annulus::net::TcpStream::from_std(until.try_clone()?)?.recv().await?;
-        Ok(())
-    })
-}
-
-/// Serves on `address` until the user has had enough.
-pub(crate) fn listen(address: &str, cores: usize) -> io::Result<()> {
-    let port = annulus::net::ListenOptions::new().nodelay(true).bind_sharded(address)?;
-    serve(cores, &port, async || {
-        println!("echo on {}", port.local_addr());
-        annulus::signal::ctrl_c().await
-    })
-}
-
-/// Every core listens on the port and keeps what it accepts; when all do, the first one looks out for the end.
-fn serve(
-    cores: usize,
-    port: &ShardedListener,
-    end: impl AsyncFn() -> io::Result<()> + Sync,
-) -> io::Result<()> {
-    let mesh = Mesh::builder().cores(Cores::Count(cores)).pin(cores > 1);
-    let listening = AtomicUsize::new(0);
-    mesh.run(async |shard| {
-        let listener = port.listen()?;
-        listening.fetch_add(1, Ordering::Release);
-        annulus::spawn(async move {
-            loop {
-                let stream = listener.accept_stream().await?;
-                stream.set_nodelay(true)?;
-                annulus::spawn(echo(stream));
-            }
-            #[expect(unreachable_code, reason = "it names the type of the task's result")]
-            io::Result::Ok(())
-        });
-        if shard.index() == 0 {
-            while listening.load(Ordering::Acquire) < cores {
-                annulus::time::sleep(Duration::from_millis(1)).await;
-            }
-            end().await?;
-            shard.stop();
-        }
-        shard.stopped().await;
-        io::Result::Ok(())
+    let port = net::TcpListener::bind_sharded("127.0.0.1:0")?;
+    serve(cores, &port, || {
+        let until = net::TcpStream::from_std(until.try_clone()?)?;
+        let (address, ready) = (port.local_addr(), ready.clone());
+        Ok(async move {
+            let _ = ready.send(address);
+            until.recv().await.map(drop)
+        })
     })?;
     Ok(())
 }
 
-async fn echo(stream: annulus::net::TcpStream) -> io::Result<()> {
-    while let Some(chunk) = stream.recv().await? {
-        stream.send_all(chunk).await?;
-    }
+/// Serves on `address` until the user has had enough.
+pub(crate) fn listen(address: &str, cores: usize) -> io::Result<()> {
+    let port = net::ListenOptions::new().nodelay(true).bind_sharded(address)?;
+    let served = serve(cores, &port, || {
+        // Before anybody listens: no signal finds the process without its handler once it can be reached.
+        let mut termination = termination()?;
+        let address = port.local_addr();
+        Ok(async move {
+            println!("echo on {address}");
+            termination.recv().await;
+            Ok(())
+        })
+    })?;
+    println!("{} connections, {} cut off", served.total(), served.aborted);
     Ok(())
+}
+
+/// Every core listens on the port and keeps what it accepts; when all do, the first one looks out for the end.
+fn serve<F: Future<Output = io::Result<()>>>(
+    cores: usize,
+    port: &ShardedListener,
+    end: impl Fn() -> io::Result<F> + Sync,
+) -> io::Result<Served> {
+    let mesh = Mesh::builder().cores(Cores::Count(cores)).pin(cores > 1);
+    let listening = AtomicUsize::new(0);
+    let served = mesh.run(async |shard| {
+        let end = if shard.index() == 0 { Some(end()?) } else { None };
+        let listener = port.listen()?;
+        listening.fetch_add(1, Ordering::Release);
+        let stopping = CancellationToken::new();
+        let asked = stopping.clone();
+        let limits = Limits::new().connections(CONNECTIONS_MAX);
+        let server = net::serve(listener, limits, async move |stream| echo(stream, &asked).await);
+        let stopped = shard.stopped();
+        let server = annulus::spawn(server.until(async move {
+            stopped.await;
+            stopping.cancel();
+        }));
+        if let Some(end) = end {
+            while listening.load(Ordering::Acquire) < cores {
+                annulus::time::sleep(Duration::from_millis(1)).await;
+            }
+            end.await?;
+            shard.stop();
+        }
+        server.await?
+    })?;
+    Ok(served.into_iter().sum())
+}
+
+/// Echoes until the peer is done, or the server is to end: what is being sent then leaves whole, and an orderly end
+/// follows it.
+async fn echo(stream: net::TcpStream, stopping: &CancellationToken) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let echoes = async {
+        while let Some(chunk) = stream.recv().await? {
+            stream.send_all(chunk).await?;
+        }
+        Ok(())
+    };
+    match stopping.run_until_cancelled(echoes).await {
+        Some(ended) => ended,
+        None => stream.shutdown().await,
+    }
 }
 
 /// The same on tokio, as its documentation writes it, with one core.

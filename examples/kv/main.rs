@@ -62,7 +62,6 @@ fn run(options: &Options) -> Result<(), MeshError<io::Error>> {
     let start = |error| MeshError::Failed { shard: 0, error };
     let address = options.listen.as_deref().unwrap_or("127.0.0.1:0");
     let port = TcpListener::bind_sharded(address).map_err(start)?;
-    println!("kv on {}", port.local_addr());
     let mesh = Mesh::builder().cores(options.cores.clone());
     let load = options.listen.is_none().then(|| {
         let (address, connections, time) = (port.local_addr(), options.connections, options.time);

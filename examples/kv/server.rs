@@ -6,21 +6,24 @@ use std::io;
 use std::rc::Rc;
 
 use annulus::mesh::{Shard, Sharded};
-use annulus::net::{ShardedListener, TcpStream};
-use annulus::signal::ctrl_c;
-use annulus::task::{CancellationToken, JoinSet};
+use annulus::net::{self, Limits, ShardedListener, TcpStream};
+use annulus::signal::termination;
+use annulus::task::CancellationToken;
 
 use crate::load::{self, Load};
 
 /// What one core owns.
 type Keys = RefCell<HashMap<String, String>>;
 
+/// Connections of a core at once.
+const CONNECTIONS_MAX: u32 = 100_000;
+
 /// The longest line that is understood, in bytes.
 const LINE_MAX: usize = 64 * 1024;
 
 /// What one core did.
 pub(crate) struct Served {
-    pub(crate) connections: usize,
+    pub(crate) connections: u64,
     pub(crate) requests: u64,
     pub(crate) remote: u64,
 }
@@ -46,16 +49,18 @@ pub(crate) async fn serve(
     // Before anybody can connect.
     let listener = port.listen()?;
     if shard.index() == 0 {
+        let mut termination = termination()?;
         let store: Sharded<Keys> = Sharded::new(RefCell::default).await?;
         let give = async move || STORE.set(Some(store));
         for given in Shard::broadcast(give).await {
             given?;
         }
         let shard = shard.clone();
+        println!("kv on {}", port.local_addr());
         annulus::spawn(async move {
             match load {
                 Some(load) => load::run(load).await,
-                None => _ = ctrl_c().await,
+                None => _ = termination.recv().await,
             }
             shard.stop();
         });
@@ -63,30 +68,26 @@ pub(crate) async fn serve(
     // Asked by every connection for every request, so it is this core's own.
     let stopping = CancellationToken::new();
     let counts = Rc::new(Counts::default());
-    let mut connections = JoinSet::new();
-    let mut accepted = 0;
-    loop {
-        let next = annulus::select! {
-            () = shard.stopped() => break,
-            next = listener.accept_stream() => next,
-        };
-        accepted += 1;
-        connections.spawn(connection(next?, Rc::clone(&counts), stopping.clone()));
-        while connections.try_join_next().is_some() {}
-    }
-    // No new ones; those that are open end what they began.
-    drop(listener);
-    stopping.cancel();
-    while connections.join_next().await.is_some() {}
+    let (asked, counting) = (stopping.clone(), Rc::clone(&counts));
+    let limits = Limits::new().connections(CONNECTIONS_MAX);
+    let server = net::serve(listener, limits, async move |stream| {
+        connection(stream, &counting, &asked).await
+    });
+    // No new ones from then on; those that are open end what they began.
+    let end = async move {
+        shard.stopped().await;
+        stopping.cancel();
+    };
+    let connections = server.until(end).await?.total();
     let Counts { requests, remote } = &*counts;
-    Ok(Served { connections: accepted, requests: requests.get(), remote: remote.get() })
+    Ok(Served { connections, requests: requests.get(), remote: remote.get() })
 }
 
 /// Answers the lines of one connection, in order.
 async fn connection(
     stream: TcpStream,
-    counts: Rc<Counts>,
-    stopping: CancellationToken,
+    counts: &Counts,
+    stopping: &CancellationToken,
 ) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut buffered = Vec::new();
@@ -104,7 +105,7 @@ async fn connection(
         while let Some(end) = buffered.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = buffered.drain(..=end).collect();
             let line = String::from_utf8_lossy(&line);
-            let answer = answer(line.trim_end(), &counts).await?;
+            let answer = answer(line.trim_end(), counts).await?;
             answers.extend_from_slice(answer.as_bytes());
             answers.push(b'\n');
         }

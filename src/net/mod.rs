@@ -20,6 +20,8 @@
 //! | `send_message`, `send_batch_to`, `send_with_fds` of these | before its first turn of the loop: nothing is sent, and descriptors are closed; afterwards as `send` |
 //! | `UnixDatagram`'s and `UnixSeqpacket`'s `recv`, `recv_from`, `recv_message`, `recv_with_fds`, `readable` | nothing is lost: the next read gets the message, with its descriptors |
 //! | `UdpSocket`'s `connect`, `writable` | nothing |
+//! | `serve` | the listener is closed and the connections are aborted |
+//! | `ServeHandle::ended` | nothing |
 //! | `into_std`, `TcpStream::detach`, `TcpStream::move_to` | the stream or socket is dropped, with what it held |
 //!
 //! A future that is leaked (`mem::forget`) leaks its memory and, for a write, delays nobody: its turn ends when the
@@ -36,6 +38,7 @@ mod lookup;
 mod messages;
 mod moving;
 mod open_connection;
+mod serve;
 mod sharded;
 mod socket;
 mod split;
@@ -50,6 +53,7 @@ pub use listener::{ListenOptions, TcpListener};
 pub use lookup::lookup_host;
 pub use moving::{DetachedStream, MoveError};
 pub use open_connection::open_connection;
+pub use serve::{Limits, Listener, Serve, ServeHandle, Served, serve};
 pub use sharded::ShardedListener;
 pub use socket::TcpSocket;
 pub use split::{OwnedReadHalf, OwnedWriteHalf, ReuniteError};

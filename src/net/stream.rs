@@ -18,6 +18,7 @@ use crate::buf::{BufError, BufResult, Chunk, IoBuf, IoBufMut};
 use crate::driver;
 use crate::io::{read_by_reference, write_by_reference};
 use crate::op::close::Fd;
+use crate::op::line::Line;
 use crate::sys::sockaddr;
 
 /// A TCP connection.
@@ -96,6 +97,10 @@ impl TcpStream {
 
     pub(super) fn from_fd(fd: Fd) -> Self {
         Self { connection: Connection::new(fd) }
+    }
+
+    pub(super) fn line(&self) -> &Rc<Line> {
+        &self.connection.line
     }
 
     pub(super) fn into_connection(self) -> Rc<Connection> {

@@ -64,6 +64,8 @@ struct State {
     streak: u8,
     reader: Option<Reader>,
     readers: u32,
+    /// Chunks that came, going round.
+    brought: u32,
 }
 
 /// How the incoming direction ended.
@@ -102,9 +104,15 @@ impl Arrivals {
                 streak: 0,
                 reader: None,
                 readers: 0,
+                brought: 0,
             }),
             undelivered_max,
         }
+    }
+
+    /// How many chunks the kernel has brought, going round.
+    pub(crate) fn brought(&self) -> u32 {
+        self.state.borrow().brought
     }
 
     /// What arrived, without waiting. `None` if nothing did.
@@ -569,6 +577,7 @@ impl Receive {
         };
         if let Some(chunk) = account.chunk(self.class, bid, len) {
             state.bytes += chunk.len();
+            state.brought = state.brought.wrapping_add(1);
             match &state.first {
                 None => state.first = Some(chunk),
                 Some(_) => state.queue(chunk),

@@ -39,6 +39,11 @@ impl Outbox {
         self.busy.get()
     }
 
+    /// How many turns there were, going round.
+    pub(crate) fn turns(&self) -> u32 {
+        self.number.get()
+    }
+
     /// Begins a turn, to be made a [`Turn`] at once; says its number. Waits until an orphaned send is out; fails with
     /// its error, or because another task is sending.
     #[inline]

@@ -14,6 +14,7 @@
 //! | method | if its future is dropped before it is done |
 //! | --- | --- |
 //! | [`Signal::recv`] | nothing is lost: the next `recv` is told |
+//! | [`Termination::recv`] | as of [`Signal::recv`] |
 //! | [`ctrl_c`] | what comes before the next call is lost; the handler stays. A [`Signal`] that is kept loses nothing |
 //!
 //! # A graceful shutdown
@@ -22,14 +23,14 @@
 //! the end of that time, drops them:
 //!
 //! ```
-//! use annulus::net::{TcpListener, TcpStream};
-//! use annulus::signal::{SignalKind, signal};
-//! use annulus::task::{CancellationToken, JoinSet};
-//! use annulus::time::{Duration, timeout};
+//! use annulus::net::{Limits, TcpListener, TcpStream, serve};
+//! use annulus::signal::termination;
+//! use annulus::task::CancellationToken;
+//! use annulus::time::Duration;
 //!
 //! /// Serves until the peer is done, or, between two requests, until the service is to end.
-//! async fn serve(stream: TcpStream, shutdown: CancellationToken) -> std::io::Result<()> {
-//!     while let Some(Some(request)) = shutdown.run_until_cancelled(stream.recv()).await.transpose()? {
+//! async fn session(stream: TcpStream, stopping: &CancellationToken) -> std::io::Result<()> {
+//!     while let Some(Some(request)) = stopping.run_until_cancelled(stream.recv()).await.transpose()? {
 //!         stream.send_all(request).await?;
 //!     }
 //!     stream.shutdown().await
@@ -37,11 +38,8 @@
 //!
 //! annulus::run(async {
 //!     // Before the listener: no signal finds the process without its handler once it can be reached.
-//!     let mut interrupt = signal(SignalKind::interrupt())?;
-//!     let mut terminate = signal(SignalKind::terminate())?;
+//!     let mut termination = termination()?;
 //!     let listener = TcpListener::bind("127.0.0.1:0").await?;
-//!     let shutdown = CancellationToken::new();
-//!     let mut connections = JoinSet::new();
 //!     # annulus::spawn({
 //!     #     let client = TcpStream::connect(listener.local_addr()?);
 //!     #     async move {
@@ -53,33 +51,30 @@
 //!     #         assert!(client.recv().await.unwrap().is_none(), "an orderly end");
 //!     #     }
 //!     # });
-//!     loop {
-//!         annulus::select! {
-//!             accepted = listener.accept_stream() => {
-//!                 connections.spawn(serve(accepted?, shutdown.clone()));
-//!             }
-//!             Some(_ended) = connections.join_next() => {}
-//!             _ = interrupt.recv() => break,
-//!             _ = terminate.recv() => break,
-//!         }
-//!     }
-//!     drop(listener);
-//!     shutdown.cancel();
-//!     let drained = async { while connections.join_next().await.is_some() {} };
-//!     annulus::select! {
-//!         _ = timeout(Duration::from_secs(10), drained) => {}
-//!         _ = interrupt.recv() => {}
-//!         _ = terminate.recv() => {}
-//!     }
-//!     // What is left of the set is dropped here.
+//!     let stopping = CancellationToken::new();
+//!     let asked = stopping.clone();
+//!     let limits = Limits::new().drain(Duration::from_secs(10));
+//!     let server = serve(listener, limits, async move |stream| session(stream, &asked).await);
+//!     let handle = server.handle();
+//!     annulus::spawn(async move {
+//!         termination.recv().await;
+//!         stopping.cancel();
+//!         handle.stop();
+//!         termination.recv().await;
+//!         handle.abort();
+//!     });
+//!     let served = server.await?;
+//!     assert_eq!(served.ended, 1);
 //!     std::io::Result::Ok(())
 //! })
 //! # .unwrap();
 //! ```
 //!
-//! On many cores each has its own [`Signal`]; all are told.
+//! On many cores each has its own listener to signals; all are told. Or one is told, and stops the
+//! [mesh](crate::mesh::Shard::stop).
 
 mod kind;
+mod termination;
 
 use std::fmt;
 use std::future::poll_fn;
@@ -88,6 +83,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 pub use kind::SignalKind;
+pub use termination::{Termination, termination};
 
 use crate::driver::{self, Driver, gone};
 use crate::executor::budget;

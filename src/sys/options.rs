@@ -16,3 +16,20 @@ pub(crate) fn set(fd: BorrowedFd<'_>, level: i32, option: i32, value: i32) -> io
         unsafe { libc::setsockopt(fd.as_raw_fd(), level, option, (&raw const value).cast(), len) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
+
+/// The bytes of a TCP connection that the peer has acknowledged: `tcpi_bytes_acked`.
+///
+/// # Errors
+///
+/// As `getsockopt(2)`: it is no TCP socket.
+pub(crate) fn acknowledged(fd: BorrowedFd<'_>) -> io::Result<u64> {
+    /// Its place in `tcp_info`, counted in words.
+    const BYTES_ACKED: usize = 120 / 8;
+    let mut info = [0_u64; BYTES_ACKED + 1];
+    let mut len = size_of_val(&info) as libc::socklen_t;
+    let (into, len) = ((&raw mut info).cast(), &raw mut len);
+    // SAFETY: rule 1.
+    let result =
+        unsafe { libc::getsockopt(fd.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_INFO, into, len) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(info[BYTES_ACKED]) }
+}

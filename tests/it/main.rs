@@ -24,6 +24,7 @@
 //! - `processes`: children, their ends, streams and surroundings, held against those of std.
 //! - `product`: every operation dropped in every state, whoever wins the race and whatever drops it.
 //! - `races`: accepts and receives dropped again and again while the other side is busy.
+//! - `serve`: the server kit: its limits, deadlines and ends.
 //! - `signals`: what listeners of signals are told, each in a process of its own.
 //! - `spawning`: task-local values, names, eager starts, and panics that nobody takes.
 //! - `spinning`: a core that looks for work before it sleeps.
@@ -59,6 +60,7 @@ mod pipes;
 mod processes;
 mod product;
 mod races;
+mod serve;
 mod signals;
 mod spawning;
 mod spinning;

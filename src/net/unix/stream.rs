@@ -17,6 +17,7 @@ use crate::net::connection::Connection;
 use crate::net::split;
 use crate::op::close::Fd;
 use crate::op::connect::Connect;
+use crate::op::line::Line;
 use crate::sys::{sockaddr, unix};
 
 /// A connection between two processes of this machine.
@@ -114,6 +115,10 @@ impl UnixStream {
     pub fn from_std(stream: std::os::unix::net::UnixStream) -> io::Result<Self> {
         let driver = driver::current::expect("UnixStream::from_std");
         Ok(Self::from_fd(Fd::new(driver, OwnedFd::from(stream))))
+    }
+
+    pub(in crate::net) fn line(&self) -> &Rc<Line> {
+        &self.connection.line
     }
 
     pub(super) fn from_fd(fd: Fd) -> Self {

@@ -1,0 +1,142 @@
+//! The deadlines of one connection, on one timer: it fires for a look, not for each read.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::AsFd;
+use std::pin::Pin;
+use std::rc::Weak;
+use std::task::{Context, Poll, ready};
+
+use socket2::SockRef;
+
+use super::Limits;
+use crate::op::line::Line;
+use crate::sys::options;
+use crate::time::{Duration, Instant, Sleep, sleep_until};
+
+/// Looks in the time that a connection may be idle.
+const LOOKS: u32 = 4;
+
+/// See the head of the file.
+pub(super) struct Watch {
+    /// Not kept open for it.
+    line: Weak<Line>,
+    timer: Sleep,
+    /// The end of the time for the first byte, until that has come.
+    first_byte: Option<Instant>,
+    idle: Option<Idle>,
+    end: Option<Instant>,
+}
+
+struct Idle {
+    /// Between two looks.
+    step: Duration,
+    next: Instant,
+    seen: Moved,
+    /// Looks in a row that found nothing new.
+    quiet: u32,
+}
+
+/// What has moved on a connection so far.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Moved {
+    brought: u32,
+    sends: u32,
+    /// What the peer has taken, where the kernel says.
+    taken: Option<u64>,
+    sending: bool,
+}
+
+impl Watch {
+    /// `None` if there is no deadline.
+    pub(super) fn new(limits: &Limits, line: Weak<Line>) -> Option<Self> {
+        if (limits.first_byte, limits.idle, limits.life) == (None, None, None) {
+            return None;
+        }
+        let now = Instant::now();
+        // Beyond the clock there is no deadline.
+        let after = |time: Option<Duration>| time.and_then(|time| now.checked_add(time));
+        let seen = Moved { brought: 0, sends: 0, taken: None, sending: false };
+        let idle = limits.idle.and_then(|time| {
+            let step = time / LOOKS;
+            Some(Idle { step, next: now.checked_add(step)?, seen, quiet: 0 })
+        });
+        let mut watch = Self {
+            line,
+            timer: sleep_until(now),
+            first_byte: after(limits.first_byte),
+            idle,
+            end: after(limits.life),
+        };
+        let next = watch.next()?;
+        watch.timer = sleep_until(next);
+        Some(watch)
+    }
+
+    /// When to look next.
+    fn next(&self) -> Option<Instant> {
+        let idle = self.idle.as_ref().map(|idle| idle.next);
+        [self.first_byte, idle, self.end].into_iter().flatten().min()
+    }
+
+    /// Resolves when a deadline has passed.
+    pub(super) fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            ready!(Pin::new(&mut self.timer).poll(cx));
+            if self.is_late(Instant::now()) {
+                return Poll::Ready(());
+            }
+            match self.next() {
+                Some(next) => Pin::new(&mut self.timer).reset(next),
+                None => return Poll::Pending,
+            }
+        }
+    }
+
+    fn is_late(&mut self, now: Instant) -> bool {
+        if self.end.is_some_and(|end| end <= now) {
+            return true;
+        }
+        let Some(line) = self.line.upgrade() else {
+            // The handler has closed the connection, or given it away, and does something else.
+            (self.first_byte, self.idle) = (None, None);
+            return false;
+        };
+        if self.first_byte.take_if(|end| *end <= now).is_some() && !has_begun(&line) {
+            return true;
+        }
+        self.idle.as_mut().is_some_and(|idle| idle.next <= now && idle.look(&line, now))
+    }
+}
+
+impl Idle {
+    /// Whether nothing has moved for the whole time.
+    fn look(&mut self, line: &Line, now: Instant) -> bool {
+        let seen = Moved::until_now(line);
+        let may_move = seen.sending && seen.taken.is_none();
+        self.quiet = if seen == self.seen && !may_move { self.quiet + 1 } else { 0 };
+        self.seen = seen;
+        self.next = now + self.step;
+        self.quiet >= LOOKS
+    }
+}
+
+impl Moved {
+    fn until_now(line: &Line) -> Self {
+        Self {
+            brought: line.arrivals.brought(),
+            sends: line.outbox.turns(),
+            taken: options::acknowledged(line.fd.as_fd()).ok(),
+            sending: line.outbox.is_busy(),
+        }
+    }
+}
+
+/// Whether a byte has come, or waits in the kernel for a handler that does not read yet.
+fn has_begun(line: &Line) -> bool {
+    let peek = || -> io::Result<usize> {
+        let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT;
+        SockRef::from(&line.fd).recv_with_flags(&mut [MaybeUninit::uninit()], flags)
+    };
+    line.arrivals.brought() > 0 || peek().is_ok_and(|count| count > 0)
+}
