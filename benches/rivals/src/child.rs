@@ -216,7 +216,8 @@ fn last_word(child: &mut Child) -> String {
         let _ = io::Read::read_to_string(&mut errors, &mut said);
     }
     let lines = said.lines().filter(|line| !line.trim().is_empty());
-    let mut telling = lines.filter(|line| !line.starts_with("note:") && !line.starts_with("thread '"));
+    let mut telling =
+        lines.filter(|line| !line.starts_with("note:") && !line.starts_with("thread '"));
     let line: Option<String> = telling.next_back().map(|line| line.chars().take(160).collect());
     line.unwrap_or_else(|| match status {
         Ok(status) => format!("ended with {status}"),

@@ -54,8 +54,8 @@ const ABOUT: &str =
 
 const KNOWN: &[Known] = &[
     ("report", None, "make Markdown tables and SVG pictures of --out, do not measure"),
-    ("--quick", None, "3 rounds of 100 ms; about 8 minutes for all"),
-    ("--full", None, "20 rounds of 400 ms; about 4 hours for all"),
+    ("--quick", None, "6 rounds of 80 ms; about 7 minutes for all"),
+    ("--full", None, "20 rounds of 300 ms; about an hour for all"),
     ("--workload", Some("A,B"), "only these; --list names them"),
     ("--rival", Some("A,B"), "only these, and annulus"),
     ("--rounds", Some("N"), "samples of each cell"),
@@ -131,8 +131,8 @@ fn plan(options: &Options, out: PathBuf) -> Result<Plan, String> {
     Ok(Plan {
         rivals: RIVALS.iter().copied().filter(|rival| compared(rival.name)).collect(),
         workloads: names.into_iter().map(workloads::named).collect::<Result<_, _>>()?,
-        rounds: options.number("--rounds", if full { 20 } else { 3 })?,
-        window_ms: options.number("--window-ms", if full { 400 } else { 100 })?,
+        rounds: options.number("--rounds", if full { 20 } else { 6 })?,
+        window_ms: options.number("--window-ms", if full { 300 } else { 80 })?,
         seed: options.number("--seed", 1)?,
         max_loss_percent: options.number("--max-loss", 12)? as f64,
         out,

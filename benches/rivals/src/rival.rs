@@ -18,7 +18,7 @@ pub(crate) struct Rival {
     pub(crate) package: Option<&'static str>,
     pub(crate) servers: &'static [(&'static str, Server)],
     pub(crate) jobs: &'static [&'static [(&'static str, Job)]],
-    /// What it lacks, and why.
+    /// What it lacks, and why; without a name, all that is not there.
     pub(crate) lacks: &'static [(&'static str, &'static str)],
 }
 
@@ -51,8 +51,9 @@ impl Rival {
         if self.server(server).is_some() || self.job(workload).is_some() {
             return None;
         }
-        let said = self.lacks.iter().find(|(name, _)| *name == workload || *name == server);
-        Some(said.map_or("not applicable", |(_, why)| why))
+        let about = |name: &str| [workload, server, ""].contains(&name);
+        let said = self.lacks.iter().find(|(name, _)| about(name));
+        Some(said.map_or("not written", |(_, why)| why))
     }
 }
 

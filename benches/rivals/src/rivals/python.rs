@@ -2,7 +2,7 @@
 
 use crate::rival::{Rival, Server};
 
-const LACKS: &[(&str, &str)] = &[("spawn", "Python"), ("mutex", "Python")];
+const LACKS: &[(&str, &str)] = &[("", "only its sockets are compared")];
 
 pub(super) static ASYNCIO: Rival = Rival {
     name: "asyncio",

@@ -16,7 +16,7 @@ pub(super) static RIVAL: Rival = Rival {
         ("udp", Server::Udp(udp)),
     ],
     jobs: &[],
-    lacks: &[],
+    lacks: &[("", "a floor of sockets and files alone")],
 };
 
 /// One socket needs no epoll.

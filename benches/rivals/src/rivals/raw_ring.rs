@@ -23,7 +23,7 @@ pub(super) static RIVAL: Rival = Rival {
         ("udp", Server::Udp(|socket| floor_sockets::echo(&socket, u64::MAX, || Ok(())).map(drop))),
     ],
     jobs: &[FILES],
-    lacks: &[],
+    lacks: &[("", "a floor of sockets and files alone")],
 };
 
 const FILES: &[(&str, Job)] = &[

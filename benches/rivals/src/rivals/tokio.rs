@@ -50,10 +50,7 @@ pub(super) static MULTI_THREAD: Rival = Rival {
         ("udp", Server::Udp(|socket| multi_thread()?.block_on(udp(socket)))),
     ],
     jobs: &[],
-    lacks: &[
-        ("spawn", "the jobs of one thread are the same as tokio's in a LocalSet"),
-        ("cross-channel", "its channel is tokio's"),
-    ],
+    lacks: &[("", "tasks of one thread and files are measured on the other one")],
 };
 
 fn current_thread() -> io::Result<tokio::runtime::Runtime> {

@@ -18,16 +18,7 @@ pub(super) static RIVAL: Rival = Rival {
     package: Some("tokio-uring"),
     servers: &[("echo", Server::Tcp(tcp)), ("udp", Server::Udp(udp))],
     jobs: &[Jobs::<TokioUring>::FILES],
-    lacks: &[
-        ("spawn", "its tasks are tokio's"),
-        ("switch", "its tasks are tokio's"),
-        ("timer-cancel", "its timers are tokio's"),
-        ("timer-1k", "its timers are tokio's"),
-        ("mutex", "tokio's"),
-        ("mpsc", "tokio's"),
-        ("cross-channel", "tokio's"),
-        ("cross-wake", "its tasks are tokio's"),
-    ],
+    lacks: &[("", "its tasks, timers and channels are tokio's")],
 };
 
 struct TokioUring;
