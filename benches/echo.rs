@@ -156,7 +156,7 @@ fn cell(name: &str) -> Result<Cell, String> {
     let size = size.filter(|&size| size >= 2).ok_or_else(wrong)?;
     let depth =
         depth.strip_prefix('d').and_then(|depth| depth.parse().ok()).filter(|&depth| depth > 0);
-    Ok(Cell { connections, size, depth: depth.ok_or_else(wrong)? })
+    Ok(Cell { connections, size, depth: depth.ok_or_else(wrong)?, rate_per_s: None })
 }
 
 /// Every cell the figures are kept for, small ones first.

@@ -7,6 +7,7 @@ mod tokio_files;
 use std::fs::File;
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 use crate::contest::{Cell, Contestant, Run, Sample, Stopwatch};
 
@@ -41,7 +42,7 @@ pub(crate) static CONTESTANTS: &[Contestant] = &[
 ];
 
 /// What a random read takes.
-const BLOCK: usize = 4096;
+pub(crate) const BLOCK: usize = 4096;
 /// What a read or write of a stream takes.
 const MIB: usize = 1 << 20;
 /// How many of them are under way.
@@ -52,8 +53,18 @@ const LARGE_MIB: u64 = 64;
 const SMALL_COUNT: usize = 256;
 const SMALL_SIZE: usize = 2048;
 
-fn folder() -> PathBuf {
-    std::env::temp_dir().join(format!("annulus-bench-{}", std::process::id()))
+/// Where the files are; by default a folder of this process.
+static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+
+fn folder() -> &'static PathBuf {
+    let own = || std::env::temp_dir().join(format!("annulus-bench-{}", std::process::id()));
+    FOLDER.get_or_init(own)
+}
+
+/// Uses the files of this folder, so that several processes share them.
+#[allow(dead_code, reason = "the file bench is one process")]
+pub(crate) fn share(folder: PathBuf) {
+    FOLDER.set(folder).expect("said before a file is used");
 }
 
 /// Removes the files.
@@ -62,7 +73,7 @@ pub(crate) fn clear() {
 }
 
 /// The large file, made at the first call, in the page cache and on the disk, so that nothing is written meanwhile.
-fn large() -> File {
+pub(crate) fn large() -> File {
     let path = folder().join("large");
     let mut options = File::options();
     if let Ok(file) = options.read(true).write(true).open(&path) {
@@ -92,14 +103,14 @@ fn small() -> Vec<PathBuf> {
 }
 
 /// Places in the large file, in an order that no read-ahead guesses.
-struct Places(u64);
+pub(crate) struct Places(u64);
 
 impl Places {
-    fn new(seed: usize) -> Self {
+    pub(crate) fn new(seed: usize) -> Self {
         Self(0x9e37_79b9_7f4a_7c15 ^ (seed as u64 + 1))
     }
 
-    fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;

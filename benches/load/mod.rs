@@ -1,12 +1,14 @@
-//! The load generator: one thread, one ring, closed loop.
+//! The load generator: one thread, one ring, a closed loop or an open one.
 //!
-//! Every connection keeps `depth` messages on the way; each answer that is complete is checked and paid for with
-//! the next message. It uses the same bare ring as the hand-written server, so that the server, whichever it
-//! is, runs out of processor first.
+//! In a closed loop every connection keeps `depth` messages on the way; each answer that is complete is checked and
+//! paid for with the next message. In an open one messages are issued at a rate, and the thread does not sleep.
+//! It uses the same bare ring as the hand-written server, so that the server, whichever it is, runs out of processor
+//! first.
 
 #![allow(unsafe_code, reason = "reads memory that the kernel wrote")]
 
 mod connection;
+mod pace;
 mod syscalls;
 mod thread;
 mod window;
@@ -23,9 +25,9 @@ use crate::support::cpu::monotonic_ns;
 use crate::uring::buffers::{Buffers, GROUP};
 use crate::uring::{Completion, Queues, Uring};
 use connection::{Connection, Messages};
+use pace::Pace;
 pub(crate) use thread::Thread;
-pub(crate) use window::{Length, Measured, Watched};
-use window::{Phase, Window};
+pub(crate) use window::{Length, Measured, Phase, Watched, Window, histogram};
 
 const RECEIVE: u64 = 0 << 32;
 const SEND: u64 = 1 << 32;
@@ -38,6 +40,8 @@ pub(crate) struct Cell {
     pub(crate) connections: usize,
     pub(crate) size: usize,
     pub(crate) depth: usize,
+    /// Messages a second, over all connections; none where each answer is paid for.
+    pub(crate) rate_per_s: Option<u64>,
 }
 
 struct Client<'ring> {
@@ -57,6 +61,7 @@ struct Client<'ring> {
     armed: usize,
     starved: Vec<usize>,
     latencies_ns: Option<Histogram<u64>>,
+    pace: Option<Pace>,
 }
 
 /// Loads the server at `address` from the calling thread and returns what was measured.
@@ -88,6 +93,7 @@ pub(crate) fn run(
         armed: 0,
         starved: Vec::new(),
         latencies_ns: None,
+        pace: cell.rate_per_s.map(|rate_per_s| Pace::new(rate_per_s, monotonic_ns())),
     };
     let stall = types::Timespec::new().sec(length.patience_s());
     client.queues.push(&opcode::Timeout::new(&stall).build().user_data(STALL))?;
@@ -101,10 +107,15 @@ impl Client<'_> {
     fn measure(&mut self, mut window: Window) -> io::Result<Measured> {
         for index in 0..self.connections.len() {
             self.receive(index)?;
-            self.issue(index, self.cell.depth)?;
+            if self.pace.is_none() {
+                self.issue(index, self.cell.depth, self.now_ns)?;
+            }
         }
         while self.answered < self.issued || self.issued < self.limit {
-            self.queues.turn()?;
+            match self.pace {
+                None => self.queues.turn()?,
+                Some(_) => self.queues.look()?,
+            }
             self.now_ns = monotonic_ns();
             while let Some(completion) = self.queues.next() {
                 self.complete(completion)?;
@@ -114,9 +125,10 @@ impl Client<'_> {
                 let index = self.starved.pop().unwrap_or_default();
                 self.receive(index)?;
             }
+            self.issue_due()?;
             match window.look(self.now_ns, self.answered) {
                 Phase::Same => {}
-                Phase::Begin => self.latencies_ns = Some(window::histogram()),
+                Phase::Begin => self.latencies_ns = Some(histogram()),
                 Phase::End => {
                     window.keep(self.latencies_ns.take());
                     self.limit = self.issued;
@@ -170,7 +182,10 @@ impl Client<'_> {
         }
         self.count(index, complete);
         let issue = (complete as u64).min(self.limit - self.issued) as usize;
-        if issue > 0 { self.issue(index, issue) } else { Ok(()) }
+        match issue > 0 && self.pace.is_none() {
+            true => self.issue(index, issue, self.now_ns),
+            false => Ok(()),
+        }
     }
 
     /// Counts the answers and how long each was on its way.
@@ -189,14 +204,31 @@ impl Client<'_> {
         }
     }
 
+    /// Issues what is due in an open loop; what finds its connection full stays due.
+    fn issue_due(&mut self) -> io::Result<()> {
+        while let Some((number, due_ns)) = self.pace.as_ref().and_then(|pace| pace.due(self.now_ns))
+        {
+            let index = number as usize % self.connections.len();
+            let connection = &self.connections[index];
+            if connection.issued - connection.answered >= self.cell.depth
+                || self.issued >= self.limit
+            {
+                break;
+            }
+            self.issue(index, 1, due_ns)?;
+            self.pace.iter_mut().for_each(Pace::issued);
+        }
+        Ok(())
+    }
+
     /// Sends `count` further messages, or owes them until the send in flight is done.
     #[inline]
-    fn issue(&mut self, index: usize, count: usize) -> io::Result<()> {
+    fn issue(&mut self, index: usize, count: usize, at_ns: u64) -> io::Result<()> {
         let depth = self.cell.depth;
         let count = count.min((self.limit - self.issued) as usize);
         let connection = &mut self.connections[index];
         for message in connection.issued..connection.issued + count {
-            self.issued_at_ns[index * depth + message % depth] = self.now_ns;
+            self.issued_at_ns[index * depth + message % depth] = at_ns;
         }
         connection.issued += count;
         self.issued += count as u64;

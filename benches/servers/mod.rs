@@ -3,10 +3,10 @@
 //! `control` is the stop signal, a connected TCP stream because every runtime can wait for one: a server ends
 //! when it reads end-of-file there, which happens only after the client has closed all its connections.
 
-mod annulus_echo;
-mod raw_epoll;
-mod raw_ring;
-mod tokio_echo;
+pub(crate) mod annulus_echo;
+pub(crate) mod raw_epoll;
+pub(crate) mod raw_ring;
+pub(crate) mod tokio_echo;
 
 use std::io;
 use std::net::{TcpListener, TcpStream};

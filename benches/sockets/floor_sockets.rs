@@ -31,6 +31,15 @@ fn udp_echo_or_panic(operations: u64) -> Sample {
 fn udp_echo(operations: u64) -> io::Result<Sample> {
     let socket = UdpSocket::bind("127.0.0.1:0")?;
     let mut load = Load::start("udp", socket.local_addr()?, operations)?;
+    echo(&socket, operations, || load.begin())
+}
+
+/// Echoes so many datagrams from when `begin` was called.
+pub(crate) fn echo(
+    socket: &UdpSocket,
+    operations: u64,
+    begin: impl FnOnce() -> io::Result<()>,
+) -> io::Result<Sample> {
     let mut buffers = Buffers::new(128, 4096)?;
     // SAFETY: a header of zeroes is valid.
     let mut header: libc::msghdr = unsafe { std::mem::MaybeUninit::zeroed().assume_init() };
@@ -43,7 +52,7 @@ fn udp_echo(operations: u64) -> io::Result<Sample> {
     let receive = receive.user_data(RECEIVE);
     queues.push(&receive)?;
     let watch = Stopwatch::start();
-    load.begin()?;
+    begin()?;
     let mut echoed = 0;
     while echoed < operations {
         queues.turn()?;

@@ -5,7 +5,7 @@
 //! have it.
 
 mod annulus_sockets;
-mod floor_sockets;
+pub(crate) mod floor_sockets;
 pub(crate) mod load;
 mod tokio_sockets;
 

@@ -138,6 +138,19 @@ impl Queues<'_> {
         Ok(())
     }
 
+    /// Submits what was pushed and takes what is done, without waiting.
+    #[inline]
+    #[allow(dead_code, reason = "only an open loop does not wait")]
+    pub(crate) fn look(&mut self) -> io::Result<()> {
+        self.submission.sync();
+        let flagged = self.submission.taskrun() || self.submission.cq_overflow();
+        if flagged || !self.submission.is_empty() {
+            self.enter(0)?;
+        }
+        self.completion.sync();
+        Ok(())
+    }
+
     #[inline]
     pub(crate) fn next(&mut self) -> Option<Completion> {
         self.completion.next().map(|entry| Completion {

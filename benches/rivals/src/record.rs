@@ -1,0 +1,140 @@
+//! The record: a file of JSON lines, only ever appended to.
+//!
+//! A run begins with a line that says what a reader must know (`run`); then there is one for each sample (`sample`) and
+//! one for each cell that has none, with the reason (`none`). `--resume` reads it back and takes what is missing.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::child;
+use crate::rival::Rival;
+use crate::rivals::{FEATURES, RIVALS};
+
+/// The figures of a sample, by name.
+pub(crate) type Figures = BTreeMap<String, f64>;
+
+/// One sample, or the reason why there is none.
+pub(crate) struct Entry {
+    pub(crate) workload: String,
+    pub(crate) rival: String,
+    pub(crate) round: u64,
+    pub(crate) outcome: Result<Figures, String>,
+}
+
+/// What a file holds.
+#[derive(Default)]
+pub(crate) struct Record {
+    pub(crate) runs: Vec<Value>,
+    pub(crate) entries: Vec<Entry>,
+}
+
+/// Where lines go.
+pub(crate) struct Writer(File);
+
+impl Writer {
+    pub(crate) fn append(path: &Path) -> io::Result<Self> {
+        Ok(Self(OpenOptions::new().create(true).append(true).open(path)?))
+    }
+
+    pub(crate) fn entry(&mut self, entry: &Entry) -> io::Result<()> {
+        let Entry { workload, rival, round, outcome } = entry;
+        self.line(&match outcome {
+            Ok(figures) => json!({
+                "kind": "sample", "workload": workload, "rival": rival, "round": round,
+                "figures": figures,
+            }),
+            Err(reason) => json!({
+                "kind": "none", "workload": workload, "rival": rival, "round": round,
+                "reason": reason,
+            }),
+        })
+    }
+
+    pub(crate) fn line(&mut self, line: &Value) -> io::Result<()> {
+        writeln!(self.0, "{line}")
+    }
+}
+
+impl Record {
+    /// Reads a file; a line that was cut short, by a run that was killed, is left out.
+    pub(crate) fn read(path: &Path) -> io::Result<Self> {
+        let mut record = Self::default();
+        for line in fs::read_to_string(path)?.lines() {
+            let Ok(line) = serde_json::from_str::<Value>(line) else { continue };
+            let word = |name: &str| line[name].as_str().unwrap_or_default().to_owned();
+            let outcome = match line["kind"].as_str() {
+                Some("run") => {
+                    record.runs.push(line);
+                    continue;
+                }
+                Some("sample") => Ok(figures(&line["figures"])),
+                Some("none") => Err(word("reason")),
+                _ => continue,
+            };
+            let (workload, rival) = (word("workload"), word("rival"));
+            let round = line["round"].as_u64().unwrap_or_default();
+            record.entries.push(Entry { workload, rival, round, outcome });
+        }
+        Ok(record)
+    }
+
+    pub(crate) fn has(&self, workload: &str, rival: &str, round: u64) -> bool {
+        let mut entries = self.entries.iter();
+        entries.any(|one| one.workload == workload && one.rival == rival && one.round == round)
+    }
+
+    /// The rate that stands for tokio's maximum in this record, once it was found.
+    pub(crate) fn maximum_per_s(&self) -> Option<u64> {
+        self.runs.iter().rev().find_map(|run| run["maximum_per_s"].as_u64())
+    }
+}
+
+fn figures(value: &Value) -> Figures {
+    let pairs = value.as_object().into_iter().flatten();
+    pairs.filter_map(|(name, value)| Some((name.clone(), value.as_f64()?))).collect()
+}
+
+/// The line that begins a run: machine, kernel, mitigations, versions, commit, command.
+pub(crate) fn run_line(maximum_per_s: Option<u64>) -> Value {
+    let read = |path: &str| fs::read_to_string(path).unwrap_or_default().trim().to_owned();
+    let info = read("/proc/cpuinfo");
+    let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    let versions: BTreeMap<&str, String> =
+        RIVALS.iter().filter_map(|rival| version(rival)).collect();
+    let left_out: Vec<&str> =
+        FEATURES.iter().filter(|(_, built)| !built).map(|(name, _)| *name).collect();
+    let seconds = std::time::UNIX_EPOCH.elapsed().map_or(0, |elapsed| elapsed.as_secs());
+    json!({
+        "kind": "run",
+        "unix_time_s": seconds,
+        "kernel": read("/proc/sys/kernel/osrelease"),
+        "processor": model.map_or("", |(_, model)| model),
+        "processors": std::thread::available_parallelism().map_or(0, usize::from),
+        "mitigations": child::mitigations(),
+        "commit": child::commit(),
+        "compiler": env!("RIVALS_RUSTC"),
+        "command": std::env::args().skip(1).collect::<Vec<_>>().join(" "),
+        "versions": versions,
+        "not built": left_out,
+        "maximum_per_s": maximum_per_s,
+    })
+}
+
+/// The version of a rival, out of the lock file that this program was built with, or of python3.
+fn version(rival: &Rival) -> Option<(&'static str, String)> {
+    if rival.servers.iter().any(|(_, server)| matches!(server, crate::rival::Server::Python(_))) {
+        let output = Command::new("python3").arg("--version").output().ok()?;
+        let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        return Some((rival.name, said));
+    }
+    let package = rival.package?;
+    let lock = include_str!("../Cargo.lock");
+    let head = format!("name = \"{package}\"\nversion = \"");
+    let after = &lock[lock.find(&head)? + head.len()..];
+    Some((rival.name, after.split('"').next()?.to_owned()))
+}

@@ -1,0 +1,108 @@
+//! What a rival is: a name, and what it can run.
+//!
+//! A rival is one file of `rivals`: its servers, and the few traits below, from which the generic workloads of `jobs`
+//! are made. What it cannot do it says there, with the reason, and the reason is in the tables.
+
+use std::future::Future;
+use std::io;
+use std::net::{TcpListener, UdpSocket};
+use std::time::Duration;
+
+use crate::contest::Sample;
+
+/// One runtime, or one floor.
+pub(crate) struct Rival {
+    pub(crate) name: &'static str,
+    pub(crate) about: &'static str,
+    /// The package whose version is recorded; none where it is this program itself.
+    pub(crate) package: Option<&'static str>,
+    pub(crate) servers: &'static [(&'static str, Server)],
+    pub(crate) jobs: &'static [&'static [(&'static str, Job)]],
+    /// What it lacks, and why; without a name, all that is not there.
+    pub(crate) lacks: &'static [(&'static str, &'static str)],
+}
+
+/// What a child process serves until it is killed.
+#[derive(Clone, Copy)]
+pub(crate) enum Server {
+    /// Echoes on every connection, with buffers of so many bytes.
+    Tcp(fn(TcpListener, usize) -> io::Result<()>),
+    /// Echoes every datagram.
+    Udp(fn(UdpSocket) -> io::Result<()>),
+    /// A script's argument: the script does both.
+    Python(&'static str),
+}
+
+/// What a child process does so many times.
+pub(crate) type Job = fn(u64) -> io::Result<Sample>;
+
+impl Rival {
+    pub(crate) fn server(&self, name: &str) -> Option<Server> {
+        self.servers.iter().find(|(server, _)| *server == name).map(|(_, server)| *server)
+    }
+
+    pub(crate) fn job(&self, name: &str) -> Option<Job> {
+        let mut jobs = self.jobs.iter().flat_map(|jobs| jobs.iter());
+        jobs.find(|(job, _)| *job == name).map(|(_, job)| *job)
+    }
+
+    /// Why it does not run the workload of this name, if it does not.
+    pub(crate) fn excuse(&self, server: &str, workload: &str) -> Option<&'static str> {
+        if self.server(server).is_some() || self.job(workload).is_some() {
+            return None;
+        }
+        let about = |name: &str| [workload, server, ""].contains(&name);
+        let said = self.lacks.iter().find(|(name, _)| about(name));
+        Some(said.map_or("not written", |(_, why)| why))
+    }
+}
+
+/// A runtime of one thread.
+pub(crate) trait Runtime: 'static {
+    fn block_on<T: 'static>(future: impl Future<Output = T> + 'static) -> io::Result<T>;
+
+    /// Starts a task and returns what waits for it.
+    fn spawn<T: 'static>(future: impl Future<Output = T> + 'static) -> impl Future<Output = T>;
+
+    fn sleep(duration: Duration) -> impl Future<Output = ()>;
+
+    /// Polls a future outside of the runtime's budget, where it has one.
+    fn unconstrained<T>(future: impl Future<Output = T>) -> impl Future<Output = T> {
+        future
+    }
+}
+
+/// Its own lock and channel for tasks of one thread, or those that its documentation names.
+pub(crate) trait Tools: Runtime {
+    type Mutex: 'static;
+    type Sender: 'static;
+    type Receiver: 'static;
+
+    fn mutex() -> Self::Mutex;
+    /// Locks and unlocks.
+    async fn lock(mutex: &Self::Mutex);
+    fn channel(capacity: usize) -> (Self::Sender, Self::Receiver);
+    async fn send(sender: &Self::Sender, number: u64);
+    async fn receive(receiver: &mut Self::Receiver) -> Option<u64>;
+}
+
+/// Its own channel between threads, or the one that its documentation names.
+pub(crate) trait Cross: Runtime {
+    type CrossSender: Send + 'static;
+    type CrossReceiver: Send + 'static;
+
+    fn crossing(capacity: usize) -> (Self::CrossSender, Self::CrossReceiver);
+    /// Sends all numbers below `count`.
+    async fn send_all(sender: Self::CrossSender, count: u64);
+    /// Adds up what comes.
+    async fn sum_all(receiver: Self::CrossReceiver) -> u64;
+}
+
+/// Its own file.
+pub(crate) trait Files: Runtime {
+    type File: 'static;
+
+    fn file(file: std::fs::File) -> io::Result<Self::File>;
+    /// Reads as much as the buffer holds, from a place, and returns the buffer.
+    async fn read(file: &Self::File, buf: Vec<u8>, offset: u64) -> io::Result<Vec<u8>>;
+}

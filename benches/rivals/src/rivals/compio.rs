@@ -1,0 +1,155 @@
+//! compio on io_uring, with the ring's flags that annulus sets, and `async-lock` and `flume` beside it, since it has no
+//! locks or channels and works with those of others.
+
+use std::future::Future;
+use std::io;
+use std::net::{TcpListener, UdpSocket};
+use std::os::fd::{FromRawFd, IntoRawFd};
+use std::time::Duration;
+
+use async_lock::Mutex;
+use compio::buf::{IntoInner, IoBuf};
+use compio::driver::ProactorBuilder;
+use compio::fs::File;
+use compio::io::{AsyncRead, AsyncReadAt, AsyncWriteExt};
+use compio::net::TcpStream;
+use compio::runtime::RuntimeBuilder;
+
+use crate::jobs::Jobs;
+use crate::rival::{Cross, Files, Rival, Runtime, Server, Tools};
+
+pub(super) static RIVAL: Rival = Rival {
+    name: "compio",
+    about: "io_uring with DEFER_TASKRUN; async-lock and flume beside it",
+    package: Some("compio"),
+    servers: &[("echo", Server::Tcp(tcp)), ("udp", Server::Udp(udp))],
+    jobs: &[
+        Jobs::<Compio>::TASKS,
+        Jobs::<Compio>::WAKES,
+        Jobs::<Compio>::TOOLS,
+        Jobs::<Compio>::CROSS,
+        Jobs::<Compio>::FILES,
+    ],
+    lacks: &[],
+};
+
+struct Compio;
+
+impl Runtime for Compio {
+    fn block_on<T: 'static>(future: impl Future<Output = T> + 'static) -> io::Result<T> {
+        let mut proactor = ProactorBuilder::new();
+        proactor.single_issuer(true).defer_taskrun(true).taskrun_flag(true);
+        Ok(RuntimeBuilder::new().with_proactor(proactor).build()?.block_on(future))
+    }
+
+    fn spawn<T: 'static>(future: impl Future<Output = T> + 'static) -> impl Future<Output = T> {
+        let task = compio::runtime::spawn(future);
+        async { task.await.expect("no task panics") }
+    }
+
+    fn sleep(duration: Duration) -> impl Future<Output = ()> {
+        compio::time::sleep(duration)
+    }
+}
+
+impl Tools for Compio {
+    type Mutex = Mutex<u64>;
+    type Sender = flume::Sender<u64>;
+    type Receiver = flume::Receiver<u64>;
+
+    fn mutex() -> Self::Mutex {
+        Mutex::new(0)
+    }
+
+    async fn lock(mutex: &Self::Mutex) {
+        drop(mutex.lock().await);
+    }
+
+    fn channel(capacity: usize) -> (Self::Sender, Self::Receiver) {
+        flume::bounded(capacity)
+    }
+
+    async fn send(sender: &Self::Sender, number: u64) {
+        sender.send_async(number).await.ok();
+    }
+
+    async fn receive(receiver: &mut Self::Receiver) -> Option<u64> {
+        receiver.recv_async().await.ok()
+    }
+}
+
+impl Cross for Compio {
+    type CrossSender = flume::Sender<u64>;
+    type CrossReceiver = flume::Receiver<u64>;
+
+    fn crossing(capacity: usize) -> (Self::CrossSender, Self::CrossReceiver) {
+        flume::bounded(capacity)
+    }
+
+    async fn send_all(sender: Self::CrossSender, count: u64) {
+        for number in 0..count {
+            sender.send_async(number).await.expect("it receives");
+        }
+    }
+
+    async fn sum_all(receiver: Self::CrossReceiver) -> u64 {
+        let mut sum = 0;
+        while let Ok(number) = receiver.recv_async().await {
+            sum += number;
+        }
+        sum
+    }
+}
+
+impl Files for Compio {
+    type File = File;
+
+    #[allow(unsafe_code, reason = "compio takes an open file by its raw descriptor alone")]
+    fn file(file: std::fs::File) -> io::Result<File> {
+        // SAFETY: the descriptor is open and given away.
+        Ok(unsafe { File::from_raw_fd(file.into_raw_fd()) })
+    }
+
+    async fn read(file: &File, buf: Vec<u8>, offset: u64) -> io::Result<Vec<u8>> {
+        let (count, buf) = file.read_at(buf, offset).await.into();
+        count.map(|_| buf)
+    }
+}
+
+fn tcp(listener: TcpListener, buffer: usize) -> io::Result<()> {
+    Compio::block_on(async move {
+        let listener = compio::net::TcpListener::from_std(listener)?;
+        loop {
+            let (stream, _) = listener.accept().await?;
+            compio::runtime::spawn(echo(stream, buffer)).detach();
+        }
+    })?
+}
+
+async fn echo(mut stream: TcpStream, buffer: usize) -> io::Result<()> {
+    let mut buf = Vec::with_capacity(buffer);
+    loop {
+        let (count, read) = stream.read(buf).await.into();
+        if count? == 0 {
+            return Ok(());
+        }
+        let (written, back) = stream.write_all(read).await.into();
+        written?;
+        buf = back;
+        buf.clear();
+    }
+}
+
+fn udp(socket: UdpSocket) -> io::Result<()> {
+    Compio::block_on(async move {
+        let socket = compio::net::UdpSocket::from_std(socket)?;
+        let mut buf = Vec::with_capacity(2048);
+        loop {
+            let (received, read) = socket.recv_from(buf).await.into();
+            let (count, peer) = received?;
+            let (sent, back) = socket.send_to(read.slice(..count), peer).await.into();
+            sent?;
+            buf = back.into_inner();
+        }
+    })?
+}

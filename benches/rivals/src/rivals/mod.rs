@@ -1,0 +1,79 @@
+//! Who is compared: a file for each.
+
+mod annulus;
+#[cfg(feature = "compio")]
+mod compio;
+#[cfg(feature = "glommio")]
+mod glommio;
+#[cfg(feature = "kimojio")]
+mod kimojio;
+#[cfg(feature = "monoio")]
+mod monoio;
+mod python;
+mod raw_epoll;
+mod raw_ring;
+#[cfg(feature = "smol")]
+mod smol;
+mod tokio;
+#[cfg(feature = "tokio-uring")]
+mod tokio_uring;
+
+use std::io;
+use std::net::{TcpListener, TcpStream};
+
+use crate::rival::Rival;
+
+/// The one that is compared, and the same once more: what separates the two is noise.
+pub(crate) const OWN: &str = "annulus";
+pub(crate) const CONTROL: &str = "annulus again";
+
+/// All that were built in, the floors first.
+pub(crate) static RIVALS: &[&Rival] = &[
+    &raw_ring::RIVAL,
+    &raw_epoll::RIVAL,
+    &annulus::RIVAL,
+    &annulus::AGAIN,
+    &tokio::CURRENT_THREAD,
+    &tokio::MULTI_THREAD,
+    #[cfg(feature = "monoio")]
+    &monoio::RIVAL,
+    #[cfg(feature = "glommio")]
+    &glommio::RIVAL,
+    #[cfg(feature = "compio")]
+    &compio::RIVAL,
+    #[cfg(feature = "kimojio")]
+    &kimojio::RIVAL,
+    #[cfg(feature = "tokio-uring")]
+    &tokio_uring::RIVAL,
+    #[cfg(feature = "smol")]
+    &smol::RIVAL,
+    &python::ASYNCIO,
+    &python::UVLOOP,
+];
+
+/// Those that a build may lack, by their features.
+pub(crate) const FEATURES: &[(&str, bool)] = &[
+    ("monoio", cfg!(feature = "monoio")),
+    ("glommio", cfg!(feature = "glommio")),
+    ("compio", cfg!(feature = "compio")),
+    ("kimojio", cfg!(feature = "kimojio")),
+    ("tokio-uring", cfg!(feature = "tokio-uring")),
+    ("smol", cfg!(feature = "smol")),
+];
+
+pub(crate) fn named(name: &str) -> Result<&'static Rival, String> {
+    RIVALS.iter().copied().find(|rival| rival.name == name).ok_or_else(|| {
+        let names: Vec<&str> = RIVALS.iter().map(|rival| rival.name).collect();
+        format!("no rival {name} in this build; there are {}", names.join(", "))
+    })
+}
+
+/// What the echo bench's servers wait for to be stopped, and which never comes: these are killed.
+fn never() -> io::Result<TcpStream> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let ours = TcpStream::connect(listener.local_addr()?)?;
+    let (theirs, _) = listener.accept()?;
+    // Open until the process is killed.
+    Box::leak(Box::new(theirs));
+    Ok(ours)
+}

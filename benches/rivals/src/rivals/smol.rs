@@ -1,0 +1,148 @@
+//! smol: a `LocalExecutor`, its sockets on epoll, its locks and channels; files by `unblock`.
+
+use std::future::Future;
+use std::io;
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::os::unix::fs::FileExt;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use smol::io::{AsyncReadExt, AsyncWriteExt};
+use smol::lock::Mutex;
+use smol::{Async, LocalExecutor, channel};
+
+use crate::jobs::Jobs;
+use crate::rival::{Cross, Files, Rival, Runtime, Server, Tools};
+
+pub(super) static RIVAL: Rival = Rival {
+    name: "smol",
+    about: "a LocalExecutor in its block_on",
+    package: Some("smol"),
+    servers: &[("echo", Server::Tcp(tcp)), ("udp", Server::Udp(udp))],
+    jobs: &[
+        Jobs::<Smol>::TASKS,
+        Jobs::<Smol>::WAKES,
+        Jobs::<Smol>::TOOLS,
+        Jobs::<Smol>::CROSS,
+        Jobs::<Smol>::FILES,
+    ],
+    lacks: &[],
+};
+
+thread_local! {
+    /// The executor of the thread: smol leaves it to the program where it lies.
+    static EXECUTOR: Rc<LocalExecutor<'static>> = Rc::new(LocalExecutor::new());
+}
+
+struct Smol;
+
+impl Runtime for Smol {
+    fn block_on<T: 'static>(future: impl Future<Output = T> + 'static) -> io::Result<T> {
+        let executor = EXECUTOR.with(Rc::clone);
+        Ok(smol::block_on(executor.run(future)))
+    }
+
+    fn spawn<T: 'static>(future: impl Future<Output = T> + 'static) -> impl Future<Output = T> {
+        EXECUTOR.with(|executor| executor.spawn(future))
+    }
+
+    async fn sleep(duration: Duration) {
+        smol::Timer::after(duration).await;
+    }
+}
+
+impl Tools for Smol {
+    type Mutex = Mutex<u64>;
+    type Sender = channel::Sender<u64>;
+    type Receiver = channel::Receiver<u64>;
+
+    fn mutex() -> Self::Mutex {
+        Mutex::new(0)
+    }
+
+    async fn lock(mutex: &Self::Mutex) {
+        drop(mutex.lock().await);
+    }
+
+    fn channel(capacity: usize) -> (Self::Sender, Self::Receiver) {
+        channel::bounded(capacity)
+    }
+
+    async fn send(sender: &Self::Sender, number: u64) {
+        sender.send(number).await.ok();
+    }
+
+    async fn receive(receiver: &mut Self::Receiver) -> Option<u64> {
+        receiver.recv().await.ok()
+    }
+}
+
+impl Cross for Smol {
+    type CrossSender = channel::Sender<u64>;
+    type CrossReceiver = channel::Receiver<u64>;
+
+    fn crossing(capacity: usize) -> (Self::CrossSender, Self::CrossReceiver) {
+        channel::bounded(capacity)
+    }
+
+    async fn send_all(sender: Self::CrossSender, count: u64) {
+        for number in 0..count {
+            sender.send(number).await.expect("it receives");
+        }
+    }
+
+    async fn sum_all(receiver: Self::CrossReceiver) -> u64 {
+        let mut sum = 0;
+        while let Ok(number) = receiver.recv().await {
+            sum += number;
+        }
+        sum
+    }
+}
+
+impl Files for Smol {
+    type File = Arc<std::fs::File>;
+
+    fn file(file: std::fs::File) -> io::Result<Self::File> {
+        Ok(Arc::new(file))
+    }
+
+    async fn read(file: &Self::File, mut buf: Vec<u8>, offset: u64) -> io::Result<Vec<u8>> {
+        let file = Arc::clone(file);
+        smol::unblock(move || file.read_at(&mut buf, offset).map(|_| buf)).await
+    }
+}
+
+fn tcp(listener: TcpListener, buffer: usize) -> io::Result<()> {
+    Smol::block_on(async move {
+        let listener = Async::new(listener)?;
+        let executor = EXECUTOR.with(Rc::clone);
+        loop {
+            let (stream, _) = listener.accept().await?;
+            executor.spawn(echo(stream, buffer)).detach();
+        }
+    })?
+}
+
+async fn echo(mut stream: Async<TcpStream>, buffer: usize) -> io::Result<()> {
+    let mut buf = vec![0; buffer];
+    loop {
+        let count = stream.read(&mut buf).await?;
+        if count == 0 {
+            return Ok(());
+        }
+        stream.write_all(&buf[..count]).await?;
+    }
+}
+
+fn udp(socket: UdpSocket) -> io::Result<()> {
+    Smol::block_on(async move {
+        let socket = Async::new(socket)?;
+        let mut buf = [0; 2048];
+        loop {
+            let (count, peer) = socket.recv_from(&mut buf).await?;
+            socket.send_to(&buf[..count], peer).await?;
+        }
+    })?
+}
