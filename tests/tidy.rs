@@ -114,6 +114,7 @@ const UNSAFE_FILES: &[&str] = &[
     "src/sys/unix.rs",
     "src/sys/xattr.rs",
     "src/task/abort.rs",
+    "src/task/address.rs",
     "src/task/cache.rs",
     "src/task/cell.rs",
     "src/task/header.rs",

@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use crate::loom::atomic::{AtomicBool, Ordering};
 use crate::loom::{Mutex, MutexGuard};
 
 /// The request that a mesh stops, which anything may make and every shard can await.
@@ -29,14 +30,20 @@ use crate::loom::{Mutex, MutexGuard};
 /// ```
 #[derive(Clone, Default)]
 pub struct Stop {
-    signal: Arc<Mutex<Signal>>,
+    signal: Arc<Signal>,
 }
 
 #[derive(Default)]
 struct Signal {
-    given: bool,
+    /// Written under the lock, and read without it.
+    given: AtomicBool,
+    waiting: Mutex<Waiting>,
+}
+
+#[derive(Default)]
+struct Waiting {
     /// Who waits, by a number that `numbers` counts: one place a future.
-    waiting: BTreeMap<u64, Waker>,
+    wakers: BTreeMap<u64, Waker>,
     numbers: u64,
 }
 
@@ -46,17 +53,18 @@ impl Stop {
         Self::default()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Signal> {
-        self.signal.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.signal.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Gives the signal, from any thread. The second time has no effect.
     pub fn stop(&self) {
-        let mut signal = self.lock();
-        signal.given = true;
-        let waiting = std::mem::take(&mut signal.waiting);
-        drop(signal);
-        for waker in waiting.into_values() {
+        let mut waiting = self.lock();
+        // Release: who sees it sees what came before.
+        self.signal.given.store(true, Ordering::Release);
+        let wakers = std::mem::take(&mut waiting.wakers);
+        drop(waiting);
+        for waker in wakers.into_values() {
             // A waker that panics loses nobody else's wake-up.
             let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
         }
@@ -64,12 +72,12 @@ impl Stop {
 
     /// Whether the signal was given.
     pub fn is_stopped(&self) -> bool {
-        self.lock().given
+        self.signal.given.load(Ordering::Acquire)
     }
 
     /// Resolves when the signal was given. Dropping the future leaves nothing behind.
     pub fn stopped(&self) -> Stopped {
-        Stopped { stop: self.clone(), number: None }
+        Stopped { stop: self.clone(), place: None }
     }
 }
 
@@ -84,40 +92,46 @@ impl fmt::Debug for Stop {
 #[must_use = "futures do nothing unless polled"]
 pub struct Stopped {
     stop: Stop,
-    /// The place among those who wait.
-    number: Option<u64>,
+    /// The place among those who wait, and with whose waker.
+    place: Option<(u64, Waker)>,
 }
 
 impl Future for Stopped {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        // Cloning runs code of the user's, so nothing is locked.
-        let waker = cx.waker().clone();
-        let this = &mut *self;
-        let mut signal = this.stop.lock();
-        if signal.given {
-            drop(signal);
+        if self.stop.is_stopped() {
             return Poll::Ready(());
         }
-        let number = *this.number.get_or_insert_with(|| {
-            signal.numbers += 1;
-            signal.numbers
-        });
-        let stale = signal.waiting.insert(number, waker);
-        drop(signal);
+        // A shard's future asks in each of its polls, and mostly with the waker that is there.
+        if self.place.as_ref().is_some_and(|(_, waker)| waker.will_wake(cx.waker())) {
+            return Poll::Pending;
+        }
+        // Cloning runs code of the user's, so nothing is locked.
+        let (waker, own) = (cx.waker().clone(), cx.waker().clone());
+        let mut waiting = self.stop.lock();
+        if self.stop.is_stopped() {
+            drop(waiting);
+            return Poll::Ready(());
+        }
+        let number = self.place.as_ref().map_or(waiting.numbers + 1, |(number, _)| *number);
+        waiting.numbers = waiting.numbers.max(number);
+        let stale = waiting.wakers.insert(number, waker);
+        drop(waiting);
         drop(stale);
+        let former = self.place.replace((number, own));
+        drop(former);
         Poll::Pending
     }
 }
 
 impl Drop for Stopped {
     fn drop(&mut self) {
-        let Some(number) = self.number else {
+        let Some((number, _)) = self.place else {
             return;
         };
         // A statement of its own: the waker is dropped when the lock is free again.
-        let waker = self.stop.lock().waiting.remove(&number);
+        let waker = self.stop.lock().wakers.remove(&number);
         drop(waker);
     }
 }

@@ -1,5 +1,9 @@
 //! The handle of a runtime for other threads: spawn there, and wait for the outcome here.
 
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::Poll;
+
 use super::Runtime;
 use super::remote::{RemoteError, RemoteHandle};
 use crate::task::Address;
@@ -77,7 +81,7 @@ impl Handle {
         &self,
         work: impl AsyncFnOnce() -> T + Send + 'static,
     ) -> RemoteHandle<T> {
-        RemoteHandle::send(&self.address, work).unwrap_or_else(|refused| refused)
+        RemoteHandle::send(&self.address, work, None).unwrap_or_else(|refused| refused)
     }
 
     /// As [`spawn`](Self::spawn), but told at once that the runtime is gone; `work` is dropped here then.
@@ -85,7 +89,7 @@ impl Handle {
         &self,
         work: impl AsyncFnOnce() -> T + Send + 'static,
     ) -> Result<RemoteHandle<T>, ()> {
-        RemoteHandle::send(&self.address, work).map_err(drop)
+        RemoteHandle::send(&self.address, work, None).map_err(drop)
     }
 
     /// Makes a task of `work` on the runtime and waits for its output; nothing is sent before the first poll.
@@ -100,17 +104,33 @@ impl Handle {
         &self,
         work: impl AsyncFnOnce() -> T + Send + 'static,
     ) -> Result<T, RemoteError> {
-        let mut call = Call(self.spawn(work));
-        (&mut call.0).await
+        let mut work = Some(work);
+        let mut call = Call(None);
+        poll_fn(|cx| {
+            if let Some(work) = work.take() {
+                // With the waker from the start: there is nothing to look at for some time.
+                match RemoteHandle::send(&self.address, work, Some(cx.waker().clone())) {
+                    Ok(sent) => {
+                        call.0 = Some(sent);
+                        return Poll::Pending;
+                    }
+                    Err(refused) => call.0 = Some(refused),
+                }
+            }
+            Pin::new(call.0.as_mut().expect("it was sent")).poll(cx)
+        })
+        .await
     }
 }
 
 /// A call that is waited for.
-struct Call<T>(RemoteHandle<T>);
+struct Call<T>(Option<RemoteHandle<T>>);
 
 impl<T> Drop for Call<T> {
     fn drop(&mut self) {
-        self.0.abort();
+        if let Some(handle) = &self.0 {
+            handle.abort();
+        }
     }
 }
 

@@ -64,8 +64,9 @@ impl Core {
     /// Turns until the condition holds, and sleeps when there is nothing to do.
     fn turn_until(&self, condition: impl Fn() -> bool) {
         while !condition() {
-            self.executor.take_inbox();
-            if self.executor.run_batch(0) == 0 && self.executor.begin_sleep() {
+            // What arrives is polled at once, and may be what is waited for.
+            let arrived = self.executor.take_inbox();
+            if self.executor.run_batch(0) == 0 && !arrived && self.executor.begin_sleep() {
                 self.bell.wait();
                 self.executor.end_sleep();
             }
@@ -209,6 +210,75 @@ fn loom_an_answer_meets_a_handle_that_goes() {
         core.executor.take_inbox();
         core.executor.run_batch(0);
         assert_eq!(dropped.load(StdOrdering::SeqCst), 1);
+        drop(entered);
+        assert_eq!(core.end().load(StdOrdering::SeqCst), 1);
+    });
+}
+
+/// Waits for the outcome, first as a look, then with the waker that wakes: one of the two meets the answer.
+fn wait<T>(mut task: RemoteHandle<T>) -> Result<T, RemoteError> {
+    if let Poll::Ready(outcome) = look(&mut task) {
+        return outcome;
+    }
+    let bell = Bell::new();
+    let waker = Waker::from(StdArc::clone(&bell));
+    loop {
+        match Pin::new(&mut task).poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(outcome) => return outcome,
+            Poll::Pending => bell.wait(),
+        }
+    }
+}
+
+#[test]
+fn loom_an_answer_meets_a_waker_that_takes_the_place_of_another() {
+    loom::model(|| {
+        let core = Core::new();
+        let entered = core.executor.enter();
+        let served = StdArc::new(StdAtomicUsize::new(0));
+        let (handle, count) = (core.handle(), StdArc::clone(&served));
+        let caller = thread::spawn(move || {
+            let task = handle.spawn(async move || {
+                count.fetch_add(1, StdOrdering::SeqCst);
+                Box::new(7)
+            });
+            assert_eq!(*wait(task).expect("the core lives"), 7);
+        });
+        core.turn_until(|| served.load(StdOrdering::SeqCst) == 1);
+        core.executor.run_batch(0);
+        caller.join().expect("no panic");
+        drop(entered);
+        assert_eq!(core.end().load(StdOrdering::SeqCst), 1);
+    });
+}
+
+#[test]
+fn loom_an_abort_meets_the_first_poll_and_its_outcome_is_told() {
+    loom::model(|| {
+        let core = Core::new();
+        let entered = core.executor.enter();
+        let dropped = StdArc::new(StdAtomicUsize::new(0));
+        let (handle, canary) = (core.handle(), Canary(StdArc::clone(&dropped)));
+        let ended = StdArc::new(StdAtomicUsize::new(0));
+        let end = StdArc::clone(&ended);
+        let caller = thread::spawn(move || {
+            let task = handle.spawn(async move || {
+                let _canary = canary;
+                std::future::pending::<()>().await;
+            });
+            // Before it begins, in its first poll, or when it waits.
+            task.abort();
+            let error = wait(task).expect_err("it was aborted");
+            drop(handle.spawn(async move || end.store(1, StdOrdering::SeqCst)));
+            error
+        });
+        core.turn_until(|| ended.load(StdOrdering::SeqCst) == 1);
+        assert_eq!(dropped.load(StdOrdering::SeqCst), 1, "dropped once");
+        match caller.join().expect("no panic") {
+            RemoteError::NeverBegan => {}
+            RemoteError::Task(error) => assert!(error.is_cancelled()),
+        }
+        assert_eq!(core.executor.live_tasks(), 0);
         drop(entered);
         assert_eq!(core.end().load(StdOrdering::SeqCst), 1);
     });

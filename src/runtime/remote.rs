@@ -1,23 +1,20 @@
 //! A task that another thread sent: on the way there, at work, and its outcome on the way back.
 //!
-//! The work, the outcome and the waker of whoever waits lie in one parcel. It travels to the target's inbox, is
-//! held by the task there, and travels back with the outcome to the inbox of the runtime that sent it, so that
-//! waking the one who waits is a wake at home. What was sent from outside a runtime stays, and the waker is called
-//! from the target.
+//! The work, the outcome and the waker of whoever waits lie in one parcel (`task/parcel.rs`), which travels to the
+//! target's inbox, is held by the task there, and travels back.
 
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker, ready};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use crate::executor::{self, budget};
-use crate::loom::{Mutex, MutexGuard};
-use crate::task::{self, AbortHandle, Address, Deliver, JoinError, Parcel, Posted};
+use crate::task::{self, Address, JoinError, Parcel, Ticket, Work};
 
 /// Why a task on another runtime gave no output.
 #[derive(Debug)]
@@ -63,80 +60,29 @@ impl From<RemoteError> for io::Error {
 /// What became of a task.
 type Outcome<T> = Result<T, RemoteError>;
 
-/// The content of the parcel.
-struct Errand<F, T> {
-    /// Where the outcome is waited for; `None` outside a runtime.
-    origin: Option<Address>,
-    state: Mutex<State<F, T>>,
-}
-
-struct State<F, T> {
-    stage: Stage<F, T>,
-    /// Cleared when nobody will take the outcome.
-    wanted: bool,
-    /// Who waits for the outcome.
-    waker: Option<Waker>,
-}
-
-enum Stage<F, T> {
-    /// The work has not begun.
-    Sent(F),
-    /// It is under way, and can be aborted.
-    Running(AbortHandle),
-    Done(Outcome<T>),
-    /// The work never began and nobody waits, or the outcome was taken.
-    Empty,
-}
-
-impl<F, T> Errand<F, T> {
-    /// No code of the user's runs while the guard lives.
-    fn lock(&self) -> MutexGuard<'_, State<F, T>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+impl<T> task::Outcome for Outcome<T> {
+    fn never_began() -> Self {
+        Err(RemoteError::NeverBegan)
     }
 
-    /// Stores the outcome; what to drop, and whether somebody wants it.
-    fn settle(&self, outcome: Outcome<T>) -> (Stage<F, T>, bool) {
-        let mut state = self.lock();
-        match state.wanted {
-            true => (std::mem::replace(&mut state.stage, Stage::Done(outcome)), true),
-            false => {
-                let stage = std::mem::replace(&mut state.stage, Stage::Empty);
-                drop(state);
-                report(outcome);
-                (stage, false)
-            }
-        }
-    }
-
-    fn wake(&self) {
-        let waker = self.lock().waker.take();
-        if let Some(waker) = waker {
-            waker.wake();
+    /// A panic is told, like that of a task without a handle.
+    fn untaken(self) {
+        match self {
+            Err(RemoteError::Task(error)) if error.is_panic() => task::report_panic(error),
+            outcome => drop(outcome),
         }
     }
 }
 
-/// Drops an outcome that nobody takes; a panic is told, like that of a task without a handle.
-fn report<T>(outcome: Outcome<T>) {
-    match outcome {
-        Err(RemoteError::Task(error)) if error.is_panic() => task::report_panic(error),
-        outcome => drop(outcome),
-    }
-}
-
-impl<F, T> Deliver for Errand<F, T>
+impl<F, T> Work<Outcome<T>> for F
 where
     F: AsyncFnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    fn arrive(parcel: Parcel<Self>) {
-        let is_outward = matches!(parcel.lock().stage, Stage::Sent(_));
-        if is_outward {
-            drop(task::spawn(visit(Visit { parcel: Some(parcel) })));
-        } else {
-            // It is back, or was not wanted any more when it came.
-            parcel.wake();
-        }
+    #[inline]
+    fn arrive(parcel: Parcel<Self, Outcome<T>>, now: bool) {
+        let visit = Visit { parcel: Some(parcel), stage: Stage::Arrived };
+        task::spawn_arrived(visit.run(), now);
     }
 }
 
@@ -147,27 +93,16 @@ where
     T: Send + 'static,
 {
     /// `None` once the outcome is on its way.
-    parcel: Option<Parcel<Errand<F, T>>>,
+    parcel: Option<Parcel<F, Outcome<T>>>,
+    stage: Stage,
 }
 
-/// The task itself.
-async fn visit<F, T>(mut visit: Visit<F, T>)
-where
-    F: AsyncFnOnce() -> T + Send + 'static,
-    T: Send + 'static,
-{
-    let Some(work) = visit.begin() else {
-        return;
-    };
-    let mut work = pin!(async move { work().await });
-    let outcome = poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
-        Ok(polled) => polled.map(Ok),
-        Err(payload) => {
-            Poll::Ready(Err(RemoteError::Task(JoinError::panicked(task::id(), payload))))
-        }
-    })
-    .await;
-    visit.end(outcome);
+enum Stage {
+    Arrived,
+    /// The work is polled for the first time.
+    Begun(task::Id),
+    /// It waits, and can be aborted.
+    Waits(task::Id),
 }
 
 impl<F, T> Visit<F, T>
@@ -175,38 +110,51 @@ where
     F: AsyncFnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
+    /// The task itself.
+    async fn run(mut self) {
+        let Some(work) = self.begin() else {
+            return;
+        };
+        let mut work = pin!(async move { work().await });
+        let outcome =
+            poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
+                Ok(Poll::Pending) => {
+                    self.wait();
+                    Poll::Pending
+                }
+                Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
+                Err(payload) => {
+                    Poll::Ready(Err(RemoteError::Task(JoinError::panicked(task::id(), payload))))
+                }
+            })
+            .await;
+        self.end(outcome);
+    }
+
     /// The work, unless it was given up on the way.
-    fn begin(&self) -> Option<F> {
-        let running = Stage::Running(task::running_abort_handle());
-        let parcel = self.parcel.as_ref()?;
-        let mut state = parcel.lock();
-        match std::mem::replace(&mut state.stage, running) {
-            Stage::Sent(work) => Some(work),
-            stage => {
-                let running = std::mem::replace(&mut state.stage, stage);
-                drop(state);
-                drop(running);
-                None
-            }
+    fn begin(&mut self) -> Option<F> {
+        let work = self.parcel.as_ref()?.begin();
+        match work {
+            Some(_) => self.stage = Stage::Begun(task::id()),
+            None => self.parcel = None,
+        }
+        work
+    }
+
+    /// The work waits for something: from now on it can be aborted.
+    #[inline]
+    fn wait(&mut self) {
+        if let (Stage::Begun(id), Some(parcel)) = (&self.stage, &self.parcel) {
+            let id = *id;
+            parcel.goes_on_in(task::running_abort_handle());
+            self.stage = Stage::Waits(id);
         }
     }
 
     /// Sends the outcome back.
     fn end(&mut self, outcome: Outcome<T>) {
-        let Some(parcel) = self.parcel.take() else {
-            return;
-        };
-        let (before, is_wanted) = parcel.settle(outcome);
-        drop(before);
-        if !is_wanted {
-            return;
-        }
-        let parcel = match parcel.origin {
-            Some(_) => parcel.send_to(|errand| errand.origin.as_ref().expect("it is never taken")),
-            None => Err(parcel),
-        };
-        if let Err(parcel) = parcel {
-            parcel.wake();
+        if let Some(parcel) = self.parcel.take() {
+            parcel.settle(outcome, matches!(self.stage, Stage::Waits(_)));
         }
     }
 }
@@ -217,99 +165,11 @@ where
     T: Send + 'static,
 {
     fn drop(&mut self) {
-        let Some(parcel) = &self.parcel else {
-            return;
-        };
-        let error = match &parcel.lock().stage {
-            Stage::Running(abort) => RemoteError::Task(JoinError::cancelled(abort.id())),
-            _ => RemoteError::NeverBegan,
-        };
-        self.end(Err(error));
-    }
-}
-
-/// What a handle asks of a task that was sent, whatever the type of its work.
-trait Awaited<T>: Send + Sync {
-    fn poll_outcome(&self, cx: &Context<'_>) -> Poll<Outcome<T>>;
-    fn is_done(&self) -> bool;
-    /// Has the task dropped, or never begun.
-    fn abort(&self);
-    /// Nobody will ask for the outcome.
-    fn leave(&self);
-}
-
-impl<F, T> Awaited<T> for Posted<Errand<F, T>>
-where
-    F: Send,
-    T: Send,
-{
-    fn poll_outcome(&self, cx: &Context<'_>) -> Poll<Outcome<T>> {
-        let mut state = self.lock();
-        if let Stage::Done(_) = state.stage {
-            let stage = std::mem::replace(&mut state.stage, Stage::Empty);
-            drop(state);
-            let Stage::Done(outcome) = stage else { unreachable!("it was looked at above") };
-            return Poll::Ready(outcome);
-        }
-        assert!(
-            !matches!(state.stage, Stage::Empty),
-            "a RemoteHandle was polled after it gave its result"
-        );
-        if state.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-            return Poll::Pending;
-        }
-        drop(state);
-        // Cloning runs code of the user's, so nothing is locked.
-        let waker = cx.waker().clone();
-        let mut state = self.lock();
-        if let Stage::Done(_) = state.stage {
-            drop(state);
-            return self.poll_outcome(cx);
-        }
-        let stale = state.waker.replace(waker);
-        drop(state);
-        drop(stale);
-        Poll::Pending
-    }
-
-    fn is_done(&self) -> bool {
-        matches!(self.lock().stage, Stage::Done(_) | Stage::Empty)
-    }
-
-    fn abort(&self) {
-        let mut state = self.lock();
-        match &state.stage {
-            Stage::Sent(_) => {
-                let closed = Stage::Done(Err(RemoteError::NeverBegan));
-                let unsent = std::mem::replace(&mut state.stage, closed);
-                let waker = state.waker.take();
-                drop(state);
-                drop(unsent);
-                if let Some(waker) = waker {
-                    waker.wake();
-                }
+        match self.stage {
+            Stage::Arrived => self.parcel.take().into_iter().for_each(Parcel::refuse),
+            Stage::Begun(id) | Stage::Waits(id) => {
+                self.end(Err(RemoteError::Task(JoinError::cancelled(id))));
             }
-            Stage::Running(abort) => {
-                let abort = abort.clone();
-                drop(state);
-                abort.abort();
-            }
-            Stage::Done(_) | Stage::Empty => {}
-        }
-    }
-
-    fn leave(&self) {
-        let mut state = self.lock();
-        state.wanted = false;
-        let waker = state.waker.take();
-        let stage = match state.stage {
-            Stage::Done(_) => std::mem::replace(&mut state.stage, Stage::Empty),
-            _ => Stage::Empty,
-        };
-        drop(state);
-        drop(waker);
-        if let Stage::Done(outcome) = stage {
-            report(outcome);
         }
     }
 }
@@ -327,23 +187,24 @@ where
 /// When polled again after it gave its result.
 #[must_use = "dropping it lets the task run on, and nobody is told how it ended"]
 pub struct RemoteHandle<T> {
-    errand: Arc<dyn Awaited<T>>,
+    /// `None` once it gave its result.
+    ticket: Option<Ticket<Outcome<T>>>,
 }
 
 impl<T: Send + 'static> RemoteHandle<T> {
-    /// Sends `work` to the runtime of `target`. If that is gone, it is dropped, and what comes back says so when
-    /// awaited.
-    pub(super) fn send<F>(target: &Address, work: F) -> Result<Self, Self>
+    /// Sends `work` to the runtime of `target`; `waker` is called as if the handle had been polled with it. If the
+    /// runtime is gone, the work is dropped, and what comes back says so when awaited.
+    #[inline]
+    pub(super) fn send<F>(target: &Address, work: F, waker: Option<Waker>) -> Result<Self, Self>
     where
         F: AsyncFnOnce() -> T + Send + 'static,
     {
-        let state = State { stage: Stage::Sent(work), wanted: true, waker: None };
-        let parcel = Parcel::new(Errand { origin: Address::here(), state: Mutex::new(state) });
-        let handle = Self { errand: parcel.ticket() };
+        let (parcel, ticket) = Parcel::new(work, waker);
+        let handle = Self { ticket: Some(ticket) };
         match target.send(parcel) {
             Ok(()) => Ok(handle),
             Err(parcel) => {
-                drop(parcel.settle(Err(RemoteError::NeverBegan)));
+                parcel.refuse();
                 Err(handle)
             }
         }
@@ -355,12 +216,14 @@ impl<T> RemoteHandle<T> {
     ///
     /// Returns at once. A task that has not begun never does; its work is dropped here.
     pub fn abort(&self) {
-        self.errand.abort();
+        if let Some(ticket) = &self.ticket {
+            ticket.abort();
+        }
     }
 
     /// Whether the task has finished, be it with an output, a panic or a cancellation.
     pub fn is_finished(&self) -> bool {
-        self.errand.is_done()
+        self.ticket.as_ref().is_none_or(Ticket::is_done)
     }
 
     /// Blocks this thread until the task has finished.
@@ -431,16 +294,18 @@ impl Wake for Unpark {
 impl<T> Future for RemoteHandle<T> {
     type Output = Result<T, RemoteError>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         ready!(budget::proceed(cx));
-        self.errand.poll_outcome(cx)
+        let Some(ticket) = &mut self.ticket else { polled_again() };
+        ready!(ticket.poll_done(cx));
+        self.ticket.take().map_or_else(|| polled_again(), |ticket| Poll::Ready(ticket.take()))
     }
 }
 
-impl<T> Drop for RemoteHandle<T> {
-    fn drop(&mut self) {
-        self.errand.leave();
-    }
+#[cold]
+fn polled_again() -> ! {
+    panic!("a RemoteHandle was polled after it gave its result")
 }
 
 impl<T> fmt::Debug for RemoteHandle<T> {

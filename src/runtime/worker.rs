@@ -175,10 +175,12 @@ impl Worker {
         let due_ns = self.timers.alarm().map_or(u64::MAX, |wanted| wanted.at_ns);
         loop {
             for _ in 0..SPINS {
-                if self.executor.has_arrivals()
-                    || self.driver.has_more()
-                    || self.driver.needs_enter()
-                {
+                if self.executor.has_arrivals() {
+                    // Here, and not in the next turn: another core may be waiting for an answer.
+                    self.executor.take_inbox();
+                    return Ok(true);
+                }
+                if self.driver.has_more() || self.driver.needs_enter() {
                     return Ok(true);
                 }
                 std::hint::spin_loop();

@@ -73,7 +73,7 @@ impl Cache {
                 return cell.cast();
             }
         }
-        allocate_fresh(layout)
+        allocate(layout)
     }
 
     /// Takes memory back.
@@ -127,9 +127,10 @@ impl Drop for Cache {
     }
 }
 
+/// Memory from the global allocator, on any thread. `layout` is a rounded one.
 #[cold]
-fn allocate_fresh(layout: Layout) -> NonNull<u8> {
-    assert!(layout.size() > 0, "a task has a header");
+pub(super) fn allocate(layout: Layout) -> NonNull<u8> {
+    assert!(layout.size() > 0, "tasks and parcels have a head");
     // SAFETY: the size is not zero.
     let memory = unsafe { alloc(layout) };
     NonNull::new(memory).unwrap_or_else(|| handle_alloc_error(layout))

@@ -35,6 +35,9 @@ use crate::loom::atomic::{AtomicUsize, Ordering, fence};
 /// How many references an executor draws at once.
 const CREDITS: usize = 1024;
 
+/// How many parcels are polled as they arrive; what more comes at once waits its turn with the ready.
+const POLLED_PARCELS: u32 = 8;
+
 crate::loom::thread_local! {
     static CURRENT: Cell<*const Home> = const { Cell::new(ptr::null()) };
 }
@@ -113,10 +116,10 @@ impl Home {
         self.unpark.wake_by_ref();
     }
 
-    /// Has a parcel do what it does on arrival. A waker that it calls may panic.
-    fn deliver(&self, head: HeadPtr) {
+    /// Has a parcel do what it does on arrival, with time for a first poll or not. A waker that it calls may panic.
+    fn deliver(&self, head: HeadPtr, now: bool) {
         // SAFETY: rule 7; it was taken out of our inbox, so it is ours.
-        self.shield(|| unsafe { head.arrive() });
+        self.shield(|| unsafe { head.arrive(now) });
     }
 
     /// Runs code of the user's that must not unwind into ours. A panic is counted and dropped.
@@ -307,13 +310,17 @@ impl HomeRef {
     /// Moves the wakes and aborts of other threads to the ready queue, and takes parcels in; whether there were any.
     #[inline]
     pub(crate) fn take_inbox(&self) -> bool {
+        let mut parcels = 0;
         let mut any = false;
         for arrival in self.home().inbox.take() {
             any = true;
             match arrival {
                 // SAFETY: rules 1 and 2; the arrival's reference is ours.
                 Arrival::Task(task) => unsafe { take_in(task) },
-                Arrival::Parcel(head) => self.home().deliver(head),
+                Arrival::Parcel(head) => {
+                    parcels += 1;
+                    self.home().deliver(head, parcels <= POLLED_PARCELS);
+                }
             }
         }
         any
@@ -354,7 +361,7 @@ impl HomeRef {
             match arrival {
                 // SAFETY: rule 1; the arrival's reference.
                 Arrival::Task(task) => unsafe { task.release() },
-                Arrival::Parcel(head) => self.home().deliver(head),
+                Arrival::Parcel(head) => self.home().deliver(head, false),
             }
         }
     }

@@ -86,10 +86,15 @@
 // 5. Link. Who turns `queued` on owns the inbox link until its push, home from then until it turns `queued` off.
 // 6. Calling out. Nothing of the user's (poll, drop, any method of a waker) runs while a list or cell is half
 //    changed, and a task on which it runs keeps an anchor meanwhile.
-// 7. Parcel. Of each there is one `Parcel`, made with it, which owns the link. Its `Arc` goes into the inbox as a
-//    pointer with it, is the inbox's while it is there, and home's when home took it out.
+// 7. Parcel. Its memory is of two: a `Parcel`, which owns the link and goes into the inbox as a pointer, is the
+//    inbox's while it is there, and home's when home took it out; and a `Ticket`. Each says once, last, that it is
+//    gone, and who finds the other gone frees it.
+// 8. Cargo. It holds the work until BEGUN is set. Who set that moves the work out, and then an outcome in, and sets
+//    DONE. The outcome is the ticket's, unless LEFT was set before DONE: then it is theirs who set DONE.
+// 9. Waker slot. It is the ticket's, except from when DONE is set while WAITING and not LEFT: then theirs who set DONE.
 
 mod abort;
+mod address;
 mod builder;
 mod cache;
 mod cell;
@@ -133,11 +138,12 @@ pub use crate::group::{
     as_completed, gather, race, shield, task_group, try_gather, try_wait, wait,
 };
 
+pub(crate) use self::address::Address;
 pub(crate) use self::cell::Unstoppable;
 pub(crate) use self::context::{OutOfScope, Within};
 pub(crate) use self::home::{Entered, HomeRef, PanicHook};
-pub(crate) use self::parcel::{Address, Deliver, Parcel, Posted};
+pub(crate) use self::parcel::{Outcome, Parcel, Ticket, Work};
 pub(crate) use self::root::Root;
 pub(crate) use self::spawn::{
-    accepts_tasks, report_panic, running_abort_handle, spawn_unstoppable,
+    accepts_tasks, report_panic, running_abort_handle, spawn_arrived, spawn_unstoppable,
 };

@@ -8,6 +8,7 @@ use super::home;
 use super::id::Id;
 use super::join::JoinHandle;
 use super::run;
+use crate::executor::budget;
 
 /// Spawns a task on the runtime of this thread.
 ///
@@ -50,6 +51,18 @@ pub(super) fn spawn_polled<F: Future + 'static>(future: F) -> JoinHandle<F::Outp
     };
     let Some(handle) = handle else { no_runtime("annulus::task::Builder::spawn") };
     handle
+}
+
+/// As [`spawn`], for what arrived from elsewhere, where no task-local value is in scope. `now`: it is polled at once,
+/// with a budget of its own; no task runs here.
+pub(crate) fn spawn_arrived<F: Future + 'static>(future: F, now: bool) {
+    if !now {
+        return drop(run::spawn_current(future));
+    }
+    budget::reset();
+    let task = run::spawn_polled(future);
+    budget::lift();
+    drop(task);
 }
 
 /// As [`spawn`], for a future that may refuse to be cancelled, and whose work runs where no task-local value is seen.
