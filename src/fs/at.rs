@@ -4,8 +4,9 @@ use std::future::Future;
 use std::io;
 
 use super::operating::Operating;
+use super::transfer::{read_exact, write_all};
 use super::{File, TransferError};
-use crate::buf::{BufError, BufResult, IoBuf, IoBufMut, Slice};
+use crate::buf::{BufResult, IoBuf, IoBufMut};
 use crate::op::open_file::{Hold, OpenFile};
 use crate::op::parts::Parts;
 use crate::op::position::named;
@@ -51,21 +52,20 @@ impl File {
         buf: B,
         offset: u64,
     ) -> impl Future<Output = BufResult<usize, B>> {
-        self.writing(buf, offset, false)
+        self.writing(buf, offset, false, false)
     }
 
     #[inline]
-    fn writing<B: IoBuf>(
+    pub(super) fn writing<B: IoBuf>(
         &self,
         buf: B,
         offset: u64,
         whole: bool,
+        durable: bool,
     ) -> Operating<&OpenFile, WriteAt<B>> {
-        let hold = Hold::new(&self.file);
-        Operating::new(
-            &*self.file,
-            WriteAt { hold, buf, offset: named(offset), whole, moves: false },
-        )
+        let (hold, offset) = (Hold::new(&self.file), named(offset));
+        let write = WriteAt { hold, buf, offset, whole, moves: false, durable };
+        Operating::new(&*self.file, write)
     }
 
     /// Fills the buffer's capacity with what lies at `offset`. A [`Slice`] of the buffer asks for less.
@@ -78,30 +78,10 @@ impl File {
     /// begins with what was read.
     pub async fn read_exact_at<B: IoBufMut>(
         &self,
-        mut buf: B,
+        buf: B,
         offset: u64,
     ) -> Result<B, TransferError<B>> {
-        let len = buf.buf_capacity();
-        let mut done = 0;
-        while done < len {
-            let slice = Slice::for_read(buf, done..);
-            match self.read_at(slice, offset.saturating_add(done as u64)).await {
-                Ok((0, slice)) => {
-                    let error = io::ErrorKind::UnexpectedEof.into();
-                    return Err(TransferError {
-                        error,
-                        transferred: done,
-                        buf: slice.into_inner(),
-                    });
-                }
-                Ok((count, slice)) => {
-                    done += count;
-                    buf = slice.into_inner();
-                }
-                Err(failed) => return Err(unsliced(failed, done)),
-            }
-        }
-        Ok(buf)
+        read_exact(buf, offset, 1, |slice, at| self.read_at(slice, at)).await
     }
 
     /// Writes all of the buffer at `offset`.
@@ -112,32 +92,8 @@ impl File {
     /// # Errors
     ///
     /// As for [`write_at`](Self::write_at), with the count of the bytes that were written before.
-    pub async fn write_all_at<B: IoBuf>(
-        &self,
-        mut buf: B,
-        offset: u64,
-    ) -> Result<B, TransferError<B>> {
-        let len = buf.buf_len();
-        let mut done = 0;
-        while done < len {
-            let slice = Slice::new(buf, done..);
-            match self.writing(slice, offset.saturating_add(done as u64), true).await {
-                Ok((0, slice)) => {
-                    let error = io::ErrorKind::WriteZero.into();
-                    return Err(TransferError {
-                        error,
-                        transferred: done,
-                        buf: slice.into_inner(),
-                    });
-                }
-                Ok((count, slice)) => {
-                    done += count;
-                    buf = slice.into_inner();
-                }
-                Err(failed) => return Err(unsliced(failed, done)),
-            }
-        }
-        Ok(buf)
+    pub async fn write_all_at<B: IoBuf>(&self, buf: B, offset: u64) -> Result<B, TransferError<B>> {
+        write_all(buf, offset, |slice, at| self.writing(slice, at, true, false)).await
     }
 
     /// Reads at `offset` into several buffers, one after the other, of which each is filled before the next, and sets
@@ -215,8 +171,4 @@ impl File {
         }
         Ok(bufs)
     }
-}
-
-fn unsliced<B: IoBuf>(failed: BufError<Slice<B>>, transferred: usize) -> TransferError<B> {
-    TransferError { error: failed.error, transferred, buf: failed.buf.into_inner() }
 }

@@ -173,7 +173,7 @@ impl File {
         copy.clear();
         copy.extend_from_slice(&bytes[..bytes.len().min(COPY_MAX)]);
         let (hold, offset) = (Hold::new(&self.file), turn.offset()?);
-        let write = WriteAt { hold, buf: copy, offset, whole, moves: true };
+        let write = WriteAt { hold, buf: copy, offset, whole, moves: true, durable: false };
         match Operating::new(&*self.file, write).await {
             Ok((count, copy)) => {
                 self.file.cursor().advance(count as u32);

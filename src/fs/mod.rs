@@ -12,6 +12,8 @@
 //! | `File::read_at`, `read_exact_at`, `read_vectored_at` | the read is cancelled; its buffer is dropped when the kernel is done with it |
 //! | `File::write_at`, `write_vectored_at` | the write happens all the same; if it fails, the next write, sync or close says so |
 //! | `File::write_all_at`, `write_all_vectored_at` | as `write_at`; what was not under way is not written |
+//! | `DirectFile::read_at`, `read_exact_at` | as those of `File` |
+//! | `DirectFile::write_at`, `write_durable_at`, and their `_all` forms | as those of `File` |
 //! | `File::read`, `read_exact`, `read_to_end` | the position is behind what was copied into the caller's memory: nothing is lost |
 //! | `File::write`, `write_all` | as `write_at`; the next use of the position goes on behind what was written |
 //! | `File::sync_all`, `sync_data`, `sync_range`, `allocate` | it happens all the same; if it fails, the next write, sync or close says so |
@@ -19,6 +21,8 @@
 //! | `File::flush`, `metadata`, `advise`, `seek` | nothing |
 //! | `File::lock`, `lock_shared` | the lock is not taken |
 //! | `File::open`, `create`, `create_new`, `OpenOptions::open` | what was opened is closed; a file may have been made or emptied |
+//! | `DirectFile::open`, `create`, `from_std`, `OpenOptions::open_direct` | as those of `File`; what was taken over is closed |
+//! | the rest of `DirectFile` | as the method of that name of `File` |
 //! | `File::close` | the file is closed |
 //! | `File::into_std` | the file is closed |
 //! | `read`, `read_to_string`, `metadata`, `symlink_metadata`, `exists`, `read_link`, `canonicalize`, `xattr::get`, `list` | nothing |
@@ -36,6 +40,7 @@
 //! position wait for what dropped futures left under way. A future that is leaked (`mem::forget`) leaks its memory, is
 //! not waited for, and its file cannot be closed with [`close`](File::close).
 
+mod alignment;
 mod at;
 mod attributes;
 mod chunks;
@@ -43,6 +48,8 @@ mod contents;
 mod copy;
 mod cursor;
 mod dir;
+mod direct;
+mod direct_at;
 mod error;
 mod file;
 mod lock;
@@ -53,14 +60,17 @@ mod paths;
 mod read_dir;
 mod sockets;
 mod start;
+mod transfer;
 mod whole;
 mod write_behind;
 pub mod xattr;
 
+pub use alignment::Alignment;
 pub use chunks::Chunks;
 pub use contents::{Advice, Allocation};
 pub use copy::{copy, copy_with};
 pub use dir::Dir;
+pub use direct::DirectFile;
 pub use error::TransferError;
 pub use file::File;
 pub use lock::TryLockError;

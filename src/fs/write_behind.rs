@@ -136,7 +136,8 @@ impl<B: IoBuf> WriteBehind<B> {
 impl<B: IoBuf> Writing<B> {
     fn new(file: &Rc<OpenFile>, buf: Slice<B>, offset: u64, len: usize, done: usize) -> Self {
         let hold = Hold::new(file);
-        let write = WriteAt { hold, buf, offset: named(offset), whole: true, moves: false };
+        let write =
+            WriteAt { hold, buf, offset: named(offset), whole: true, moves: false, durable: false };
         Self { offset, len, done, write: Operating::new(Rc::clone(file), write) }
     }
 

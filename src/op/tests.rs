@@ -53,7 +53,7 @@ fn temporary_file(driver: &Rc<Driver>) -> Rc<OpenFile> {
 
 fn write(file: &Rc<OpenFile>, buf: &[u8], offset: u64) -> WriteAt<Vec<u8>> {
     let hold = Hold::new(file);
-    WriteAt { hold, buf: buf.to_vec(), offset, whole: false, moves: false }
+    WriteAt { hold, buf: buf.to_vec(), offset, whole: false, moves: false, durable: false }
 }
 
 fn read(file: &Rc<OpenFile>, len: usize) -> ReadAt<Vec<u8>> {

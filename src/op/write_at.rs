@@ -21,6 +21,8 @@ pub(crate) struct WriteAt<B> {
     pub(crate) whole: bool,
     /// It is at the file's position, which an orphan moves by what it wrote.
     pub(crate) moves: bool,
+    /// It ends when the bytes are on the disk (`RWF_DSYNC`).
+    pub(crate) durable: bool,
 }
 
 // SAFETY: rule 1.
@@ -36,6 +38,7 @@ unsafe impl<B: IoBuf> Operation for WriteAt<B> {
         let len = entry_len(self.buf.buf_len());
         io_uring::opcode::Write::new(self.hold.file().target(), self.buf.buf_ptr(), len)
             .offset(self.offset)
+            .rw_flags(if self.durable { libc::RWF_DSYNC } else { 0 })
             .build()
     }
 

@@ -8,11 +8,16 @@
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-/// Whether writes go to the end of the file (`O_APPEND`).
-pub(crate) fn appends(fd: BorrowedFd<'_>) -> io::Result<bool> {
+/// How the file was opened, as `open(2)` has it.
+pub(crate) fn flags(fd: BorrowedFd<'_>) -> io::Result<i32> {
     // SAFETY: rule 1.
     let flags = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) };
-    if flags < 0 { Err(io::Error::last_os_error()) } else { Ok(flags & libc::O_APPEND != 0) }
+    if flags < 0 { Err(io::Error::last_os_error()) } else { Ok(flags) }
+}
+
+/// Whether writes go to the end of the file (`O_APPEND`).
+pub(crate) fn appends(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    Ok(flags(fd)? & libc::O_APPEND != 0)
 }
 
 /// The kernel's position of the file.

@@ -2,6 +2,7 @@
 
 mod attributes;
 mod cursors;
+mod direct;
 mod directories;
 mod dropped;
 mod handles;

@@ -16,6 +16,15 @@ pub(crate) fn nameless_file() -> File {
     file
 }
 
+/// As [`nameless_file`], open past the page cache; an error where the temporary directory has no direct I/O.
+pub(crate) fn direct_file() -> std::io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let folder = Folder::new();
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create_new(true).custom_flags(libc::O_DIRECT);
+    options.open(folder.join("file"))
+}
+
 fn new_name() -> String {
     static NUMBER: AtomicUsize = AtomicUsize::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);

@@ -1,0 +1,241 @@
+//! A buffer at an address that direct I/O takes.
+//!
+//! # Safety rules
+//!
+//! 1. `pointer` names a block of the heap of `layout()`, this value's alone and freed once, on drop; moving the value
+//!    moves no byte of it.
+//! 2. The first `len` bytes are initialised, and `len` is at most `capacity`, the size of the block.
+#![allow(unsafe_code, reason = "room 2: memory that the kernel may touch")]
+
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::ptr::NonNull;
+
+use super::{IoBuf, IoBufMut};
+
+/// A buffer whose first byte lies at a multiple of a power of two, for
+/// [`DirectFile`](crate::fs::DirectFile); [`DirectFile::buffer`](crate::fs::DirectFile::buffer) makes one that fits a
+/// file.
+///
+/// It has a fixed capacity and a length, as a `Vec` that does not grow, and dereferences to the bytes of that length. A
+/// read fills it from its first byte and sets the length.
+///
+/// ```
+/// use annulus::buf::AlignedBuf;
+///
+/// let mut buf = AlignedBuf::new(4096, 512);
+/// buf.extend_from_slice(b"a record");
+/// buf.resize(512, 0);
+/// assert_eq!((buf.len(), buf.capacity(), buf.as_ptr() as usize % 512), (512, 4096, 0));
+/// ```
+pub struct AlignedBuf {
+    pointer: NonNull<u8>,
+    len: usize,
+    capacity: usize,
+    alignment: usize,
+}
+
+impl AlignedBuf {
+    /// An empty buffer with room for `capacity` bytes, at a multiple of `alignment` bytes.
+    ///
+    /// # Panics
+    ///
+    /// If the alignment is no power of two, or the capacity beyond `isize::MAX`. Without memory it aborts, as `Vec`
+    /// does.
+    #[must_use]
+    pub fn new(capacity: usize, alignment: usize) -> Self {
+        let layout = layout(capacity, alignment);
+        // SAFETY: the layout's size is not zero.
+        let block = unsafe { alloc(layout) };
+        let pointer = NonNull::new(block).unwrap_or_else(|| handle_alloc_error(layout));
+        Self { pointer, len: 0, capacity, alignment }
+    }
+
+    /// A buffer of `len` zeroes and no more room than that.
+    ///
+    /// # Panics
+    ///
+    /// As for [`new`](Self::new).
+    #[must_use]
+    pub fn zeroed(len: usize, alignment: usize) -> Self {
+        let mut buf = Self::new(len, alignment);
+        buf.resize(len, 0);
+        buf
+    }
+
+    /// How many bytes it has room for.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// Drops the bytes; the room stays.
+    pub fn clear(&mut self) {
+        self.len = 0;
+    }
+
+    /// Keeps the first `len` bytes; does nothing if there are fewer.
+    pub fn truncate(&mut self, len: usize) {
+        self.len = self.len.min(len);
+    }
+
+    /// Makes the length `len`: drops bytes, or adds copies of `value`.
+    ///
+    /// # Panics
+    ///
+    /// If it is beyond the capacity.
+    pub fn resize(&mut self, len: usize, value: u8) {
+        self.reach(len);
+        if let Some(count) = len.checked_sub(self.len) {
+            // SAFETY: rule 2: `len` is within the capacity, and the bytes from the old length on are ours to write.
+            unsafe { self.pointer.add(self.len).write_bytes(value, count) };
+        }
+        self.len = len;
+    }
+
+    /// Adds bytes behind the last one.
+    ///
+    /// # Panics
+    ///
+    /// If they do not fit into the capacity.
+    pub fn extend_from_slice(&mut self, bytes: &[u8]) {
+        let len = self.len.saturating_add(bytes.len());
+        self.reach(len);
+        // SAFETY: rule 2: `len` is within the capacity; a borrowed slice cannot overlap what `self` has alone.
+        unsafe { self.pointer.add(self.len).copy_from(NonNull::from(bytes).cast(), bytes.len()) };
+        self.len = len;
+    }
+
+    #[track_caller]
+    fn reach(&self, len: usize) {
+        let capacity = self.capacity;
+        assert!(len <= capacity, "{len} bytes in a buffer that has room for {capacity}");
+    }
+}
+
+/// Of at least a byte, because an allocation has one.
+#[track_caller]
+fn layout(capacity: usize, alignment: usize) -> Layout {
+    let layout = Layout::from_size_align(capacity.max(1), alignment);
+    layout.unwrap_or_else(|_| panic!("no buffer of {capacity} bytes is aligned to {alignment}"))
+}
+
+impl Drop for AlignedBuf {
+    fn drop(&mut self) {
+        // SAFETY: rule 1.
+        unsafe { dealloc(self.pointer.as_ptr(), layout(self.capacity, self.alignment)) };
+    }
+}
+
+impl Deref for AlignedBuf {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        // SAFETY: rule 2.
+        unsafe { std::slice::from_raw_parts(self.pointer.as_ptr(), self.len) }
+    }
+}
+
+impl DerefMut for AlignedBuf {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        // SAFETY: rules 1 and 2.
+        unsafe { std::slice::from_raw_parts_mut(self.pointer.as_ptr(), self.len) }
+    }
+}
+
+impl AsRef<[u8]> for AlignedBuf {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
+// SAFETY: rules 1 and 2: moving it moves no byte, and nothing changes through a shared reference.
+unsafe impl IoBuf for AlignedBuf {
+    #[inline]
+    fn buf_ptr(&self) -> *const u8 {
+        self.pointer.as_ptr()
+    }
+
+    #[inline]
+    fn buf_len(&self) -> usize {
+        self.len
+    }
+}
+
+// SAFETY: as above; the rest of the capacity is its own.
+unsafe impl IoBufMut for AlignedBuf {
+    #[inline]
+    fn buf_mut_ptr(&mut self) -> *mut u8 {
+        self.pointer.as_ptr()
+    }
+
+    #[inline]
+    fn buf_capacity(&self) -> usize {
+        self.capacity
+    }
+
+    #[inline]
+    unsafe fn set_buf_len(&mut self, len: usize) {
+        self.len = len;
+    }
+}
+
+impl fmt::Debug for AlignedBuf {
+    /// The length, never the bytes.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("AlignedBuf");
+        debug.field("len", &self.len).field("capacity", &self.capacity);
+        debug.field("alignment", &self.alignment).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_lies_where_it_should_and_keeps_its_bytes_when_it_moves() {
+        for alignment in [1, 4, 512, 4096, 1 << 16] {
+            for capacity in [0, 1, 511, 512, 10_000] {
+                let mut buf = AlignedBuf::new(capacity, alignment);
+                assert_eq!(buf.buf_mut_ptr().addr() % alignment, 0);
+                assert_eq!((buf.len(), buf.buf_capacity()), (0, capacity));
+                buf.resize(capacity, 7);
+                let place = buf.buf_ptr();
+                let moved = Box::new(buf);
+                assert_eq!(moved.buf_ptr(), place);
+                assert!(moved.iter().all(|byte| *byte == 7));
+            }
+        }
+    }
+
+    #[test]
+    fn bytes_are_added_changed_and_dropped() {
+        let mut buf = AlignedBuf::zeroed(8, 8);
+        assert_eq!(&*buf, [0; 8]);
+        buf.truncate(2);
+        buf.extend_from_slice(b"cdef");
+        buf[..2].copy_from_slice(b"ab");
+        assert_eq!(&*buf, b"abcdef");
+        buf.resize(3, b'!');
+        buf.resize(5, b'!');
+        assert_eq!(&*buf, b"abc!!");
+        buf.truncate(9);
+        assert_eq!(buf.as_ref().len(), 5);
+        buf.clear();
+        assert!(buf.is_empty());
+    }
+
+    #[test]
+    #[should_panic(expected = "9 bytes in a buffer that has room for 8")]
+    fn it_does_not_grow() {
+        AlignedBuf::zeroed(8, 8).extend_from_slice(b"!");
+    }
+
+    #[test]
+    #[should_panic(expected = "no buffer of 8 bytes is aligned to 3")]
+    fn an_alignment_is_a_power_of_two() {
+        let _ = AlignedBuf::new(8, 3);
+    }
+}

@@ -1,0 +1,126 @@
+//! Direct reads and writes at an offset: checked here, and otherwise those of a [`File`](super::File).
+
+use std::future::Future;
+
+use super::transfer::{read_exact, write_all};
+use super::{DirectFile, TransferError};
+use crate::buf::{BufError, BufResult, IoBuf, IoBufMut};
+
+impl DirectFile {
+    /// Reads at `offset` into the buffer's capacity, from its first byte, and sets its length; 0 is the end of the
+    /// file, or a buffer without room. May read less than there is, and at most 2 GiB; what is no whole number of units
+    /// ends at the end of the file.
+    ///
+    /// If the future is dropped, the read is cancelled; the operation keeps the buffer until the kernel is done with
+    /// it, and then drops it.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput`, before the kernel is asked, if the offset, the capacity or the address of the buffer is not
+    /// [aligned](Self::alignment); otherwise as `pread(2)`. With the buffer.
+    #[inline]
+    pub async fn read_at<B: IoBufMut>(&self, mut buf: B, offset: u64) -> BufResult<usize, B> {
+        let address = buf.buf_mut_ptr().addr();
+        match self.alignment.check(offset, address, buf.buf_capacity()) {
+            Ok(()) => self.file.read_at(buf, offset).await,
+            Err(error) => Err(BufError { error, buf }),
+        }
+    }
+
+    /// Writes the buffer at `offset`; may write a part of it, and at most 2 GiB.
+    ///
+    /// If the future is dropped before the loop turned, nothing is written; afterwards the write happens all the same,
+    /// and if it fails the next write, sync or close of this handle says so. Writes that are under way together have no
+    /// order among themselves.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput`, before the kernel is asked, if the offset, the length or the address of the buffer is not
+    /// [aligned](Self::alignment); otherwise as `pwrite(2)`; or that of an earlier write whose future was dropped, and
+    /// this one did not happen. With the buffer.
+    #[inline]
+    pub async fn write_at<B: IoBuf>(&self, buf: B, offset: u64) -> BufResult<usize, B> {
+        self.writing(buf, offset, false, false).await
+    }
+
+    /// As [`write_at`](Self::write_at), and ends when the bytes, and what is needed to read them again, will be there
+    /// after a loss of power (`RWF_DSYNC`): as a [`sync_data`](Self::sync_data) behind it, for this write alone and in
+    /// one operation.
+    ///
+    /// It promises nothing about other writes, not even about those that ended before it, and is as true as the disk:
+    /// one that loses what it said it had kept loses it here too. A write over bytes that are there, of a file whose
+    /// length stays, is the cheapest.
+    ///
+    /// If the future is dropped: as for [`write_at`](Self::write_at).
+    ///
+    /// # Errors
+    ///
+    /// As for [`write_at`](Self::write_at). After another error than `InvalidInput` it is not known whether the bytes
+    /// were written.
+    #[inline]
+    pub async fn write_durable_at<B: IoBuf>(&self, buf: B, offset: u64) -> BufResult<usize, B> {
+        self.writing(buf, offset, false, true).await
+    }
+
+    #[inline]
+    fn writing<B: IoBuf>(
+        &self,
+        buf: B,
+        offset: u64,
+        whole: bool,
+        durable: bool,
+    ) -> impl Future<Output = BufResult<usize, B>> {
+        let checked = self.alignment.check(offset, buf.buf_ptr().addr(), buf.buf_len());
+        async move {
+            match checked {
+                Ok(()) => self.file.writing(buf, offset, whole, durable).await,
+                Err(error) => Err(BufError { error, buf }),
+            }
+        }
+    }
+
+    /// Fills the buffer's capacity with what lies at `offset`. A [`Slice`](crate::buf::Slice) of the buffer asks for
+    /// less.
+    ///
+    /// If the future is dropped: as for [`read_at`](Self::read_at).
+    ///
+    /// # Errors
+    ///
+    /// `UnexpectedEof` if the file ends before; otherwise as for [`read_at`](Self::read_at). With the buffer, which
+    /// begins with what was read.
+    pub async fn read_exact_at<B: IoBufMut>(
+        &self,
+        buf: B,
+        offset: u64,
+    ) -> Result<B, TransferError<B>> {
+        let unit = self.alignment.offset;
+        read_exact(buf, offset, unit, |slice, at| self.read_at(slice, at)).await
+    }
+
+    /// Writes all of the buffer at `offset`.
+    ///
+    /// If the future is dropped, the operation under way is treated as by [`write_at`](Self::write_at), and the rest is
+    /// not written.
+    ///
+    /// # Errors
+    ///
+    /// As for [`write_at`](Self::write_at), with the count of the bytes that were written before.
+    pub async fn write_all_at<B: IoBuf>(&self, buf: B, offset: u64) -> Result<B, TransferError<B>> {
+        write_all(buf, offset, |slice, at| self.writing(slice, at, true, false)).await
+    }
+
+    /// Writes all of the buffer at `offset`, as [`write_durable_at`](Self::write_durable_at) does.
+    ///
+    /// If the future is dropped: as for [`write_all_at`](Self::write_all_at).
+    ///
+    /// # Errors
+    ///
+    /// As for [`write_all_at`](Self::write_all_at).
+    pub async fn write_all_durable_at<B: IoBuf>(
+        &self,
+        buf: B,
+        offset: u64,
+    ) -> Result<B, TransferError<B>> {
+        write_all(buf, offset, |slice, at| self.writing(slice, at, true, true)).await
+    }
+}
