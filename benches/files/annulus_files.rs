@@ -2,7 +2,6 @@
 
 use std::cell::Cell;
 use std::io;
-use std::path::PathBuf;
 use std::rc::Rc;
 
 use annulus::fs::{self, File};
@@ -91,15 +90,7 @@ async fn stream(operations: u64, writes: bool) -> io::Result<Sample> {
     .await
 }
 
-/// Runs `one` on one small file after the other.
-async fn on_small<F>(
-    operations: u64,
-    depth: usize,
-    one: fn(Rc<Vec<PathBuf>>, usize, Vec<u8>) -> F,
-) -> io::Result<Sample>
-where
-    F: Future<Output = io::Result<Vec<u8>>> + 'static,
-{
+async fn open_read_close(operations: u64, depth: usize) -> io::Result<Sample> {
     let paths = Rc::new(small());
     let next = Rc::new(Cell::new(0));
     together(operations, depth, |_| {
@@ -111,28 +102,31 @@ where
                 if nth >= operations as usize {
                     return Ok(());
                 }
-                buf = one(Rc::clone(&paths), nth, buf).await?;
+                let file = File::open(&paths[nth % paths.len()]).await?;
+                let (count, back) = file.read_at(buf, 0).await?;
+                assert_eq!(count, SMALL_SIZE);
+                buf = back;
             }
         }
     })
     .await
 }
 
-async fn open_read_close(operations: u64, depth: usize) -> io::Result<Sample> {
-    on_small(operations, depth, |paths, nth, buf| async move {
-        let file = File::open(&paths[nth % paths.len()]).await?;
-        let (count, buf) = file.read_at(buf, 0).await?;
-        assert_eq!(count, SMALL_SIZE);
-        Ok(buf)
-    })
-    .await
-}
-
 async fn metadata(operations: u64, depth: usize) -> io::Result<Sample> {
-    on_small(operations, depth, |paths, nth, buf| async move {
-        let metadata = fs::metadata(&paths[nth % paths.len()]).await?;
-        assert_eq!(metadata.len(), SMALL_SIZE as u64);
-        Ok(buf)
+    let paths = Rc::new(small());
+    let next = Rc::new(Cell::new(0));
+    together(operations, depth, |_| {
+        let (paths, next) = (Rc::clone(&paths), Rc::clone(&next));
+        async move {
+            loop {
+                let nth = next.replace(next.get() + 1);
+                if nth >= operations as usize {
+                    return Ok(());
+                }
+                let metadata = fs::metadata(&paths[nth % paths.len()]).await?;
+                assert_eq!(metadata.len(), SMALL_SIZE as u64);
+            }
+        }
     })
     .await
 }

@@ -7,7 +7,7 @@ use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use super::Driver;
 use super::operation::{Operation, Outcome};
@@ -28,23 +28,30 @@ pub(crate) struct InFlight<T: Operation> {
 }
 
 impl<T: Operation> InFlight<T> {
-    /// Submits the operation; its result wakes the task of `cx`.
+    /// Submits the operation, which is moved from where it lies; its result wakes the task of `cx`.
     ///
     /// # Errors
     ///
     /// What the operation gives when the runtime is gone.
+    ///
+    /// # Panics
+    ///
+    /// If there is none.
     #[inline]
     pub(crate) fn submit(
         driver: &Rc<Driver>,
-        operation: T,
+        operation: &mut Option<T>,
         cx: &Context<'_>,
     ) -> Result<Self, T::Output> {
-        match driver.submit(operation, cx.waker().clone()) {
-            Ok(key) => {
+        match driver.stage(operation, Some(cx.waker().clone())) {
+            Some(key) => {
                 let driver = Rc::clone(driver);
                 Ok(Self { driver, key: Some(key), again: 0, operation: PhantomData })
             }
-            Err(operation) => Err(operation.complete(Outcome::gone())),
+            None => {
+                let operation = operation.take().expect("an operation was polled after its end");
+                Err(operation.complete(Outcome::gone()))
+            }
         }
     }
 
@@ -56,31 +63,42 @@ impl<T: Operation> InFlight<T> {
 
     #[inline]
     pub(crate) fn poll_result(&mut self, cx: &Context<'_>) -> Poll<T::Output> {
-        let key = self.key.expect("an operation was polled after it gave its result");
-        let (operation, cqe) = ready!(self.driver.poll_answer::<T>(key, cx));
-        self.key = None;
-        if T::SUBMIT_AGAIN && cqe.result == -libc::ECANCELED {
-            return self.submit_again(operation, cqe, cx);
-        }
-        Poll::Ready(operation.complete(cqe.into()))
-    }
-
-    /// Nobody but the kernel cancels an operation whose future lives: it does when it could start no thread of its own
-    /// for it, as in a storm of signals (Linux 6.1). Nothing of the operation was done then.
-    #[cold]
-    fn submit_again(&mut self, operation: T, cqe: Cqe, cx: &Context<'_>) -> Poll<T::Output> {
-        if self.again == AGAIN_MAX {
-            return Poll::Ready(operation.complete(cqe.into()));
-        }
-        self.again += 1;
-        match self.driver.submit(operation, cx.waker().clone()) {
-            Ok(key) => {
-                self.key = Some(key);
-                Poll::Pending
+        let Self { driver, key, again, .. } = self;
+        let submitted = key.expect("an operation was polled after it gave its result");
+        let polled = driver.poll_answer(submitted, cx, |operation: T, cqe| {
+            *key = None;
+            if T::SUBMIT_AGAIN && cqe.result == -libc::ECANCELED {
+                return submit_again(driver, (key, again), (operation, cqe), cx);
             }
-            // It was cancelled by the runtime's end.
-            Err(operation) => Poll::Ready(operation.complete(cqe.into())),
+            Poll::Ready(operation.complete(cqe.into()))
+        });
+        match polled {
+            Poll::Ready(output) => output,
+            Poll::Pending => Poll::Pending,
         }
+    }
+}
+
+/// Nobody but the kernel cancels an operation whose future lives: it does when it could start no thread of its own
+/// for it, as in a storm of signals (Linux 6.1). Nothing of the operation was done then.
+#[cold]
+fn submit_again<T: Operation>(
+    driver: &Driver,
+    (key, again): (&mut Option<Key>, &mut u8),
+    (operation, cqe): (T, Cqe),
+    cx: &Context<'_>,
+) -> Poll<T::Output> {
+    if *again == AGAIN_MAX {
+        return Poll::Ready(operation.complete(cqe.into()));
+    }
+    *again += 1;
+    match driver.submit(operation, cx.waker().clone()) {
+        Ok(again) => {
+            *key = Some(again);
+            Poll::Pending
+        }
+        // It was cancelled by the runtime's end.
+        Err(operation) => Poll::Ready(operation.complete(cqe.into())),
     }
 }
 
@@ -93,35 +111,35 @@ impl<T: Operation> Drop for InFlight<T> {
 }
 
 /// An operation as a future, submitted at its first poll.
-pub(crate) enum Op<T: Operation> {
-    Unsubmitted(Rc<Driver>, T),
-    InFlight(InFlight<T>),
-    Taken,
+pub(crate) struct Op<T: Operation> {
+    driver: Rc<Driver>,
+    /// The operation, until it moves into its slot.
+    waiting: Option<T>,
+    in_flight: Option<InFlight<T>>,
 }
 
 // The operation is moved into its slot before the kernel sees it; nothing here is ever pinned.
 impl<T: Operation> Unpin for Op<T> {}
 
 impl<T: Operation> Op<T> {
+    #[inline]
     pub(crate) fn new(driver: Rc<Driver>, operation: T) -> Self {
-        Self::Unsubmitted(driver, operation)
+        Self { driver, waiting: Some(operation), in_flight: None }
     }
 }
 
 impl<T: Operation> Future for Op<T> {
     type Output = T::Output;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T::Output> {
-        if let Self::InFlight(in_flight) = &mut *self {
+        let this = &mut *self;
+        if let Some(in_flight) = &mut this.in_flight {
             return in_flight.poll_result(cx);
         }
-        let Self::Unsubmitted(driver, operation) = std::mem::replace(&mut *self, Self::Taken)
-        else {
-            panic!("an operation was polled after it gave its result");
-        };
-        match InFlight::submit(&driver, operation, cx) {
+        match InFlight::submit(&this.driver, &mut this.waiting, cx) {
             Ok(in_flight) => {
-                *self = Self::InFlight(in_flight);
+                this.in_flight = Some(in_flight);
                 Poll::Pending
             }
             Err(output) => Poll::Ready(output),
@@ -137,11 +155,9 @@ impl<T: Operation> fmt::Debug for InFlight<T> {
 
 impl<T: Operation> fmt::Debug for Op<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let stage = match self {
-            Self::Unsubmitted(..) => "unsubmitted",
-            Self::InFlight(_) => "in flight",
-            Self::Taken => "taken",
-        };
-        f.debug_struct("Op").field("kind", &T::KIND).field("stage", &stage).finish()
+        f.debug_struct("Op")
+            .field("kind", &T::KIND)
+            .field("in_flight", &self.in_flight)
+            .finish_non_exhaustive()
     }
 }

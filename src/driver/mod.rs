@@ -30,7 +30,7 @@ pub(crate) use inflight::{InFlight, Op};
 pub(crate) use operation::{Operation, Outcome, Standing, WhenDropped, gone};
 pub use shutdown::Leaked;
 pub(crate) use slots::Key;
-use slots::{Abandoned, Polled, Slots};
+use slots::{Abandoned, Slots, Waiting};
 use staged::Staged;
 pub(crate) use starved::Place;
 
@@ -141,22 +141,32 @@ impl Driver {
     /// Stages a one-shot operation; `waker` is called when it is over. Gives it back if the runtime is gone.
     #[inline]
     pub(crate) fn submit<T: Operation>(&self, operation: T, waker: Waker) -> Result<Key, T> {
-        self.stage(operation, Some(waker))
+        let mut operation = Some(operation);
+        let staged = self.stage(&mut operation, Some(waker));
+        staged.ok_or_else(|| operation.expect("what was not staged is still there"))
     }
 
     /// Stages a one-shot operation that nobody waits for: it happens, and its result is an orphan's. Gives it back if
     /// the runtime is gone.
     #[inline]
     pub(crate) fn submit_orphan<T: Operation>(&self, operation: T) -> Result<(), T> {
-        let key = self.stage(operation, None)?;
+        let mut operation = Some(operation);
+        let Some(key) = self.stage(&mut operation, None) else {
+            return Err(operation.expect("what was not staged is still there"));
+        };
         self.slots.borrow_mut().orphan(key);
         Ok(())
     }
 
+    /// As [`submit`](Self::submit), of an operation that is moved from where it lies; `None` if the runtime is gone.
     #[inline]
-    fn stage<T: Operation>(&self, operation: T, waker: Option<Waker>) -> Result<Key, T> {
+    pub(crate) fn stage<T: Operation>(
+        &self,
+        operation: &mut Option<T>,
+        waker: Option<Waker>,
+    ) -> Option<Key> {
         if !self.is_open() {
-            return Err(operation);
+            return None;
         }
         let number = self.staged.borrow().next();
         let mut unprepared = self.slots.borrow_mut().insert(operation, waker, number);
@@ -170,7 +180,7 @@ impl Driver {
             self.slots.borrow_mut().renumber(key, staged.next());
         }
         staged.push(entry);
-        Ok(key)
+        Some(key)
     }
 
     /// Stages an operation that belongs to a resource. Gives it back if the runtime is gone.
@@ -356,23 +366,27 @@ impl Driver {
         key: Key,
         cx: &Context<'_>,
     ) -> Poll<T::Output> {
-        self.poll_answer::<T>(key, cx).map(|(operation, cqe)| operation.complete(cqe.into()))
+        self.poll_answer(key, cx, |operation: T, cqe| operation.complete(cqe.into()))
     }
 
-    /// As `poll_operation`, before the result is made of the answer.
+    /// As `poll_operation`; `end` makes the result of the answer.
     #[inline]
-    pub(crate) fn poll_answer<T: Operation>(&self, key: Key, cx: &Context<'_>) -> Poll<(T, Cqe)> {
-        let polled = self.slots.borrow_mut().poll::<T>(key, cx.waker());
-        match polled {
-            Polled::Done(operation, cqe) => Poll::Ready((operation, cqe)),
-            Polled::Pending => Poll::Pending,
-            Polled::OtherWaker => {
+    pub(crate) fn poll_answer<T: Operation, R>(
+        &self,
+        key: Key,
+        cx: &Context<'_>,
+        end: impl FnOnce(T, Cqe) -> R,
+    ) -> Poll<R> {
+        match slots::poll(&self.slots, key, cx.waker(), end) {
+            Ok(result) => Poll::Ready(result),
+            Err(Waiting::Pending) => Poll::Pending,
+            Err(Waiting::OtherWaker) => {
                 let waker = cx.waker().clone();
                 let stale = self.slots.borrow_mut().set_waker(key, waker);
                 drop(stale);
                 Poll::Pending
             }
-            Polled::Lost => unreachable!("a slot stays until its owner takes the result"),
+            Err(Waiting::Lost) => unreachable!("a slot stays until its owner takes the result"),
         }
     }
 

@@ -9,6 +9,7 @@
 #![allow(unsafe_code, reason = "room 3: the life of an operation")]
 
 use std::any::TypeId;
+use std::mem::MaybeUninit;
 
 use super::actions::Actions;
 use super::operation::{Operation, Standing, WhenDropped};
@@ -73,6 +74,35 @@ pub(super) unsafe fn store<T>(payload: *mut u8, value: T) {
             payload.cast::<*mut T>().write(Box::into_raw(Box::new(value)));
         }
     }
+}
+
+/// As `store`, of a value that was made just now and lies where it was made.
+///
+/// It is copied word by word. A processor hands on what it has not yet written to its cache only to a load that lies
+/// within one store; the compiler copies by 16 bytes what was stored by 8, and then each operation waits some 12 ns
+/// for its own arguments (`file`, `read_d32`).
+///
+/// # Safety
+///
+/// As for `store`.
+///
+/// # Panics
+///
+/// If there is no value.
+#[inline]
+pub(super) unsafe fn store_from<T>(payload: *mut u8, value: &mut Option<T>) {
+    let from: *mut T = value.as_mut().expect("an operation was polled after its end");
+    if !(fits::<T>() && size_of::<T>().is_multiple_of(8) && align_of::<T>() == 8) {
+        // SAFETY: rule 1; there is a value, it was just looked at.
+        return unsafe { store(payload, value.take().unwrap_unchecked()) };
+    }
+    let (from, to) = (from.cast::<MaybeUninit<u64>>(), payload.cast::<MaybeUninit<u64>>());
+    for index in 0..size_of::<T>() / 8 {
+        // SAFETY: rule 1; within the value and the payload, both aligned. Volatile, lest the words are joined.
+        unsafe { to.add(index).write(from.add(index).read_volatile()) };
+    }
+    // SAFETY: the value was moved out, so it must not be dropped here.
+    unsafe { (&raw mut *value).write(None) };
 }
 
 /// Where the value of a payload is.

@@ -16,7 +16,7 @@
 //!    the `Unprepared` knows the key.
 #![allow(unsafe_code, reason = "room 3: the life of an operation")]
 
-use std::cell::UnsafeCell;
+use std::cell::{RefCell, UnsafeCell};
 use std::marker::PhantomData;
 use std::mem::{ManuallyDrop, MaybeUninit};
 use std::ptr::NonNull;
@@ -25,7 +25,8 @@ use std::task::Waker;
 use super::actions::Actions;
 use super::operation::{Operation, Standing, WhenDropped};
 use super::payload::{
-    PAYLOAD_WORDS, Table, VACANT, one_shot_table, payload_as, standing_table, store, take,
+    PAYLOAD_WORDS, Table, VACANT, one_shot_table, payload_as, standing_table, store, store_from,
+    take,
 };
 use crate::sys::{Cqe, Sqe};
 
@@ -152,19 +153,25 @@ impl Slots {
     }
 
     /// Moves an operation into a slot; `entry` will be the number of its entry.
+    ///
+    /// It is taken from where it lies and not handed from call to call: to read a copy whose parts were just written
+    /// costs more than all else that happens here (`file`, `read_d32`).
+    ///
+    /// # Panics
+    ///
+    /// If there is none.
     #[inline]
     pub(super) fn insert<T: Operation>(
         &mut self,
-        operation: T,
+        operation: &mut Option<T>,
         waker: Option<Waker>,
         entry: u64,
     ) -> Unprepared<T> {
-        // Nothing unwinds between here and `store`; saying so spares a copy.
-        let operation = ManuallyDrop::new(operation);
-        let (key, payload) = self.occupy(one_shot_table::<T>(), waker, entry);
-        // SAFETY: rules 2 and 3: the slot was free, so its payload is ours to write.
-        unsafe { store(payload, ManuallyDrop::into_inner(operation)) };
-        Unprepared { key, payload, operation: PhantomData }
+        let slot = self.vacant();
+        // SAFETY: rules 2 and 3: the slot is free, so its payload is ours to write.
+        unsafe { store_from(payload(slot), operation) };
+        let key = self.occupy(slot, one_shot_table::<T>(), waker, entry);
+        Unprepared { key, payload: payload(slot), operation: PhantomData }
     }
 
     /// The entry has another number after all, because its preparation staged others.
@@ -186,26 +193,33 @@ impl Slots {
 
     /// As [`insert`](Self::insert), for an operation that belongs to a resource; makes its entry.
     pub(super) fn insert_standing<T: Standing>(&mut self, operation: T, entry: u64) -> (Key, Sqe) {
-        let (key, payload) = self.occupy(standing_table::<T>(), None, entry);
-        // SAFETY: rules 2 and 3: the slot was free, so its payload is ours to write.
-        unsafe { store(payload, operation) };
+        let slot = self.vacant();
+        // SAFETY: rules 2 and 3: the slot is free, so its payload is ours to write.
+        unsafe { store(payload(slot), operation) };
+        let key = self.occupy(slot, standing_table::<T>(), None, entry);
         // SAFETY: rule 2: a `T` was just put there; rule 4: the kernel has not seen it yet.
-        let entry = unsafe { (*payload_as::<T>(payload)).prepare() };
+        let entry = unsafe { (*payload_as::<T>(payload(slot))).prepare() };
         (key, entry.user_data(key.user_data()))
     }
 
-    /// Takes a free slot and fills in its header; the payload is to follow at once.
+    /// The slot that is occupied next.
     #[inline]
-    fn occupy(
-        &mut self,
-        table: &'static Table,
-        waker: Option<Waker>,
-        entry: u64,
-    ) -> (Key, *mut u8) {
+    fn vacant(&mut self) -> *mut Slot {
         if self.free == NONE {
             self.grow();
         }
-        let slot = self.slot(self.free);
+        self.slot(self.free)
+    }
+
+    /// Fills in the header of the vacant slot, whose payload is there.
+    #[inline]
+    fn occupy(
+        &mut self,
+        slot: *mut Slot,
+        table: &'static Table,
+        waker: Option<Waker>,
+        entry: u64,
+    ) -> Key {
         // SAFETY: rule 3.
         let header = unsafe { &mut (*slot).header };
         debug_assert!(header.state == State::Free && header.waker.is_none());
@@ -218,7 +232,7 @@ impl Slots {
         header.state = State::Pending;
         header.orphan = false;
         header.unsubmitted = false;
-        (header.key, payload(slot))
+        header.key
     }
 
     #[cold]
@@ -307,28 +321,27 @@ impl Slots {
         }
     }
 
-    /// The result of a one-shot operation, if it is there.
+    /// How a one-shot operation ended, if it did; its slot is free then, and its payload still there.
     ///
     /// # Panics
     ///
     /// If the operation is no `T`.
     #[inline]
-    pub(super) fn poll<T: Operation>(&mut self, key: Key, waker: &Waker) -> Polled<T> {
+    fn end<T: Operation>(&mut self, key: Key, waker: &Waker) -> Result<(*mut u8, Cqe), Waiting> {
         let next_free = self.free;
         let Some((header, payload)) = self.find(key) else {
-            return Polled::Lost;
+            return Err(Waiting::Lost);
         };
         if header.state != State::Done {
             let expected = header.waker.as_ref().is_some_and(|current| current.will_wake(waker));
-            return if expected { Polled::Pending } else { Polled::OtherWaker };
+            return Err(if expected { Waiting::Pending } else { Waiting::OtherWaker });
         }
         assert!(header.table.is_of::<T>(), "a key was used for another operation");
         let cqe = Cqe { user_data: key.0, result: header.result, flags: header.flags };
         header.vacate(next_free);
         self.free = key.index();
         self.live -= 1;
-        // SAFETY: rule 2: it is a `T`; the kernel is done with it, and no slot is taken before we return.
-        Polled::Done(unsafe { take::<T>(payload) }, cqe)
+        Ok((payload, cqe))
     }
 
     /// Has `waker` called when the operation is over; returns the one that was to be called, to drop.
@@ -429,9 +442,23 @@ fn payload(slot: *mut Slot) -> *mut u8 {
     unsafe { UnsafeCell::raw_get(&raw const (*slot).payload).cast::<u8>() }
 }
 
-/// What polling a one-shot operation found.
-pub(super) enum Polled<T> {
-    Done(T, Cqe),
+/// Gives a one-shot operation that ended to `end`, with nothing borrowed; it is moved there from its slot, and not by
+/// way of a result, for the reason that `insert` says.
+#[inline]
+pub(super) fn poll<T: Operation, R>(
+    slots: &RefCell<Slots>,
+    key: Key,
+    waker: &Waker,
+    end: impl FnOnce(T, Cqe) -> R,
+) -> Result<R, Waiting> {
+    let ended = slots.borrow_mut().end::<T>(key, waker);
+    let (payload, cqe) = ended?;
+    // SAFETY: rule 2: it is a `T`; the kernel is done with it, and no slot was taken since it was freed.
+    Ok(end(unsafe { take::<T>(payload) }, cqe))
+}
+
+/// Why there is no result of an operation.
+pub(super) enum Waiting {
     /// Not yet; the waker will be called.
     Pending,
     /// Not yet, and another waker would be called: the caller clones its own, with nothing borrowed.

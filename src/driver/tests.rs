@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::actions::{Action, Actions};
 use super::inflight::{AGAIN_MAX, InFlight};
-use super::slots::{Abandoned, Key, Polled, Slots};
+use super::slots::{self, Abandoned, Key, Slots, Waiting};
 use super::{Driver, Limits, Op, Operation, Outcome, Standing, WhenDropped};
 use crate::buf::PoolOptions;
 use crate::sys::setup::{Features, RingOptions};
@@ -95,9 +95,17 @@ fn cqe(key: Key, result: i32, flags: u32) -> Cqe {
 /// A probe in its slot, with its entry made.
 fn insert(slots: &mut Slots, fate: &Rc<Fate>, waker: Option<Waker>, entry: u64) -> Key {
     let probe = Probe { fate: Rc::clone(fate) };
-    let mut unprepared = slots.insert(probe, waker, entry);
+    let mut unprepared = slots.insert(&mut Some(probe), waker, entry);
     let _entry = unprepared.prepare();
     unprepared.key
+}
+
+/// The operation and how it ended, out of its slot.
+fn poll<T: Operation>(slots: &mut Slots, key: Key, waker: &Waker) -> Result<(T, Cqe), Waiting> {
+    let cell = RefCell::new(std::mem::replace(slots, Slots::new()));
+    let polled = slots::poll(&cell, key, waker, |operation, cqe| (operation, cqe));
+    *slots = cell.into_inner();
+    polled
 }
 
 fn run(slots: &mut Slots, actions: &mut Actions) {
@@ -121,17 +129,17 @@ fn a_completion_wakes_once_and_its_result_is_taken_once() {
     let count = Arc::new(CountingWaker::default());
     let waker = Waker::from(Arc::clone(&count));
     let key = insert(&mut slots, &fate, Some(waker.clone()), 0);
-    assert!(matches!(slots.poll::<Probe>(key, &waker), Polled::Pending));
+    assert!(matches!(poll::<Probe>(&mut slots, key, &waker), Err(Waiting::Pending)));
 
     slots.complete(cqe(key, 7, 0), &mut actions);
     run(&mut slots, &mut actions);
     assert_eq!(count.0.load(Ordering::Relaxed), 1);
-    let Polled::Done(probe, answer) = slots.poll::<Probe>(key, &waker) else {
+    let Ok((probe, answer)) = poll::<Probe>(&mut slots, key, &waker) else {
         panic!("the result is there");
     };
     assert_eq!(probe.complete(answer.into()), 7);
     assert_eq!((slots.live(), fate.completed.get(), fate.dropped.get()), (0, 1, 1));
-    assert!(matches!(slots.poll::<Probe>(key, &waker), Polled::Lost));
+    assert!(matches!(poll::<Probe>(&mut slots, key, &waker), Err(Waiting::Lost)));
 }
 
 #[test]
@@ -145,7 +153,7 @@ fn impossible_completions_are_counted_and_touch_nothing() {
     slots.complete(Cqe { user_data: key.user_data() + 5000, result: 0, flags: 0 }, &mut actions);
     slots.complete(Cqe { user_data: 0, result: 0, flags: 0 }, &mut actions);
     assert_eq!(slots.stray(), 2);
-    let Polled::Done(probe, answer) = slots.poll::<Probe>(key, Waker::noop()) else {
+    let Ok((probe, answer)) = poll::<Probe>(&mut slots, key, Waker::noop()) else {
         panic!("the first result is there");
     };
     assert_eq!(answer.result, 1);
@@ -155,9 +163,9 @@ fn impossible_completions_are_counted_and_touch_nothing() {
     assert_ne!(key.user_data(), again.user_data());
     slots.complete(cqe(key, 3, 0), &mut actions);
     assert_eq!(slots.stray(), 3);
-    assert!(matches!(slots.poll::<Probe>(again, Waker::noop()), Polled::OtherWaker));
+    assert!(matches!(poll::<Probe>(&mut slots, again, Waker::noop()), Err(Waiting::OtherWaker)));
     slots.complete(cqe(again, 0, 0), &mut actions);
-    let Polled::Done(probe, _) = slots.poll::<Probe>(again, Waker::noop()) else {
+    let Ok((probe, _)) = poll::<Probe>(&mut slots, again, Waker::noop()) else {
         panic!("done");
     };
     drop(probe);
@@ -223,7 +231,7 @@ fn generations_wrap_without_confusing_two_lives_of_a_slot() {
         let key = insert(&mut slots, &fate, None, 0);
         assert_ne!(previous.replace(key.user_data()), Some(key.user_data()));
         slots.complete(cqe(key, 0, 0), &mut actions);
-        assert!(matches!(slots.poll::<Probe>(key, Waker::noop()), Polled::Done(..)));
+        assert!(matches!(poll::<Probe>(&mut slots, key, Waker::noop()), Ok(_)));
     }
     assert_eq!((slots.live(), slots.stray()), (0, 0));
     assert_eq!(
@@ -415,7 +423,7 @@ fn a_key_gives_only_the_operation_it_was_made_for() {
     let (mut slots, fate) = (Slots::new(), Rc::new(Fate::default()));
     let key = insert(&mut slots, &fate, None, 0);
     slots.complete(cqe(key, 0, 0), &mut Actions::default());
-    let _ = slots.poll::<RudeProbe>(key, Waker::noop());
+    let _ = poll::<RudeProbe>(&mut slots, key, Waker::noop());
 }
 
 /// Answers what is under way as the kernel does that could start no thread for it.
@@ -433,7 +441,7 @@ fn what_the_kernel_cancels_unasked_is_submitted_again_for_a_while() {
         cancel_unasked(&driver, in_flight.key.expect("under way"));
         in_flight.poll_result(&cx)
     };
-    let submitted = || InFlight::submit(&driver, probe(), &cx).expect("it is open");
+    let submitted = || InFlight::submit(&driver, &mut Some(probe()), &cx).expect("it is open");
 
     // A few times: the answer comes.
     let mut operation = submitted();

@@ -60,7 +60,7 @@ impl Dir {
 
     async fn open_from(start: &Start, path: &Path) -> io::Result<Self> {
         let flags = libc::O_RDONLY | libc::O_DIRECTORY;
-        Ok(Self::from_fd(start.open(path, How { flags, mode: 0, beneath: false }).await?))
+        Ok(Self::from_fd(start.open(path, How { flags, mode: 0, beneath: false })?.await?))
     }
 
     /// Takes over a descriptor. Whether it is a directory's shows at the first use.
@@ -115,7 +115,7 @@ impl Dir {
         options: &OpenOptions,
         path: impl AsRef<Path>,
     ) -> io::Result<File> {
-        self.start.open(path.as_ref(), options.how()?).await.map(File::from_fd)
+        self.start.open(path.as_ref(), options.how()?)?.await.map(File::from_fd)
     }
 
     /// The entries of this directory; see [`read_dir`](super::read_dir()).
@@ -133,7 +133,9 @@ impl Dir {
     ///
     /// As `statx(2)`.
     pub async fn dir_metadata(&self) -> io::Result<Metadata> {
-        start::statx(&self.start.driver, Place::of_file(&self.dir), libc::AT_EMPTY_PATH).await
+        start::statx(&self.start.driver, Place::of_file(&self.dir), libc::AT_EMPTY_PATH)
+            .await
+            .map(Metadata::new)
     }
 
     /// See [`metadata`](super::metadata()).
@@ -142,7 +144,7 @@ impl Dir {
     ///
     /// As `statx(2)`.
     pub async fn metadata(&self, path: impl AsRef<Path>) -> io::Result<Metadata> {
-        self.start.statx(path.as_ref(), 0).await
+        self.start.statx(path.as_ref(), 0)?.await.map(Metadata::new)
     }
 
     /// See [`symlink_metadata`](super::symlink_metadata).
@@ -151,7 +153,7 @@ impl Dir {
     ///
     /// As `statx(2)`.
     pub async fn symlink_metadata(&self, path: impl AsRef<Path>) -> io::Result<Metadata> {
-        self.start.statx(path.as_ref(), libc::AT_SYMLINK_NOFOLLOW).await
+        self.start.statx(path.as_ref(), libc::AT_SYMLINK_NOFOLLOW)?.await.map(Metadata::new)
     }
 
     /// See [`exists`](super::exists).
@@ -169,7 +171,7 @@ impl Dir {
     ///
     /// As `unlink(2)`.
     pub async fn remove_file(&self, path: impl AsRef<Path>) -> io::Result<()> {
-        self.start.unlink(path.as_ref(), false).await
+        self.start.unlink(path.as_ref(), false)?.await
     }
 
     /// See [`remove_dir`](super::remove_dir).
@@ -178,7 +180,7 @@ impl Dir {
     ///
     /// As `rmdir(2)`.
     pub async fn remove_dir(&self, path: impl AsRef<Path>) -> io::Result<()> {
-        self.start.unlink(path.as_ref(), true).await
+        self.start.unlink(path.as_ref(), true)?.await
     }
 
     /// See [`create_dir`](super::create_dir).
@@ -187,7 +189,7 @@ impl Dir {
     ///
     /// As `mkdir(2)`.
     pub async fn create_dir(&self, path: impl AsRef<Path>) -> io::Result<()> {
-        self.start.mkdir(path.as_ref()).await
+        self.start.mkdir(path.as_ref())?.await
     }
 
     /// See [`create_dir_all`](super::create_dir_all).
@@ -210,7 +212,7 @@ impl Dir {
         there: &Self,
         to: impl AsRef<Path>,
     ) -> io::Result<()> {
-        self.start.rename(from.as_ref(), &there.start, to.as_ref()).await
+        self.start.rename(from.as_ref(), &there.start, to.as_ref())?.await
     }
 
     /// Gives what lies here one more name, in `there`; see [`hard_link`](super::hard_link).
@@ -224,7 +226,7 @@ impl Dir {
         there: &Self,
         link: impl AsRef<Path>,
     ) -> io::Result<()> {
-        self.start.link(original.as_ref(), &there.start, link.as_ref()).await
+        self.start.link(original.as_ref(), &there.start, link.as_ref())?.await
     }
 
     /// Makes a symbolic link here that says `original`; see [`symlink`](super::symlink).
@@ -237,7 +239,7 @@ impl Dir {
         original: impl AsRef<Path>,
         link: impl AsRef<Path>,
     ) -> io::Result<()> {
-        self.start.symlink(original.as_ref(), link.as_ref()).await
+        self.start.symlink(original.as_ref(), link.as_ref())?.await
     }
 
     /// Waits until the names in this directory are on the disk: after a file was made, renamed or removed, only this

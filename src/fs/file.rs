@@ -55,7 +55,8 @@ impl File {
     ///
     /// Outside a runtime.
     pub async fn open(path: impl AsRef<Path>) -> io::Result<Self> {
-        OpenOptions::new().read(true).open(path).await
+        let open = OpenOptions::new().read(true).opening(path.as_ref())?;
+        open.await.map(Self::from_fd)
     }
 
     /// Opens a file for writing, makes it if there is none, and empties it; see [`OpenOptions::open`].
@@ -68,7 +69,9 @@ impl File {
     ///
     /// Outside a runtime.
     pub async fn create(path: impl AsRef<Path>) -> io::Result<Self> {
-        OpenOptions::new().write(true).create(true).truncate(true).open(path).await
+        let open =
+            OpenOptions::new().write(true).create(true).truncate(true).opening(path.as_ref())?;
+        open.await.map(Self::from_fd)
     }
 
     /// Makes a file, and opens it for reading and writing; see [`OpenOptions::open`].
@@ -81,7 +84,9 @@ impl File {
     ///
     /// Outside a runtime.
     pub async fn create_new(path: impl AsRef<Path>) -> io::Result<Self> {
-        OpenOptions::new().read(true).write(true).create_new(true).open(path).await
+        let open =
+            OpenOptions::new().read(true).write(true).create_new(true).opening(path.as_ref())?;
+        open.await.map(Self::from_fd)
     }
 
     /// The settings with which a file is opened.

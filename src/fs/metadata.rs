@@ -12,7 +12,7 @@ use crate::op::place::Place;
 /// What the kernel knows about a file: `statx(2)`, of which std's type shows less and cannot be made.
 #[derive(Clone)]
 pub struct Metadata {
-    statx: libc::statx,
+    statx: Box<libc::statx>,
 }
 
 /// What kind of a file it is.
@@ -231,7 +231,7 @@ fn time(stamp: &libc::statx_timestamp) -> io::Result<SystemTime> {
 }
 
 impl Metadata {
-    pub(super) fn new(statx: libc::statx) -> Self {
+    pub(super) fn new(statx: Box<libc::statx>) -> Self {
         Self { statx }
     }
 }
@@ -248,6 +248,8 @@ impl File {
     ///
     /// As `statx(2)`.
     pub async fn metadata(&self) -> io::Result<Metadata> {
-        start::statx(self.file.driver(), Place::of_file(&self.file), libc::AT_EMPTY_PATH).await
+        start::statx(self.file.driver(), Place::of_file(&self.file), libc::AT_EMPTY_PATH)
+            .await
+            .map(Metadata::new)
     }
 }

@@ -5,7 +5,7 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::ops::Deref;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use crate::driver::{InFlight, Operation, Outcome, WhenDropped};
 use crate::op::open_file::OpenFile;
@@ -32,13 +32,13 @@ impl<F: Deref<Target = OpenFile>, T: Operation> Operating<F, T> {
 
     #[inline]
     fn submit(&mut self, cx: &Context<'_>) -> Poll<T::Output> {
-        let operation = self.waiting.take().expect("an operation was polled after its end");
         if T::WHEN_DROPPED == WhenDropped::Finish
             && let Some(error) = self.file.take_lost()
         {
+            let operation = self.waiting.take().expect("an operation was polled after its end");
             return Poll::Ready(operation.complete(Outcome { result: Err(error) }));
         }
-        match InFlight::submit(self.file.driver(), operation, cx) {
+        match InFlight::submit(self.file.driver(), &mut self.waiting, cx) {
             Ok(in_flight) => {
                 self.in_flight = Some(in_flight);
                 Poll::Pending
@@ -61,9 +61,7 @@ impl<F: Deref<Target = OpenFile>, T: Operation> Future for Operating<F, T> {
             None => this.submit(cx),
         };
         this.file.adopt();
-        let output = ready!(polled);
-        this.in_flight = None;
-        Poll::Ready(output)
+        polled
     }
 }
 

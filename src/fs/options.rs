@@ -5,7 +5,8 @@ use std::path::Path;
 
 use super::File;
 use super::start::Start;
-use crate::op::open::How;
+use crate::driver::Op;
+use crate::op::open::{How, Open};
 
 /// How a file is opened, as in std.
 ///
@@ -126,10 +127,12 @@ impl OpenOptions {
     ///
     /// Outside a runtime.
     pub async fn open(&self, path: impl AsRef<Path>) -> io::Result<File> {
-        Start::current("OpenOptions::open")
-            .open(path.as_ref(), self.how()?)
-            .await
-            .map(File::from_fd)
+        self.opening(path.as_ref())?.await.map(File::from_fd)
+    }
+
+    /// The operation: it has the settings in it, so that nobody keeps them while it waits.
+    pub(super) fn opening(&self, path: &Path) -> io::Result<Op<Open>> {
+        Start::current("OpenOptions::open").open(path, self.how()?)
     }
 
     pub(super) fn how(&self) -> io::Result<How> {

@@ -26,7 +26,7 @@ use crate::blocking;
 ///
 /// Outside a runtime.
 pub async fn remove_file(path: impl AsRef<Path>) -> io::Result<()> {
-    Start::current("annulus::fs::remove_file").unlink(path.as_ref(), false).await
+    Start::current("annulus::fs::remove_file").unlink(path.as_ref(), false)?.await
 }
 
 /// Removes an empty directory; see [`remove_file`].
@@ -39,7 +39,7 @@ pub async fn remove_file(path: impl AsRef<Path>) -> io::Result<()> {
 ///
 /// Outside a runtime.
 pub async fn remove_dir(path: impl AsRef<Path>) -> io::Result<()> {
-    Start::current("annulus::fs::remove_dir").unlink(path.as_ref(), true).await
+    Start::current("annulus::fs::remove_dir").unlink(path.as_ref(), true)?.await
 }
 
 /// Removes a directory with all that is in it. Symbolic links are removed, not followed.
@@ -69,7 +69,7 @@ pub async fn remove_dir_all(path: impl AsRef<Path>) -> io::Result<()> {
 ///
 /// Outside a runtime.
 pub async fn create_dir(path: impl AsRef<Path>) -> io::Result<()> {
-    Start::current("annulus::fs::create_dir").mkdir(path.as_ref()).await
+    Start::current("annulus::fs::create_dir").mkdir(path.as_ref())?.await
 }
 
 /// Makes a directory and those above it that are not there; see [`remove_file`]. If the future is dropped, a part may
@@ -97,7 +97,7 @@ pub async fn create_dir_all(path: impl AsRef<Path>) -> io::Result<()> {
 /// Outside a runtime.
 pub async fn rename(from: impl AsRef<Path>, to: impl AsRef<Path>) -> io::Result<()> {
     let start = Start::current("annulus::fs::rename");
-    start.rename(from.as_ref(), &start, to.as_ref()).await
+    start.rename(from.as_ref(), &start, to.as_ref())?.await
 }
 
 /// Gives a file one more name; see [`remove_file`].
@@ -111,7 +111,7 @@ pub async fn rename(from: impl AsRef<Path>, to: impl AsRef<Path>) -> io::Result<
 /// Outside a runtime.
 pub async fn hard_link(original: impl AsRef<Path>, link: impl AsRef<Path>) -> io::Result<()> {
     let start = Start::current("annulus::fs::hard_link");
-    start.link(original.as_ref(), &start, link.as_ref()).await
+    start.link(original.as_ref(), &start, link.as_ref())?.await
 }
 
 /// Makes a symbolic link that says `original`; see [`remove_file`].
@@ -124,7 +124,7 @@ pub async fn hard_link(original: impl AsRef<Path>, link: impl AsRef<Path>) -> io
 ///
 /// Outside a runtime.
 pub async fn symlink(original: impl AsRef<Path>, link: impl AsRef<Path>) -> io::Result<()> {
-    Start::current("annulus::fs::symlink").symlink(original.as_ref(), link.as_ref()).await
+    Start::current("annulus::fs::symlink").symlink(original.as_ref(), link.as_ref())?.await
 }
 
 /// What a symbolic link says. A job on the pool: the ring has no operation for it.
@@ -171,7 +171,8 @@ pub async fn canonicalize(path: impl AsRef<Path>) -> io::Result<PathBuf> {
 ///
 /// Outside a runtime.
 pub async fn metadata(path: impl AsRef<Path>) -> io::Result<Metadata> {
-    Start::current("annulus::fs::metadata").statx(path.as_ref(), 0).await
+    let statx = Start::current("annulus::fs::metadata").statx(path.as_ref(), 0)?;
+    statx.await.map(Metadata::new)
 }
 
 /// As [`metadata`], of a symbolic link itself.
@@ -185,7 +186,7 @@ pub async fn metadata(path: impl AsRef<Path>) -> io::Result<Metadata> {
 /// Outside a runtime.
 pub async fn symlink_metadata(path: impl AsRef<Path>) -> io::Result<Metadata> {
     let start = Start::current("annulus::fs::symlink_metadata");
-    start.statx(path.as_ref(), libc::AT_SYMLINK_NOFOLLOW).await
+    start.statx(path.as_ref(), libc::AT_SYMLINK_NOFOLLOW)?.await.map(Metadata::new)
 }
 
 /// Whether the path leads to something.

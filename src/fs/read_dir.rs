@@ -78,7 +78,7 @@ pub async fn read_dir(path: impl AsRef<Path>) -> io::Result<ReadDir> {
 impl ReadDir {
     pub(super) async fn open(start: Start, path: &Path) -> io::Result<Self> {
         let flags = libc::O_RDONLY | libc::O_DIRECTORY;
-        let fd = start.open(path, How { flags, mode: 0, beneath: false }).await?;
+        let fd = start.open(path, How { flags, mode: 0, beneath: false })?.await?;
         let from = Rc::new(From { start, path: path.to_owned() });
         let state = State::Open(fd.into_owned());
         Ok(Self { from, state, entries: VecDeque::new() })
@@ -234,7 +234,7 @@ impl DirEntry {
     ///
     /// As `statx(2)`; the file may be gone.
     pub async fn metadata(&self) -> io::Result<Metadata> {
-        self.from.start.statx(&self.path(), libc::AT_SYMLINK_NOFOLLOW).await
+        self.from.start.statx(&self.path(), libc::AT_SYMLINK_NOFOLLOW)?.await.map(Metadata::new)
     }
 }
 

@@ -5,8 +5,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 use super::Metadata;
-use crate::driver::{self, Driver, Op};
-use crate::op::close::Fd;
+use crate::driver::{self, Driver, Op, Operation};
 use crate::op::link::Link;
 use crate::op::mkdir::Mkdir;
 use crate::op::open::{How, Open};
@@ -26,52 +25,59 @@ pub(super) struct Start {
 /// What every metadata has.
 const MASK: u32 = libc::STATX_BASIC_STATS | libc::STATX_BTIME;
 
-/// What the kernel knows of a place.
-pub(super) async fn statx(driver: &Rc<Driver>, place: Place, flags: i32) -> io::Result<Metadata> {
-    let statx = Statx::new(place, flags, MASK);
-    Op::new(Rc::clone(driver), statx).await.map(Metadata::new)
+/// Asks what the kernel knows of a place.
+#[inline]
+pub(super) fn statx(driver: &Rc<Driver>, place: Place, flags: i32) -> Op<Statx> {
+    Op::new(Rc::clone(driver), Statx::new(place, flags, MASK))
 }
 
+/// The operations are made at once and submitted at their first poll; a path with a zero in it is refused before.
 impl Start {
     /// The current directory, of the process.
     ///
     /// # Panics
     ///
     /// Outside a runtime; `name` is that of the caller.
+    #[inline]
     pub(super) fn current(name: &str) -> Self {
         Self { driver: driver::current::expect(name), base: Base::Current }
     }
 
+    #[inline]
     fn place(&self, path: &Path) -> io::Result<Place> {
         Place::new(&self.base, path)
     }
 
-    pub(super) async fn open(&self, path: &Path, how: How) -> io::Result<Fd> {
-        let open = Open::new(&self.driver, self.place(path)?, how);
-        Op::new(Rc::clone(&self.driver), open).await
+    #[inline]
+    fn operation<T: Operation>(&self, operation: T) -> io::Result<Op<T>> {
+        Ok(Op::new(Rc::clone(&self.driver), operation))
     }
 
-    pub(super) async fn statx(&self, path: &Path, flags: i32) -> io::Result<Metadata> {
-        statx(&self.driver, self.place(path)?, flags).await
+    #[inline]
+    pub(super) fn open(&self, path: &Path, how: How) -> io::Result<Op<Open>> {
+        self.operation(Open::new(&self.driver, self.place(path)?, how))
+    }
+
+    #[inline]
+    pub(super) fn statx(&self, path: &Path, flags: i32) -> io::Result<Op<Statx>> {
+        Ok(statx(&self.driver, self.place(path)?, flags))
     }
 
     /// Whether there is something of that name; broken links are not followed into an answer.
     pub(super) async fn exists(&self, path: &Path) -> io::Result<bool> {
-        match self.statx(path, 0).await {
+        match self.statx(path, 0)?.await {
             Ok(_) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(error),
         }
     }
 
-    pub(super) async fn unlink(&self, path: &Path, dir: bool) -> io::Result<()> {
-        let unlink = Unlink { place: self.place(path)?, dir };
-        Op::new(Rc::clone(&self.driver), unlink).await
+    pub(super) fn unlink(&self, path: &Path, dir: bool) -> io::Result<Op<Unlink>> {
+        self.operation(Unlink { place: self.place(path)?, dir })
     }
 
-    pub(super) async fn mkdir(&self, path: &Path) -> io::Result<()> {
-        let mkdir = Mkdir { place: self.place(path)?, mode: 0o777 };
-        Op::new(Rc::clone(&self.driver), mkdir).await
+    pub(super) fn mkdir(&self, path: &Path) -> io::Result<Op<Mkdir>> {
+        self.operation(Mkdir { place: self.place(path)?, mode: 0o777 })
     }
 
     /// Makes a directory and those above it that are not there.
@@ -94,28 +100,25 @@ impl Start {
 
     /// Somebody else may have made it meanwhile.
     async fn mkdir_or_find(&self, path: &Path) -> io::Result<()> {
-        match self.mkdir(path).await {
+        match self.mkdir(path)?.await {
             Ok(()) => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(error),
-            Err(error) => match self.statx(path, 0).await {
+            Err(error) => match self.statx(path, 0)?.await.map(Metadata::new) {
                 Ok(metadata) if metadata.is_dir() => Ok(()),
                 _ => Err(error),
             },
         }
     }
 
-    pub(super) async fn rename(&self, from: &Path, there: &Self, to: &Path) -> io::Result<()> {
-        let rename = Rename { from: self.place(from)?, to: there.place(to)? };
-        Op::new(Rc::clone(&self.driver), rename).await
+    pub(super) fn rename(&self, from: &Path, there: &Self, to: &Path) -> io::Result<Op<Rename>> {
+        self.operation(Rename { from: self.place(from)?, to: there.place(to)? })
     }
 
-    pub(super) async fn link(&self, from: &Path, there: &Self, to: &Path) -> io::Result<()> {
-        let link = Link { from: self.place(from)?, to: there.place(to)? };
-        Op::new(Rc::clone(&self.driver), link).await
+    pub(super) fn link(&self, from: &Path, there: &Self, to: &Path) -> io::Result<Op<Link>> {
+        self.operation(Link { from: self.place(from)?, to: there.place(to)? })
     }
 
-    pub(super) async fn symlink(&self, target: &Path, link: &Path) -> io::Result<()> {
-        let symlink = Symlink { target: c_path(target)?, place: self.place(link)? };
-        Op::new(Rc::clone(&self.driver), symlink).await
+    pub(super) fn symlink(&self, target: &Path, link: &Path) -> io::Result<Op<Symlink>> {
+        self.operation(Symlink { target: c_path(target)?, place: self.place(link)? })
     }
 }

@@ -37,6 +37,7 @@ pub(crate) struct How {
 
 impl Open {
     /// The descriptor is closed when the process runs another program.
+    #[inline]
     pub(crate) fn new(driver: &Rc<Driver>, place: Place, how: How) -> Self {
         let flags = (how.flags | libc::O_CLOEXEC).cast_unsigned();
         let resolve = if how.beneath { libc::RESOLVE_BENEATH } else { 0 };
@@ -54,11 +55,13 @@ unsafe impl Operation for Open {
     const WHEN_DROPPED: WhenDropped = WhenDropped::Cancel;
     const SUBMIT_AGAIN: bool = true;
 
+    #[inline]
     fn prepare(&mut self) -> Sqe {
         let how = &raw const self.how;
         io_uring::opcode::OpenAt2::new(self.place.dir(), self.place.path(), how).build()
     }
 
+    #[inline]
     fn complete(self, outcome: Outcome) -> Self::Output {
         let number = outcome.result?.cast_signed();
         // SAFETY: the kernel just opened it for us, and nobody else was told the number.

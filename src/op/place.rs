@@ -28,6 +28,7 @@ impl Place {
     /// # Errors
     ///
     /// `InvalidInput` if there is a zero in the path.
+    #[inline]
     pub(crate) fn new(base: &Base, path: &Path) -> io::Result<Self> {
         Ok(Self { base: base.clone(), path: Some(c_path(path)?) })
     }
@@ -56,6 +57,7 @@ impl Place {
 /// # Errors
 ///
 /// `InvalidInput` if there is a zero in it.
+#[inline]
 pub(crate) fn c_path(path: &Path) -> io::Result<CString> {
     CString::new(path.as_os_str().as_bytes())
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "the path has a zero byte in it"))

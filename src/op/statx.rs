@@ -2,8 +2,10 @@
 //!
 //! # Safety rules
 //!
-//! 1. The entry names the path, on the heap behind `place`, and `answer`, which lies in the operation; nobody touches
-//!    them until the completion. The directory is kept open by `place`.
+//! 1. The entry names the path, on the heap behind `place`, and `answer`, on the heap too; nobody touches them until
+//!    the completion. The directory is kept open by `place`.
+//! 2. Where the kernel says that it answered, it has filled all of `answer`, the spare fields too: it copies a whole
+//!    `struct statx`, of 256 bytes since there is one.
 #![allow(unsafe_code, reason = "room 3: an operation")]
 
 use std::fmt;
@@ -18,12 +20,14 @@ pub(crate) struct Statx {
     place: Place,
     flags: i32,
     mask: u32,
-    answer: MaybeUninit<libc::statx>,
+    /// Of 256 bytes: in the operation, each move of it would copy them, and it would not fit its slot.
+    answer: Box<MaybeUninit<libc::statx>>,
 }
 
 impl Statx {
+    #[inline]
     pub(crate) fn new(place: Place, flags: i32, mask: u32) -> Self {
-        Self { place, flags, mask, answer: MaybeUninit::zeroed() }
+        Self { place, flags, mask, answer: Box::new_uninit() }
     }
 }
 
@@ -35,12 +39,13 @@ impl fmt::Debug for Statx {
 
 // SAFETY: rule 1.
 unsafe impl Operation for Statx {
-    type Output = io::Result<libc::statx>;
+    type Output = io::Result<Box<libc::statx>>;
 
     const KIND: &'static str = "statx";
     const WHEN_DROPPED: WhenDropped = WhenDropped::Cancel;
     const SUBMIT_AGAIN: bool = true;
 
+    #[inline]
     fn prepare(&mut self) -> Sqe {
         let answer = self.answer.as_mut_ptr().cast();
         io_uring::opcode::Statx::new(self.place.dir(), self.place.path(), answer)
@@ -49,9 +54,10 @@ unsafe impl Operation for Statx {
             .build()
     }
 
+    #[inline]
     fn complete(self, outcome: Outcome) -> Self::Output {
         outcome.result?;
-        // SAFETY: it was zeroed and then filled; it is numbers throughout.
+        // SAFETY: rule 2.
         Ok(unsafe { self.answer.assume_init() })
     }
 }
