@@ -51,7 +51,7 @@ impl Starved {
     pub(super) fn take(&mut self, count: usize, wakers: &mut Vec<Waker>) {
         let count = count.min(self.waiting.len());
         self.first = self.first.saturating_add(count as u64);
-        self.waiting.drain(..count).for_each(|mut place| wakers.extend(place.drain()));
+        self.waiting.drain(..count).for_each(|mut place| place.drain(|waker| wakers.push(waker)));
     }
 }
 

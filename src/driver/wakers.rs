@@ -49,10 +49,15 @@ impl Wakers {
         Some(self.others.remove(at).1)
     }
 
-    /// All of them, first come first. The memory stays.
+    /// Takes all of them out, first come first. The memory stays.
     #[inline]
-    pub(crate) fn drain(&mut self) -> impl Iterator<Item = Waker> {
-        self.first.take().into_iter().chain(self.others.drain(..)).map(|(_, waker)| waker)
+    pub(crate) fn drain(&mut self, mut each: impl FnMut(Waker)) {
+        if let Some((_, first)) = self.first.take() {
+            each(first);
+            if !self.others.is_empty() {
+                self.others.drain(..).for_each(|(_, waker)| each(waker));
+            }
+        }
     }
 }
 
@@ -74,8 +79,10 @@ mod tests {
         assert!(wakers.remove(3).is_some() && wakers.remove(2).is_some());
         assert_eq!(ids(&wakers), [1, 4], "the first is whoever came next");
         assert!(wakers.remove(2).is_none());
-        assert_eq!(wakers.drain().count(), 2);
-        assert!(wakers.is_empty() && wakers.drain().next().is_none());
+        let mut count = 0;
+        wakers.drain(|_| count += 1);
+        assert!(count == 2 && wakers.is_empty());
+        wakers.drain(|_| unreachable!("it is empty"));
         assert!(!Wakers::one(7, noop().clone()).is_empty());
     }
 }

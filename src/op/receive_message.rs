@@ -154,6 +154,16 @@ impl<H: Head> Inbox<H> {
         self.state.borrow_mut().take()
     }
 
+    /// Takes at most `max` messages more, into `batch`. An error stays.
+    pub(crate) fn take_more(&self, max: usize, batch: &mut Vec<Message<H>>) {
+        let mut state = self.state.borrow_mut();
+        let count = max.min(state.messages.len());
+        batch.reserve_exact(count);
+        for _ in 0..count {
+            batch.extend(state.take().and_then(Result::ok));
+        }
+    }
+
     /// Shows the next message without taking it.
     pub(crate) fn peek<T>(&self, look: impl FnOnce(&Message<H>) -> T) -> Option<io::Result<T>> {
         let state = self.state.borrow();
@@ -323,7 +333,7 @@ pub(crate) fn ensure_armed<H: Head>(endpoint: &Rc<Endpoint<H>>) -> io::Result<()
 fn arm<H: Head>(endpoint: &Rc<Endpoint<H>>, state: &mut State<H>) -> io::Result<()> {
     let driver = endpoint.fd.driver();
     if state.account.is_none() {
-        state.account = Some(Account::new(Rc::clone(driver.pool()?)));
+        state.account = Some(Account::of_messages(Rc::clone(driver.pool()?)));
     }
     let form = endpoint.inbox.form(driver)?;
     state.queued.end();

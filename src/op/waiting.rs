@@ -60,11 +60,11 @@ impl Waiting {
     /// Wakes all at the end of the turn.
     #[inline]
     pub(super) fn wake(&self, actions: &mut Actions) {
-        self.wakers.borrow_mut().drain().for_each(|waker| actions.wake(waker));
+        self.wakers.borrow_mut().drain(|waker| actions.wake(waker));
     }
 
     /// Wakes all, one at a time: a waker that panics loses nobody else's wake-up.
     pub(super) fn wake_now(&self, driver: &Driver) {
-        self.take().drain().for_each(|waker| driver.catching(|| waker.wake()));
+        self.take().drain(|waker| driver.catching(|| waker.wake()));
     }
 }
