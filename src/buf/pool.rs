@@ -275,11 +275,24 @@ fn buffers(memory: &Mapping, class: Class, size: u32, count: u16) -> Box<[Buffer
 #[derive(Debug)]
 pub(crate) struct Account {
     pool: Rc<Pool>,
+    /// Buffers that it may hold before what arrives is copied to the heap.
+    share: usize,
 }
 
+/// What a socket of messages may hold, in shares of a stream: each message takes a buffer, and its peers are many.
+const MESSAGES_SHARES: usize = 16;
+
 impl Account {
+    /// Of a stream.
     pub(crate) fn new(pool: Rc<Pool>) -> Rc<Self> {
-        Rc::new(Self { pool })
+        let share = pool.stream_share;
+        Rc::new(Self { pool, share })
+    }
+
+    /// Of a socket of messages.
+    pub(crate) fn of_messages(pool: Rc<Pool>) -> Rc<Self> {
+        let share = pool.stream_share.saturating_mul(MESSAGES_SHARES);
+        Rc::new(Self { pool, share })
     }
 
     /// Turns a completed receive into a chunk; `None` if the kernel named a buffer that it did not have.
@@ -289,7 +302,7 @@ impl Account {
         let buffer = group.lend(bid, len)?;
         // The stream holds one reference itself, and this chunk is to have one.
         let held = Rc::strong_count(self);
-        if held > self.pool.stream_share || group.lent_count.get() > group.lent_max {
+        if held > self.share || group.lent_count.get() > group.lent_max {
             return Some(self.copy(buffer, len));
         }
         // SAFETY: rule 1: just lent, of our pool, and the kernel wrote `len` bytes of it.

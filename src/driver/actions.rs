@@ -7,6 +7,7 @@ use std::task::Waker;
 
 use super::slots::Key;
 use super::starved::{Place, Starved};
+use super::wakers::Wakers;
 
 #[derive(Debug)]
 pub(super) enum Action {
@@ -39,10 +40,10 @@ impl Actions {
         }
     }
 
-    /// The waker is called, after those that came before it, when there is a buffer to receive into.
+    /// The wakers are called, after those that came before them, when there is a buffer to receive into.
     #[cold]
-    pub(crate) fn wake_when_fed(&mut self, waker: Waker) -> Place {
-        self.starved.push(waker)
+    pub(crate) fn wake_when_fed(&mut self, wakers: Wakers) -> Place {
+        self.starved.push(wakers)
     }
 
     /// The operation is cancelled at the end of this turn.

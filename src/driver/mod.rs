@@ -15,8 +15,9 @@ mod staged;
 mod starved;
 #[cfg(test)]
 pub(crate) mod tests;
+mod wakers;
 
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell, RefMut};
 use std::io;
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -33,6 +34,7 @@ pub(crate) use slots::Key;
 use slots::{Abandoned, Slots, Waiting};
 use staged::Staged;
 pub(crate) use starved::Place;
+pub(crate) use wakers::Wakers;
 
 use crate::buf::{Pool, PoolOptions};
 use crate::sys::Cqe;
@@ -305,18 +307,14 @@ impl Driver {
     }
 
     /// See [`Actions::wake_when_fed`].
-    pub(crate) fn wake_when_fed(&self, waker: Waker) -> Place {
-        self.actions.borrow_mut().wake_when_fed(waker)
+    pub(crate) fn wake_when_fed(&self, wakers: Wakers) -> Place {
+        self.actions.borrow_mut().wake_when_fed(wakers)
     }
 
-    /// Gives a place in the queue for a buffer to another task, and returns the waker of the one before; gives `waker`
-    /// back as an error if the place had its turn.
+    /// Who waits in a place of the queue for a buffer; `None` if it had its turn.
     #[cold]
-    pub(crate) fn take_place(&self, place: Place, waker: Waker) -> Result<Waker, Waker> {
-        match self.actions.borrow_mut().starved.get_mut(place) {
-            Some(waiting) => Ok(std::mem::replace(waiting, waker)),
-            None => Err(waker),
-        }
+    pub(crate) fn place(&self, place: Place) -> Option<RefMut<'_, Wakers>> {
+        RefMut::filter_map(self.actions.borrow_mut(), |actions| actions.starved.get_mut(place)).ok()
     }
 
     /// Has as many of the tasks woken that wait for a buffer as there are buffers, and at least one.
@@ -327,7 +325,7 @@ impl Driver {
         }
         let room = self.pool.get().map_or(0, |pool| pool.room()).max(1);
         let Actions { wakers, starved, .. } = &mut *actions;
-        wakers.extend(starved.take(room));
+        starved.take(room, wakers);
     }
 
     /// Empties one of the lists. A panic in the middle loses none of what follows.

@@ -20,9 +20,17 @@ pub trait ToSocketAddrs: Sealed {
 }
 
 mod sealed {
+    use std::net::SocketAddr;
+
     pub trait Sealed {
         /// The name that is to be looked up, and the port; nothing for addresses and for nonsense.
         fn host(&self) -> Option<(&str, u16)> {
+            None
+        }
+
+        /// The address, where there is one and finding it takes no list.
+        #[inline]
+        fn only(&self) -> Option<SocketAddr> {
             None
         }
     }
@@ -31,7 +39,12 @@ mod sealed {
 /// Implements the trait for a type that converts into one address.
 macro_rules! one_address {
     ($($address:ty),+) => {$(
-        impl Sealed for $address {}
+        impl Sealed for $address {
+            #[inline]
+            fn only(&self) -> Option<SocketAddr> {
+                Some(SocketAddr::from(*self))
+            }
+        }
 
         impl ToSocketAddrs for $address {
             fn to_socket_addrs(&self) -> io::Result<Vec<SocketAddr>> {
@@ -73,6 +86,10 @@ impl Sealed for str {
         }
         let (host, port) = self.rsplit_once(':')?;
         Some((name(host)?, port.parse().ok()?))
+    }
+
+    fn only(&self) -> Option<SocketAddr> {
+        self.parse().ok()
     }
 }
 
@@ -132,6 +149,10 @@ impl ToSocketAddrs for (String, u16) {
 impl<T: ToSocketAddrs + ?Sized> Sealed for &T {
     fn host(&self) -> Option<(&str, u16)> {
         (**self).host()
+    }
+
+    fn only(&self) -> Option<SocketAddr> {
+        (**self).only()
     }
 }
 

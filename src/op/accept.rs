@@ -14,9 +14,10 @@ use std::io;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use super::close::Fd;
+use super::waiting::{Id, Waiting};
 use crate::driver::{Actions, Key, Standing};
 use crate::sys::{Cqe, Sqe};
 
@@ -24,6 +25,7 @@ use crate::sys::{Cqe, Sqe};
 #[derive(Debug)]
 pub(crate) struct Accepted {
     state: RefCell<State>,
+    waiting: Waiting,
     /// With so many untaken the accept is cancelled until they are taken; the rest waits in the kernel.
     untaken_max: usize,
 }
@@ -33,9 +35,6 @@ struct State {
     connections: VecDeque<OwnedFd>,
     armed: Option<Key>,
     cancelling: bool,
-    /// Who waits, by a number that `ids` counts.
-    waiting: Vec<(u32, Waker)>,
-    ids: u32,
     error: Option<io::Error>,
 }
 
@@ -49,12 +48,12 @@ pub(crate) enum Next {
 
 impl Accepted {
     pub(crate) fn new(untaken_max: usize) -> Rc<Self> {
-        Rc::new(Self { state: RefCell::default(), untaken_max })
+        Rc::new(Self { state: RefCell::default(), waiting: Waiting::default(), untaken_max })
     }
 
     /// Takes a connection, or arms the accept and waits for one.
     pub(crate) fn next<'a>(self: &'a Rc<Self>, listener: &'a Rc<Fd>) -> Taking<'a> {
-        Taking { accepted: self, listener, id: None }
+        Taking { accepted: self, listener, id: 0 }
     }
 
     /// Connections that nobody took yet.
@@ -66,10 +65,9 @@ impl Accepted {
     pub(crate) fn close(&self, listener: &Fd) {
         let mut state = self.state.borrow_mut();
         let connections = std::mem::take(&mut state.connections);
-        let waiting = std::mem::take(&mut state.waiting);
         let armed = state.armed;
         drop(state);
-        drop((connections, waiting));
+        drop((connections, self.waiting.take()));
         if let Some(key) = armed {
             listener.driver().abandon(key);
         }
@@ -81,7 +79,7 @@ impl Accepted {
 pub(crate) struct Taking<'a> {
     accepted: &'a Rc<Accepted>,
     listener: &'a Rc<Fd>,
-    id: Option<u32>,
+    id: Id,
 }
 
 impl Future for Taking<'_> {
@@ -106,42 +104,16 @@ impl Future for Taking<'_> {
                 Err(_) => return Poll::Ready(Next::Failed(crate::driver::gone())),
             }
         }
-        if !state.expects(self.id, cx.waker()) {
-            drop(state);
-            // Cloning runs code of the user's, so nothing is borrowed.
-            let waker = cx.waker().clone();
-            let stale = self.accepted.state.borrow_mut().wait(&mut self.id, waker);
-            drop(stale);
-        }
+        drop(state);
+        let this = &mut *self;
+        this.accepted.waiting.wait(&mut this.id, cx);
         Poll::Pending
     }
 }
 
 impl Drop for Taking<'_> {
     fn drop(&mut self) {
-        let mut state = self.accepted.state.borrow_mut();
-        let mine = state.waiting.iter().position(|(id, _)| Some(*id) == self.id);
-        let mine = mine.map(|at| state.waiting.swap_remove(at));
-        drop(state);
-        drop(mine);
-    }
-}
-
-impl State {
-    /// True if `waker` will be called for `id` already.
-    fn expects(&self, id: Option<u32>, waker: &Waker) -> bool {
-        self.waiting.iter().any(|(other, present)| Some(*other) == id && present.will_wake(waker))
-    }
-
-    /// Has `waker` called at the next connection, instead of the one of the same `id`, which is returned.
-    fn wait(&mut self, id: &mut Option<u32>, waker: Waker) -> Option<Waker> {
-        if let Some((_, present)) = self.waiting.iter_mut().find(|(other, _)| Some(*other) == *id) {
-            return Some(std::mem::replace(present, waker));
-        }
-        self.ids = self.ids.wrapping_add(1);
-        *id = Some(self.ids);
-        self.waiting.push((self.ids, waker));
-        None
+        self.accepted.waiting.leave(self.id);
     }
 }
 
@@ -185,7 +157,7 @@ unsafe impl Standing for Accept {
             }
         }
         // All of them: the one that takes the connection is the first that is polled, and some may be gone.
-        state.waiting.drain(..).for_each(|(_, waker)| actions.wake(waker));
+        self.accepted.waiting.wake(actions);
     }
 }
 

@@ -3,12 +3,13 @@
 //! One allocation a socket. Its handle holds it, and so does every operation on it; the descriptor is closed when the
 //! last of them lets go.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use super::close::Fd;
 use super::receive_message::{Head, Inbox};
+use super::waiting::Waiting;
 use crate::driver::Actions;
 
 /// See the head of the file.
@@ -20,13 +21,13 @@ pub(crate) struct Endpoint<H> {
     /// One more waits.
     sends_max: u32,
     /// Who waits for a pass to send.
-    senders: RefCell<Waiting>,
+    senders: Waiting,
 }
 
 impl<H: Head> Endpoint<H> {
     pub(crate) fn new(fd: Fd, sends_max: u32) -> Rc<Self> {
         let inbox = Inbox::new(fd.driver().limits().undelivered_max);
-        Rc::new(Self { fd, inbox, sends: Cell::new(0), sends_max, senders: RefCell::default() })
+        Rc::new(Self { fd, inbox, sends: Cell::new(0), sends_max, senders: Waiting::default() })
     }
 
     /// Takes a pass to send; waits for one while all are taken.
@@ -36,7 +37,7 @@ impl<H: Head> Endpoint<H> {
             self.sends.set(self.sends.get() + 1);
             return Poll::Ready(Pass { endpoint: Rc::clone(self), held: true });
         }
-        self.wait(cx);
+        self.senders.wait_as_task(cx);
         Poll::Pending
     }
 
@@ -49,7 +50,7 @@ impl<H: Head> Endpoint<H> {
         if self.sends.get() == 0 {
             return Poll::Ready(());
         }
-        self.wait(cx);
+        self.senders.wait_as_task(cx);
         Poll::Pending
     }
 
@@ -58,17 +59,8 @@ impl<H: Head> Endpoint<H> {
         if self.sends.get() < self.sends_max {
             return Poll::Ready(());
         }
-        self.wait(cx);
+        self.senders.wait_as_task(cx);
         Poll::Pending
-    }
-
-    #[cold]
-    fn wait(&self, cx: &Context<'_>) {
-        if !self.senders.borrow().has(cx.waker()) {
-            // Cloning runs code of the user's, so nothing is borrowed.
-            let waker = cx.waker().clone();
-            self.senders.borrow_mut().add(waker);
-        }
     }
 }
 
@@ -89,8 +81,7 @@ impl<H: Head> Pass<H> {
     pub(super) fn landed(&mut self, actions: &mut Actions) {
         self.held = false;
         self.endpoint.sends.set(self.endpoint.sends.get() - 1);
-        let mut senders = self.endpoint.senders.borrow_mut();
-        senders.wakers.drain(..).for_each(|waker| actions.wake(waker));
+        self.endpoint.senders.wake(actions);
     }
 }
 
@@ -98,26 +89,7 @@ impl<H: Head> Drop for Pass<H> {
     fn drop(&mut self) {
         if self.held {
             self.endpoint.sends.set(self.endpoint.sends.get() - 1);
-            let waiting = self.endpoint.senders.take();
-            // One at a time: a waker that panics loses nobody else's wake-up.
-            let driver = self.endpoint.fd.driver();
-            waiting.wakers.into_iter().for_each(|waker| driver.catching(|| waker.wake()));
+            self.endpoint.senders.wake_now(self.endpoint.fd.driver());
         }
-    }
-}
-
-/// Wakers of tasks, each once; all are woken, and those who find nothing wait again.
-#[derive(Debug, Default)]
-pub(super) struct Waiting {
-    pub(super) wakers: Vec<Waker>,
-}
-
-impl Waiting {
-    pub(super) fn has(&self, waker: &Waker) -> bool {
-        self.wakers.iter().any(|present| present.will_wake(waker))
-    }
-
-    pub(super) fn add(&mut self, waker: Waker) {
-        self.wakers.push(waker);
     }
 }

@@ -1,8 +1,9 @@
 //! One file per operation: what the kernel is shown, how its answer is read, what becomes of an orphan.
 //!
 //! A file here has a struct that owns all the kernel will see and its `Operation` or `Standing`; nothing else
-//! knows the operation's entry. The other files are what operations share: `line` those of a connection, `open_file`
-//! and `position` those of a file, `place` those that name a path, `parts` those with several buffers.
+//! knows the operation's entry. The other files are what operations share: `line` those of a connection, `endpoint`
+//! those of a socket of messages, `open_file` and `position` those of a file, `place` those that name a path, `parts`
+//! those with several buffers; `waiting` is who waits for any of these, `queued` where a receive waits for a buffer.
 
 pub(crate) mod accept;
 pub(crate) mod bell;
@@ -24,6 +25,7 @@ pub(crate) mod parts;
 pub(crate) mod place;
 pub(crate) mod poll;
 pub(crate) mod position;
+mod queued;
 mod read;
 pub(crate) mod read_at;
 pub(crate) mod read_vectored;
@@ -41,6 +43,7 @@ pub(crate) mod symlink;
 mod tests;
 pub(crate) mod timeout;
 pub(crate) mod unlink;
+mod waiting;
 pub(crate) mod write;
 pub(crate) mod write_at;
 pub(crate) mod write_vectored;
@@ -52,4 +55,14 @@ const LEN_MAX: usize = 0x7fff_f000;
 #[inline]
 fn entry_len(len: usize) -> u32 {
     len.min(LEN_MAX) as u32
+}
+
+/// `IORING_RECVSEND_POLL_FIRST`: wait for readiness instead of trying at once, which keeps busy sockets from
+/// being served ahead of those whose completions wait.
+const POLL_FIRST: u16 = 1;
+
+/// Not the end of a stream nor a failure of what is asked: no buffer was free, we cancelled, or the kernel wants it
+/// asked again.
+fn is_passing(code: i32) -> bool {
+    matches!(code, libc::ENOBUFS | libc::ECANCELED | libc::EINTR | libc::EAGAIN | libc::ENOMEM)
 }

@@ -5,7 +5,7 @@
 //! future to the end of its payload, so that a sync or a close can wait for it, and if it was a write its error is kept
 //! for whoever writes, syncs or closes next.
 
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{Cell, OnceCell};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::rc::Rc;
@@ -13,6 +13,7 @@ use std::task::{Context, Poll};
 
 use super::close::Fd;
 use super::position::Cursor;
+use super::waiting::Waiting;
 use crate::driver::{Driver, Outcome};
 
 /// Stands for an orphaned write that ended before all was written, where an error would be an errno.
@@ -27,7 +28,7 @@ pub(crate) struct OpenFile {
     /// How the first orphaned write failed that nobody was told of; zero is none.
     lost: Cell<i32>,
     /// Tasks that wait until there is no orphan.
-    waiting: RefCell<Vec<std::task::Waker>>,
+    waiting: Waiting,
     /// Made at its first use: most files have none, and are opened and closed at a higher rate than the others.
     cursor: OnceCell<Box<Cursor>>,
 }
@@ -38,7 +39,7 @@ impl OpenFile {
             fd,
             orphans: Cell::new(0),
             lost: Cell::new(0),
-            waiting: RefCell::default(),
+            waiting: Waiting::default(),
             cursor: OnceCell::new(),
         })
     }
@@ -84,11 +85,7 @@ impl OpenFile {
         if self.orphans.get() <= 0 {
             return Poll::Ready(());
         }
-        if !self.waiting.borrow().iter().any(|waker| waker.will_wake(cx.waker())) {
-            // Cloning runs code of the user's, so nothing is borrowed.
-            let waker = cx.waker().clone();
-            self.waiting.borrow_mut().push(waker);
-        }
+        self.waiting.wait_as_task(cx);
         Poll::Pending
     }
 
@@ -97,9 +94,7 @@ impl OpenFile {
     fn orphan_gone(&self) {
         self.adopt();
         if self.orphans.get() <= 0 {
-            let waiting = self.waiting.take();
-            // One at a time: a waker that panics loses nobody else's wake-up.
-            waiting.into_iter().for_each(|waker| self.driver().catching(|| waker.wake()));
+            self.waiting.wake_now(self.driver());
         }
     }
 

@@ -11,12 +11,15 @@
 //!    taken back then, and one that it has seen holds the file itself.
 #![allow(unsafe_code, reason = "room 3: an operation")]
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
+use super::is_passing;
+pub(crate) use super::waiting::Id;
+use super::waiting::Waiting;
 use crate::driver::{Actions, Driver, Key, Standing, gone};
 use crate::sys::{Cqe, Sqe};
 
@@ -59,13 +62,8 @@ struct State {
     armed: Cell<Option<Key>>,
     /// How often it was disarmed: polls of before have nothing to say.
     epoch: Cell<u32>,
-    /// Who waits, by a number that `ids` counts.
-    waiting: RefCell<Vec<(u32, Waker)>>,
-    ids: Cell<u32>,
+    waiting: Waiting,
 }
-
-/// A place among those that wait for one direction; zero is none yet.
-pub(crate) type Id = u32;
 
 impl Watch {
     pub(crate) fn new(driver: Rc<Driver>) -> Self {
@@ -112,17 +110,13 @@ impl Watch {
                 Err(_) => return Poll::Ready(Err(gone())),
             }
         }
-        state.wait(id, cx);
+        state.waiting.wait(id, cx);
         Poll::Pending
     }
 
     /// Nobody is woken for this place any more.
     pub(crate) fn leave(&self, direction: Direction, id: Id) {
-        let mut waiting = self.state(direction).waiting.borrow_mut();
-        let mine = waiting.iter().position(|(other, _)| *other == id);
-        let mine = mine.map(|at| waiting.swap_remove(at));
-        drop(waiting);
-        drop(mine);
+        self.state(direction).waiting.leave(id);
     }
 
     /// Ends the polls. Those who wait are woken and ask again.
@@ -133,8 +127,7 @@ impl Watch {
             if let Some(key) = state.armed.take() {
                 self.driver.abandon(key);
             }
-            let waiting = state.waiting.take();
-            waiting.into_iter().for_each(|(_, waker)| self.driver.catching(|| waker.wake()));
+            state.waiting.wake_now(&self.driver);
         }
     }
 }
@@ -142,32 +135,6 @@ impl Watch {
 impl Drop for Watch {
     fn drop(&mut self) {
         self.disarm();
-    }
-}
-
-impl State {
-    /// Has the task of `cx` woken, in the place `id` or a new one. Cloning and dropping wakers runs code of the user's,
-    /// so nothing is borrowed meanwhile.
-    fn wait(&self, id: &mut Id, cx: &Context<'_>) {
-        let expected = |(other, waker): &(Id, Waker)| *other == *id && waker.will_wake(cx.waker());
-        if self.waiting.borrow().iter().any(expected) {
-            return;
-        }
-        let waker = cx.waker().clone();
-        if *id == 0 {
-            self.ids.set(self.ids.get().wrapping_add(1).max(1));
-            *id = self.ids.get();
-        }
-        let mut waiting = self.waiting.borrow_mut();
-        let stale = match waiting.iter_mut().find(|(other, _)| *other == *id) {
-            Some((_, present)) => Some(std::mem::replace(present, waker)),
-            None => {
-                waiting.push((*id, waker));
-                None
-            }
-        };
-        drop(waiting);
-        drop(stale);
     }
 }
 
@@ -199,11 +166,6 @@ unsafe impl Standing for Asking {
             Err(_) if is_passing(-cqe.result) => {}
             Err(_) => state.error.set(-cqe.result),
         }
-        state.waiting.borrow_mut().drain(..).for_each(|(_, waker)| actions.wake(waker));
+        state.waiting.wake(actions);
     }
-}
-
-/// The descriptor is not at fault: asked again, the kernel will say.
-fn is_passing(code: i32) -> bool {
-    matches!(code, libc::ECANCELED | libc::EINTR | libc::EAGAIN | libc::ENOMEM)
 }

@@ -18,14 +18,11 @@ use io_uring::opcode;
 use io_uring::squeue::Flags;
 
 use super::line::Line;
-use super::read;
+use super::queued::Queued;
+use super::{POLL_FIRST, is_passing, read};
 use crate::buf::{Account, Chunk, Class};
-use crate::driver::{Actions, Driver, Key, Place, Standing, gone};
+use crate::driver::{Actions, Driver, Key, Standing, Wakers, gone};
 use crate::sys::{Cqe, Sqe};
-
-/// `IORING_RECVSEND_POLL_FIRST`: wait for readiness instead of trying at once, which keeps busy streams from
-/// being served ahead of those whose completions wait.
-const POLL_FIRST: u16 = 1;
 
 /// Completions that fill a small buffer, after which the stream is armed with large ones.
 const FULL_STREAK: u8 = 2;
@@ -56,10 +53,7 @@ struct State {
     account: Option<Rc<Account>>,
     armed: Option<Key>,
     cancelling: bool,
-    /// Where the stream waits for a buffer, since the last receive found none, or has waited.
-    place: Option<Place>,
-    /// The future whose waker is in that place; 0 if it is gone.
-    starved: u32,
+    queued: Queued,
     class: Class,
     streak: u8,
     reader: Option<Reader>,
@@ -98,8 +92,7 @@ impl Arrivals {
                 account: None,
                 armed: None,
                 cancelling: false,
-                place: None,
-                starved: 0,
+                queued: Queued::default(),
                 class: Class::Small,
                 streak: 0,
                 reader: None,
@@ -200,14 +193,12 @@ impl Arrivals {
     }
 
     /// The future that waited is gone: nobody is woken for it.
-    fn leave(&self, id: u32) {
+    fn leave(&self, driver: &Driver, id: u32) {
         let mut state = self.state.borrow_mut();
         let mine = state.reader.take_if(|reader| reader.id == id);
-        if state.starved == id {
-            state.starved = 0;
-        }
+        let queued = state.queued.leave(driver, id);
         drop(state);
-        drop(mine);
+        drop((mine, queued));
     }
 
     /// Ends the receive: the stream is being dropped. What was not taken is lost with it.
@@ -379,7 +370,7 @@ impl<'a> Reading<'a> {
             }
         }
         if state.armed.is_none() {
-            if state.place.is_some() || self.line.fd.driver().is_starved() {
+            if state.queued.is_due(self.line.fd.driver()) {
                 drop(state);
                 if self.wait_for_a_buffer(cx)? {
                     return Ok(());
@@ -403,28 +394,15 @@ impl<'a> Reading<'a> {
         if self.id == 0 {
             self.id = state.next_id();
         }
-        let Some(place) = state.place else {
-            state.place = Some(driver.wake_when_fed(waker));
-            state.starved = self.id;
-            return Ok(true);
-        };
-        let other = match driver.take_place(place, waker) {
-            Ok(other) => other,
-            Err(waker) => {
-                drop(state);
-                drop(waker);
-                return Ok(false);
-            }
-        };
-        if [0, self.id].contains(&state.starved) || other.will_wake(cx.waker()) {
-            state.starved = self.id;
+        let other = state.queued.take_other(driver, self.id);
+        if other.as_ref().is_some_and(|other| !other.will_wake(cx.waker())) {
             drop(state);
-            return Ok(true);
+            driver.catching(|| other.into_iter().for_each(Waker::wake));
+            return Err(busy("another task is reading from this stream"));
         }
-        state.starved = 0;
+        let joined = state.queued.join(driver, self.id, waker);
         drop(state);
-        driver.catching(|| other.wake());
-        Err(busy("another task is reading from this stream"))
+        Ok(joined.is_ok())
     }
 
     /// Takes the reader's place: the task of `cx` is woken by the next arrival.
@@ -442,7 +420,7 @@ impl Drop for Reading<'_> {
     #[inline]
     fn drop(&mut self) {
         if self.id != 0 {
-            self.line.arrivals.leave(self.id);
+            self.line.arrivals.leave(self.line.fd.driver(), self.id);
         }
     }
 }
@@ -480,8 +458,7 @@ fn arm(line: &Rc<Line>, state: &mut State) -> io::Result<()> {
     if state.account.is_none() {
         state.account = Some(Account::new(Rc::clone(driver.pool()?)));
     }
-    state.place = None;
-    state.starved = 0;
+    state.queued.end();
     let small = driver.pool()?.size(Class::Small);
     let receive = Receive { line: Rc::clone(line), class: state.class, small };
     state.armed = Some(driver.stand(receive).map_err(|_| gone())?);
@@ -539,8 +516,7 @@ unsafe impl Standing for Receive {
         }
         if let Some(reader) = state.reader.take() {
             if cqe.result == -libc::ENOBUFS {
-                state.place = Some(actions.wake_when_fed(reader.waker));
-                state.starved = reader.id;
+                state.queued.found_none(Wakers::one(reader.id, reader.waker), actions);
             } else {
                 actions.wake(reader.waker);
             }
@@ -611,9 +587,4 @@ impl Receive {
     fn should_stop(&self, state: &State) -> bool {
         state.bytes >= self.line.arrivals.undelivered_max || state.class != self.class
     }
-}
-
-/// Not the end of the stream: no buffer was free, we cancelled, or the kernel wants it asked again.
-fn is_passing(code: i32) -> bool {
-    matches!(code, libc::ENOBUFS | libc::ECANCELED | libc::EINTR | libc::EAGAIN | libc::ENOMEM)
 }

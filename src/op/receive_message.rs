@@ -16,20 +16,20 @@ use std::collections::VecDeque;
 use std::io;
 use std::mem::MaybeUninit;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use io_uring::opcode;
 use io_uring::squeue::Flags;
 
 use super::endpoint::Endpoint;
+use super::queued::Queued;
+use super::waiting::{Id, Waiting};
+use super::{POLL_FIRST, is_passing};
 use crate::buf::{Account, Chunk, Class};
 use crate::driver::{Actions, Driver, Key, Standing, gone};
 use crate::sys::descriptors::Local;
 use crate::sys::message::{self, Inet, Received};
 use crate::sys::{Cqe, Sqe};
-
-/// `IORING_RECVSEND_POLL_FIRST`, as for a stream's receive.
-const POLL_FIRST: u16 = 1;
 
 /// What each untaken message counts beside its bytes, so that empty ones are bounded too.
 const MESSAGE_COST: usize = 256;
@@ -103,6 +103,7 @@ impl<H: Head> Message<H> {
 #[derive(Debug)]
 pub(crate) struct Inbox<H> {
     state: RefCell<State<H>>,
+    waiting: Waiting,
     /// With so many bytes undelivered the receive is cancelled until they are taken: the kernel keeps what its own
     /// buffer holds, and drops the rest.
     undelivered_max: usize,
@@ -119,11 +120,7 @@ struct State<H> {
     account: Option<Rc<Account>>,
     armed: Option<Key>,
     cancelling: bool,
-    /// A reader has been in the queue for a buffer since the last receive ended.
-    has_queued: bool,
-    /// Who waits, by a number that `ids` counts.
-    waiting: Vec<(u32, Waker)>,
-    ids: u32,
+    queued: Queued,
 }
 
 /// How a receive is armed.
@@ -143,10 +140,9 @@ impl<H: Head> Inbox<H> {
                 account: None,
                 armed: None,
                 cancelling: false,
-                has_queued: false,
-                waiting: Vec::new(),
-                ids: 0,
+                queued: Queued::default(),
             }),
+            waiting: Waiting::default(),
             undelivered_max,
             payload_max: Cell::new(None),
         }
@@ -156,6 +152,16 @@ impl<H: Head> Inbox<H> {
     #[inline]
     pub(crate) fn try_take(&self) -> Option<io::Result<Message<H>>> {
         self.state.borrow_mut().take()
+    }
+
+    /// Takes at most `max` messages more, into `batch`. An error stays.
+    pub(crate) fn take_more(&self, max: usize, batch: &mut Vec<Message<H>>) {
+        let mut state = self.state.borrow_mut();
+        let count = max.min(state.messages.len());
+        batch.reserve_exact(count);
+        for _ in 0..count {
+            batch.extend(state.take().and_then(Result::ok));
+        }
     }
 
     /// Shows the next message without taking it.
@@ -182,27 +188,22 @@ impl<H: Head> Inbox<H> {
     pub(crate) fn close(&self, driver: &Driver) {
         let mut state = self.state.borrow_mut();
         let messages = std::mem::take(&mut state.messages);
-        let waiting = std::mem::take(&mut state.waiting);
         let armed = state.armed;
         state.bytes = 0;
         drop(state);
-        drop((messages, waiting));
+        drop((messages, self.waiting.take()));
         armed.into_iter().for_each(|key| driver.abandon(key));
     }
 
     /// Cancels the receive and resolves once the kernel no longer holds it. No message that arrived is lost.
     pub(crate) fn poll_disarmed(&self, driver: &Driver, cx: &Context<'_>) -> Poll<()> {
-        let state = self.state.borrow();
+        let mut state = self.state.borrow_mut();
         let Some(key) = state.armed else {
             return Poll::Ready(());
         };
-        drop(state);
-        let waker = cx.waker().clone();
-        let mut state = self.state.borrow_mut();
         let cancel = !std::mem::replace(&mut state.cancelling, true);
-        let stale = state.wait(&mut None, waker);
         drop(state);
-        drop(stale);
+        self.waiting.wait_as_task(cx);
         if cancel {
             driver.cancel(key);
         }
@@ -235,34 +236,18 @@ impl<H: Head> State<H> {
         }
         self.error.take().map(|code| Err(io::Error::from_raw_os_error(code)))
     }
-
-    /// True if `waker` will be called for `id` already.
-    fn expects(&self, id: Option<u32>, waker: &Waker) -> bool {
-        self.waiting.iter().any(|(other, present)| Some(*other) == id && present.will_wake(waker))
-    }
-
-    /// Has `waker` called at the next arrival, instead of the one of the same `id`, which is returned.
-    fn wait(&mut self, id: &mut Option<u32>, waker: Waker) -> Option<Waker> {
-        if let Some((_, present)) = self.waiting.iter_mut().find(|(other, _)| Some(*other) == *id) {
-            return Some(std::mem::replace(present, waker));
-        }
-        self.ids = self.ids.wrapping_add(1);
-        *id = Some(self.ids);
-        self.waiting.push((self.ids, waker));
-        None
-    }
 }
 
 /// A place among the readers of a socket. Dropped, it leaves nothing behind but the receive that it armed.
 #[derive(Debug)]
 pub(crate) struct Receiving<'a, H: Head> {
     endpoint: &'a Rc<Endpoint<H>>,
-    id: Option<u32>,
+    id: Id,
 }
 
 impl<'a, H: Head> Receiving<'a, H> {
     pub(crate) fn new(endpoint: &'a Rc<Endpoint<H>>) -> Self {
-        Self { endpoint, id: None }
+        Self { endpoint, id: 0 }
     }
 
     /// Takes a message, or arms the receive if need be and waits.
@@ -292,37 +277,46 @@ impl<'a, H: Head> Receiving<'a, H> {
     }
 
     fn wait(&mut self, cx: &Context<'_>) -> io::Result<()> {
-        let mut state = self.endpoint.inbox.state.borrow_mut();
+        let inbox = &self.endpoint.inbox;
+        let mut state = inbox.state.borrow_mut();
         if state.armed.is_none() {
-            let driver = self.endpoint.fd.driver();
-            if !state.has_queued && driver.is_starved() {
-                state.has_queued = true;
+            if state.queued.is_due(self.endpoint.fd.driver()) {
                 drop(state);
-                driver.wake_when_fed(cx.waker().clone());
-                return Ok(());
+                if self.wait_for_a_buffer(cx) {
+                    return Ok(());
+                }
+                state = inbox.state.borrow_mut();
             }
-            arm(self.endpoint, &mut state)?;
+            if state.armed.is_none() {
+                arm(self.endpoint, &mut state)?;
+            }
         }
-        if !state.expects(self.id, cx.waker()) {
-            drop(state);
-            // Cloning runs code of the user's, so nothing is borrowed.
-            let waker = cx.waker().clone();
-            let stale = self.endpoint.inbox.state.borrow_mut().wait(&mut self.id, waker);
-            drop(stale);
-        }
+        drop(state);
+        inbox.waiting.wait(&mut self.id, cx);
         Ok(())
+    }
+
+    /// Waits in the socket's place in the queue for a buffer, or in a new one; false if that place had its turn.
+    #[cold]
+    fn wait_for_a_buffer(&mut self, cx: &Context<'_>) -> bool {
+        let waker = cx.waker().clone();
+        let inbox = &self.endpoint.inbox;
+        inbox.waiting.enroll(&mut self.id);
+        let mut state = inbox.state.borrow_mut();
+        let joined = state.queued.join(self.endpoint.fd.driver(), self.id, waker);
+        drop(state);
+        joined.is_ok()
     }
 }
 
 impl<H: Head> Drop for Receiving<'_, H> {
     #[inline]
     fn drop(&mut self) {
-        if self.id.is_some() {
-            let mut state = self.endpoint.inbox.state.borrow_mut();
-            let mine = state.waiting.iter().position(|(id, _)| Some(*id) == self.id);
-            let mine = mine.map(|at| state.waiting.swap_remove(at));
-            drop(state);
-            drop(mine);
+        if self.id != 0 {
+            let Endpoint { fd, inbox, .. } = &**self.endpoint;
+            inbox.waiting.leave(self.id);
+            let queued = inbox.state.borrow().queued.leave(fd.driver(), self.id);
+            drop(queued);
         }
     }
 }
@@ -339,10 +333,10 @@ pub(crate) fn ensure_armed<H: Head>(endpoint: &Rc<Endpoint<H>>) -> io::Result<()
 fn arm<H: Head>(endpoint: &Rc<Endpoint<H>>, state: &mut State<H>) -> io::Result<()> {
     let driver = endpoint.fd.driver();
     if state.account.is_none() {
-        state.account = Some(Account::new(Rc::clone(driver.pool()?)));
+        state.account = Some(Account::of_messages(Rc::clone(driver.pool()?)));
     }
     let form = endpoint.inbox.form(driver)?;
-    state.has_queued = false;
+    state.queued.end();
     let receive = ReceiveMessage::new(Rc::clone(endpoint), form);
     state.armed = Some(driver.stand(receive).map_err(|_| gone())?);
     Ok(())
@@ -407,12 +401,12 @@ unsafe impl<H: Head> Standing for ReceiveMessage<H> {
                 actions.cancel(key);
             }
         }
-        if cqe.result == -libc::ENOBUFS && !state.waiting.is_empty() {
-            state.has_queued = true;
-            state.waiting.drain(..).for_each(|(_, waker)| _ = actions.wake_when_fed(waker));
+        let waiting = &self.endpoint.inbox.waiting;
+        if cqe.result == -libc::ENOBUFS {
+            state.queued.found_none(waiting.take(), actions);
         } else {
             // All of them: the one that takes the message is the first that is polled, and some may be gone.
-            state.waiting.drain(..).for_each(|(_, waker)| actions.wake(waker));
+            waiting.wake(actions);
         }
     }
 }
@@ -463,9 +457,4 @@ impl<H: Head> ReceiveMessage<H> {
             account.refuse(self.form.class, bid);
         }
     }
-}
-
-/// Not a failure of the socket: no buffer was free, we cancelled, or the kernel wants it asked again.
-fn is_passing(code: i32) -> bool {
-    matches!(code, libc::ENOBUFS | libc::ECANCELED | libc::EINTR | libc::EAGAIN | libc::ENOMEM)
 }

@@ -9,6 +9,7 @@ use std::process::{Command as StdCommand, ExitStatus, Output, Stdio};
 use super::Child;
 use crate::driver;
 use crate::op::exit::reap_orphans;
+use crate::sys::affinity::Unpinned;
 
 /// A program to start, with its arguments and surroundings; [`std::process::Command`] with children that are awaited.
 ///
@@ -165,8 +166,8 @@ impl Command {
     /// The core waits until the program was found and begun: a quarter of a millisecond, however much memory the
     /// process has. But where a user, a group or a closure is set, the child is made by `fork(2)`, and that took 200
     /// ms with one GiB of memory in use. Then, or where the program lies on a slow disk, start it by a
-    /// [`std::process::Command`] on another thread, and hand it to [`Child::from_std`]. The child inherits the
-    /// processors that the thread may use.
+    /// [`std::process::Command`] on another thread, and hand it to [`Child::from_std`]. The child may use the
+    /// processors that this thread might before a mesh pinned it to one.
     ///
     /// # Errors
     ///
@@ -178,7 +179,9 @@ impl Command {
     pub fn spawn(&mut self) -> io::Result<Child> {
         let driver = driver::current::expect("Command::spawn");
         reap_orphans();
+        let unpinned = Unpinned::new();
         let child = self.command.spawn()?;
+        drop(unpinned);
         Child::new(child, driver, self.kill_on_drop, self.leads_group)
     }
 

@@ -131,7 +131,8 @@ impl Builder {
     }
 
     /// Buffers that one stream may hold, in its chunks: 16 by default. What it receives beyond that is copied to
-    /// the heap, as for every stream when less than a quarter of the buffers is left.
+    /// the heap, as for every stream when less than a quarter of the buffers is left. A socket of messages, which has
+    /// many peers and a buffer for each message, may hold 16 times as many.
     #[must_use]
     pub fn stream_share(mut self, buffers: u32) -> Self {
         self.pool.stream_share = buffers;

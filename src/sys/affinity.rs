@@ -5,7 +5,10 @@
 //! 1. A pointer passed to the kernel names a mask that lives across the call, with its size.
 #![allow(unsafe_code, reason = "room 1: the kernel's interface")]
 
+use std::cell::Cell;
 use std::io;
+
+use super::thread::Affinity;
 
 /// The most processors that a mask has room for. The kernel's own limit is 8192.
 const MAX: usize = 8192;
@@ -50,12 +53,48 @@ pub(crate) fn allowed() -> io::Result<Vec<usize>> {
     Ok((0..MAX).filter(|number| mask.contains(*number)).collect())
 }
 
+thread_local! {
+    /// What this thread might use before it was pinned.
+    static BEFORE: Cell<Option<Affinity>> = const { Cell::new(None) };
+}
+
 /// Ties this thread to one processor.
 pub(crate) fn pin(number: usize) -> io::Result<()> {
+    let before = Affinity::current();
     let mut mask = Processors::new([number]);
     // SAFETY: rule 1.
     let result = unsafe { libc::sched_setaffinity(0, Processors::SIZE, mask.as_mut_ptr().cast()) };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    BEFORE.set(BEFORE.get().or(before));
+    Ok(())
+}
+
+/// While it is there, this thread may use what it might before it was pinned, and so may a child that is started
+/// meanwhile. Of a thread that was not it changes nothing.
+#[derive(Debug)]
+pub(crate) struct Unpinned {
+    pinned: Option<Affinity>,
+}
+
+impl Unpinned {
+    pub(crate) fn new() -> Self {
+        let pinned = BEFORE.get().and_then(|before| {
+            let pinned = Affinity::current()?;
+            before.apply();
+            Some(pinned)
+        });
+        Self { pinned }
+    }
+}
+
+impl Drop for Unpinned {
+    fn drop(&mut self) {
+        if let Some(pinned) = &self.pinned {
+            pinned.apply();
+        }
+    }
 }
 
 #[cfg(test)]
@@ -65,10 +104,17 @@ mod tests {
     #[test]
     fn a_thread_runs_where_it_is_pinned() {
         std::thread::spawn(|| {
-            for number in allowed().expect("a mask") {
-                pin(number).expect("it is allowed");
-                assert_eq!(allowed().expect("a mask"), [number]);
+            let before = allowed().expect("a mask");
+            drop(Unpinned::new());
+            assert_eq!(allowed().expect("a mask"), before, "nobody pinned it");
+            for number in &before {
+                pin(*number).expect("it is allowed");
+                assert_eq!(allowed().expect("a mask"), [*number]);
                 // Once pinned, the others are still ours to ask for.
+                let unpinned = Unpinned::new();
+                assert_eq!(allowed().expect("a mask"), before);
+                drop(unpinned);
+                assert_eq!(allowed().expect("a mask"), [*number]);
             }
             let error = pin(MAX - 1).expect_err("no machine has so many");
             assert_eq!(error.raw_os_error(), Some(libc::EINVAL));

@@ -2,7 +2,8 @@
 
 use std::cell::RefCell;
 use std::io::{ErrorKind, Write};
-use std::net::TcpStream as StdStream;
+use std::mem::ManuallyDrop;
+use std::net::{TcpStream as StdStream, UdpSocket as StdUdpSocket};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,7 +11,8 @@ use std::thread;
 use std::time::Duration;
 
 use annulus::buf::Chunk;
-use annulus::net::{ListenOptions, TcpStream};
+use annulus::net::udp::Datagram;
+use annulus::net::{ListenOptions, TcpStream, UdpSocket};
 use annulus::runtime::{Feature, metrics};
 use annulus::task::yield_now;
 use annulus::time::{sleep, timeout};
@@ -19,7 +21,7 @@ use socket2::SockRef;
 
 use crate::support::settled::{
     PATIENCE, assert_content, byte, content, is_switched_off, joined, pair, poll_and_drop,
-    run_with, std_pair, stream_pair, turn, until, write_now,
+    poll_once, run_with, std_pair, stream_pair, turn, until, write_now,
 };
 use crate::support::skip::skip;
 
@@ -166,6 +168,19 @@ async fn recv_impatiently(stream: &TcpStream) -> Chunk {
     }
 }
 
+/// Of so many readers, whose numbers stand in the order in which they were served, none was far ahead of another.
+fn assert_turns(served: &[usize], readers: usize) {
+    let count = |served: &[usize], number| served.iter().filter(|one| **one == number).count();
+    let first = |number| served.iter().position(|one| *one == number).expect("served");
+    let latest = (0..readers).map(first).max().expect("readers");
+    let most = (0..readers).map(|number| count(&served[..latest], number)).max();
+    assert!(most < Some(latest / 16), "{most:?} for one of {latest}, before another had any");
+    let half = &served[..served.len() / 2];
+    let shares: Vec<usize> = (0..readers).map(|number| count(half, number)).collect();
+    let (least, most) = (shares.iter().min().unwrap(), shares.iter().max().unwrap());
+    assert!(most - least <= 12, "of {} each was served so often: {shares:?}", half.len());
+}
+
 #[test]
 fn streams_that_find_no_buffer_take_turns() {
     const STREAMS: usize = 64;
@@ -195,12 +210,59 @@ fn streams_that_find_no_buffer_take_turns() {
         for task in tasks {
             task.await.expect("it ends");
         }
-        let served = served.borrow();
-        let first = |number| served.iter().position(|other| *other == number).expect("served");
-        let latest = (0..STREAMS).map(first).max().expect("streams");
-        let before = &served[..latest];
-        let most = (0..STREAMS).map(|n| before.iter().filter(|other| **other == n).count()).max();
-        assert!(most < Some(latest / 16), "{most:?} for one of {latest}, before another had any");
+        assert_turns(&served.borrow(), STREAMS);
+    });
+}
+
+/// The next datagram, by a future that is made anew each turn.
+async fn receive_impatiently(socket: &UdpSocket) -> Datagram {
+    loop {
+        if let Some(datagram) = poll_and_drop(socket.recv_datagram()).await {
+            return datagram.expect("a socket");
+        }
+        yield_now().await;
+    }
+}
+
+/// A core with large buffers for four datagrams.
+fn four_datagrams() -> Builder {
+    Builder::new().small_buffers(64, 4).large_buffers(512, 4)
+}
+
+/// A socket to which so many datagrams were sent, each with its number.
+async fn flooded(datagrams: u8) -> UdpSocket {
+    let near = UdpSocket::bind("127.0.0.1:0").await.expect("bind");
+    let far = StdUdpSocket::bind("127.0.0.1:0").expect("bind");
+    far.connect(near.local_addr().expect("bound")).expect("connect");
+    (0..datagrams).for_each(|number| assert_eq!(far.send(&[number]).expect("there is room"), 1));
+    near
+}
+
+#[test]
+fn sockets_of_messages_that_find_no_buffer_take_turns() {
+    const SOCKETS: usize = 64;
+    const DATAGRAMS: u8 = 50;
+    run_with(four_datagrams(), async || {
+        let served = Rc::new(RefCell::new(Vec::new()));
+        let mut tasks = Vec::new();
+        for number in 0..SOCKETS {
+            let near = flooded(DATAGRAMS).await;
+            let served = Rc::clone(&served);
+            tasks.push(spawn(async move {
+                for expected in 0..DATAGRAMS {
+                    let datagram = match number % 2 {
+                        0 => near.recv_datagram().await.expect("a socket"),
+                        _ => receive_impatiently(&near).await,
+                    };
+                    assert_eq!(*datagram, [expected]);
+                    served.borrow_mut().push(number);
+                }
+            }));
+        }
+        for task in tasks {
+            task.await.expect("it ends");
+        }
+        assert_turns(&served.borrow(), SOCKETS);
     });
 }
 
@@ -266,6 +328,39 @@ fn readers_that_go_while_they_wait_for_a_buffer_hold_up_nobody() {
         let last = tasks.split_off(STREAMS - 2);
         tasks.iter().for_each(annulus::task::JoinHandle::abort);
         for task in last {
+            timeout(PATIENCE, task).await.expect("it gets its turn").expect("it ends");
+        }
+    });
+}
+
+#[test]
+fn a_reader_that_goes_or_is_forgotten_takes_no_other_s_turn_for_a_buffer() {
+    const SOCKETS: usize = 32;
+    run_with(four_datagrams(), async || {
+        let mut tasks = Vec::new();
+        for _ in 0..SOCKETS {
+            let near = Rc::new(flooded(20).await);
+            let same = Rc::clone(&near);
+            // The first to wait is never polled again, the second is dropped, and neither is awaited.
+            tasks.push(spawn(async move {
+                let mut forgotten = ManuallyDrop::new(Box::pin(same.recv_datagram()));
+                let mut waits = u8::from(poll_once(&mut *forgotten).await.is_pending());
+                for _ in 0..4 {
+                    waits += u8::from(poll_and_drop(same.recv_datagram()).await.is_none());
+                    turn().await;
+                }
+                assert!(waits > 0, "there was nothing to wait for");
+            }));
+            tasks.push(spawn(async move {
+                let mut last = None;
+                while last != Some(19) {
+                    let datagram = near.recv_datagram().await.expect("a socket");
+                    assert!(last < Some(datagram[0]), "{last:?} came before");
+                    last = Some(datagram[0]);
+                }
+            }));
+        }
+        for task in tasks {
             timeout(PATIENCE, task).await.expect("it gets its turn").expect("it ends");
         }
     });
@@ -425,7 +520,7 @@ fn thousands_of_staged_operations_are_taken_back() {
         for _ in 0..20 {
             let mut nops: Vec<_> = (0..200).map(|_| Box::pin(annulus::io::nop())).collect();
             for nop in &mut nops {
-                assert!(crate::support::settled::poll_once(nop).await.is_pending());
+                assert!(poll_once(nop).await.is_pending());
             }
             // Every other one; the entries of the rest lie between blanks.
             let mut keep = false;

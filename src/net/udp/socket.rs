@@ -230,8 +230,7 @@ impl UdpSocket {
     /// `ConnectionRefused` if nobody listened at the peer's port when an earlier one came there; the others of
     /// `send(2)`: a datagram too long, no peer, no route.
     pub async fn send(&self, bytes: &[u8]) -> io::Result<usize> {
-        let (count, _copy) = self.messages.send(bytes.to_vec(), Target::Connected).await?;
-        Ok(count)
+        self.messages.send_copy(bytes, Target::Connected).await
     }
 
     /// Sends a copy of `bytes` as one datagram to the first of the addresses. If the future is dropped: as for
@@ -242,9 +241,11 @@ impl UdpSocket {
     /// As for [`send`](Self::send); `InvalidInput` if there is no address, or a name, which is not looked up for each
     /// datagram.
     pub async fn send_to(&self, bytes: &[u8], target: impl ToSocketAddrs) -> io::Result<usize> {
-        let target = *target.to_socket_addrs()?.first().ok_or_else(|| none("send to"))?;
-        let (count, _copy) = self.messages.send(bytes.to_vec(), Target::new(target)).await?;
-        Ok(count)
+        let target = match target.only() {
+            Some(target) => target,
+            None => *target.to_socket_addrs()?.first().ok_or_else(|| none("send to"))?,
+        };
+        self.messages.send_copy(bytes, Target::new(target)).await
     }
 
     /// Sends a buffer that is lent to the operation as one datagram to the peer that the socket is connected to. If
@@ -284,9 +285,10 @@ impl UdpSocket {
         }
     }
 
-    /// Sends each buffer to its address, all in one system call where there is room, and says of each how it went.
+    /// Sends each buffer to its address, 32 in a system call, and says of each how it went.
     ///
-    /// If the future is dropped, each is treated as by [`send_message`](Self::send_message).
+    /// Those that the kernel's buffer has no room for wait on the ring, and leave also if the future is dropped then.
+    /// After 128 system calls it lets other tasks run; dropped there, it sends no more.
     pub async fn send_batch_to<B: IoBuf>(
         &self,
         batch: Vec<(B, SocketAddr)>,

@@ -250,7 +250,7 @@ impl UnixDatagram {
     ///
     /// `ConnectionRefused` if the peer is gone; the others of `send(2)`: a message too long, no peer.
     pub async fn send(&self, bytes: &[u8]) -> io::Result<usize> {
-        Ok(self.send_owned(bytes.to_vec()).await?.0)
+        self.messages.send_copy(bytes, Target::Connected).await
     }
 
     /// As [`send`](Self::send), to a path or an abstract name.
@@ -259,8 +259,8 @@ impl UnixDatagram {
     ///
     /// As for [`send`](Self::send), and `NotFound` if nothing is at the path.
     pub async fn send_to(&self, bytes: &[u8], path: impl AsRef<Path>) -> io::Result<usize> {
-        let target = address::of_path(path.as_ref())?;
-        Ok(self.send_owned_to(bytes.to_vec(), &target).await?.0)
+        let target = sockaddr::from_unix(&address::of_path(path.as_ref())?)?;
+        self.messages.send_copy(bytes, Target::Other(Box::new(target))).await
     }
 
     /// As [`send`](Self::send), from a buffer that is lent to the operation. If the future is dropped, the operation

@@ -166,7 +166,7 @@ impl UnixSeqpacket {
     ///
     /// `BrokenPipe` if the peer is gone; a message too long.
     pub async fn send(&self, bytes: &[u8]) -> io::Result<usize> {
-        Ok(self.send_owned(bytes.to_vec()).await?.0)
+        self.messages.send_copy(bytes, Target::Connected).await
     }
 
     /// As [`send`](Self::send), from a buffer that is lent to the operation. If the future is dropped, the operation

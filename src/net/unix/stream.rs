@@ -26,6 +26,10 @@ use crate::sys::{sockaddr, unix};
 /// errors, the same effect of dropping a future. Dropping the stream closes it, also for a send under way the same.
 /// Only an abrupt end is told to nobody: see [`abort`](Self::abort).
 ///
+/// Descriptors that the peer attaches to its bytes (`SCM_RIGHTS`) are not received: the kernel closes them as the bytes
+/// are read, and none leaks. [`UnixSeqpacket`](super::UnixSeqpacket) and [`UnixDatagram`](super::UnixDatagram) hand
+/// them over.
+///
 /// ```
 /// use annulus::net::UnixStream;
 ///

@@ -5,11 +5,12 @@ use std::net::{SocketAddr, UdpSocket as StdSocket};
 use annulus::buf::BufResult;
 use annulus::net::{UdpSocket, UnixDatagram};
 
-use crate::support::settled::{PATIENCE, assert_content, content, poll_once, run, turn};
+use crate::support::settled::{
+    PATIENCE, assert_content, content, poll_once, run, through_the_ring, turn,
+};
 
-/// Through the ring, as a batch is sent; one alone is sent by a system call.
 async fn send(near: &UdpSocket, buf: Vec<u8>, to: SocketAddr) -> BufResult<usize, Vec<u8>> {
-    near.send_batch_to(vec![(buf, to)]).await.remove(0)
+    through_the_ring(near, near.send_owned_to(buf, to)).await
 }
 
 #[test]

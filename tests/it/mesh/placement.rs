@@ -4,6 +4,7 @@ use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use annulus::mesh::{Cores, Mesh, MeshError};
+use annulus::process::Command;
 
 use super::mesh;
 use crate::support::files::nameless_file;
@@ -37,6 +38,22 @@ fn each_shard_is_pinned_to_its_processor() {
     for (processor, output) in twice.iter().zip(outputs.expect("all are allowed")) {
         assert_eq!(output, (Some(*processor), vec![*processor]));
     }
+}
+
+#[test]
+fn a_child_of_a_pinned_shard_may_use_what_the_process_may() {
+    if allowed().len() < 2 {
+        skip!("there is one processor");
+    }
+    let _leaks = LeakGuard::new();
+    let mesh = Mesh::builder().cores(Cores::Count(1));
+    let mesh = mesh.runtime(|builder| builder.ring_entries(16, 64));
+    let outputs = mesh.run(async |shard| {
+        let output = Command::new("cat").arg("/proc/self/status").output().await?;
+        assert_eq!(shard.processor().map(|processor| vec![processor]), Some(allowed()));
+        Result::Ok(listed(&String::from_utf8_lossy(&output.stdout)))
+    });
+    assert_eq!(outputs.expect("it runs"), [allowed()]);
 }
 
 #[test]

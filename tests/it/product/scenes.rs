@@ -25,7 +25,8 @@ use socket2::{Domain, SockRef, Socket, Type};
 use super::{Operation, Race};
 use crate::support::buffer::Counted;
 use crate::support::settled::{
-    Drops, assert_content, content, narrow_pair, pair, read_some, read_to_end, until, write_now,
+    Drops, assert_content, content, narrow_pair, pair, read_some, read_to_end, through_the_ring,
+    until, write_now,
 };
 
 pub(super) type Future = Pin<Box<dyn std::future::Future<Output = ()>>>;
@@ -302,7 +303,9 @@ fn send_datagram(with_control: bool) -> Scene {
         true => Box::pin(async move {
             _ = same.send_message(buf, &Transmit::to(target).ecn(Ecn::Ect0)).await;
         }),
-        false => Box::pin(async move { _ = same.send_batch_to(vec![(buf, target)]).await }),
+        false => Box::pin(async move {
+            _ = through_the_ring(&same, same.send_owned_to(buf, target)).await;
+        }),
     };
     Scene::plain(future).with_buffers(drops, 1).then(move |fate| async move {
         let received = || {

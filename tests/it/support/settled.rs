@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::fmt::Debug;
 use std::future::{Future, poll_fn};
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{TcpListener as StdListener, TcpStream as StdStream};
+use std::net::{TcpListener as StdListener, TcpStream as StdStream, UdpSocket as StdUdpSocket};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -13,7 +13,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
-use annulus::net::TcpStream;
+use annulus::net::udp::Transmit;
+use annulus::net::{TcpStream, UdpSocket};
 use annulus::runtime::{Feature, Metrics, metrics};
 use annulus::time::sleep;
 use annulus::{Builder, Runtime};
@@ -244,6 +245,13 @@ pub(crate) async fn read_to_end(socket: &StdStream) -> io::Result<Vec<u8>> {
 /// Writes to a plain socket that does not block; what is written must fit.
 pub(crate) fn write_now(socket: &StdStream, bytes: &[u8]) {
     (&mut &*socket).write_all(bytes).expect("the socket's buffer has room");
+}
+
+/// Has a send of this socket go through the ring: behind another, because one alone is sent by a system call.
+pub(crate) async fn through_the_ring<T>(near: &UdpSocket, send: impl Future<Output = T>) -> T {
+    let sink = StdUdpSocket::bind("127.0.0.1:0").expect("bind");
+    let ahead = Transmit::to(sink.local_addr().expect("bound"));
+    annulus::join!(near.send_message("ahead", &ahead), send).1
 }
 
 /// What lies at `offset` of a stream: two streams differ, and so do two places of one.

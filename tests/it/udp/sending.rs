@@ -10,8 +10,8 @@ use annulus::net::udp::Transmit;
 use annulus::spawn;
 
 use crate::support::settled::{
-    Drops, PATIENCE, assert_content, content, joined, poll_and_drop, poll_once, run, turn, until,
-    until_operations,
+    Drops, PATIENCE, assert_content, content, joined, poll_and_drop, poll_once, run,
+    through_the_ring, turn, until, until_operations,
 };
 use crate::support::skip::skip;
 
@@ -83,8 +83,8 @@ fn a_send_through_the_ring_dropped_before_its_first_turn_sends_nothing_and_after
         drop(near.send_to(b"never polled", address));
         let to = Transmit::to(address);
         assert!(poll_and_drop(near.send_message("never", &to)).await.is_none());
-        let batch = vec![("never", address), ("never", address)];
-        assert!(poll_and_drop(near.send_batch_to(batch)).await.is_none());
+        let batch = near.send_batch_to(vec![("never", address), ("never", address)]);
+        assert!(poll_and_drop(through_the_ring(&near, batch)).await.is_none());
         turn().await;
         assert_nothing(&far);
         for whole in [false, true] {
@@ -92,7 +92,10 @@ fn a_send_through_the_ring_dropped_before_its_first_turn_sends_nothing_and_after
             let transmit = Transmit::to(address);
             let mut send: std::pin::Pin<Box<dyn Future<Output = ()>>> = match whole {
                 true => Box::pin(async { _ = near.send_message(buffer, &transmit).await }),
-                false => Box::pin(async { _ = near.send_batch_to(vec![(buffer, address)]).await }),
+                false => Box::pin(async {
+                    let batch = near.send_batch_to(vec![(buffer, address)]);
+                    _ = through_the_ring(&near, batch).await;
+                }),
             };
             assert!(poll_once(&mut send).await.is_pending());
             turn().await;
@@ -104,12 +107,41 @@ fn a_send_through_the_ring_dropped_before_its_first_turn_sends_nothing_and_after
 }
 
 #[test]
-fn one_datagram_leaves_at_the_first_poll() {
+fn one_datagram_leaves_at_the_first_poll_whatever_stands_for_its_address() {
     run(async || {
         let (near, far, address) = pair().await;
         let sent = poll_and_drop(near.send_to(b"at once", address)).await;
         assert_eq!(sent.expect("there is room").unwrap(), 7);
         assert_eq!(received(&far), b"at once");
+        let sent = poll_and_drop(near.send_to(b"by name", address.to_string())).await;
+        assert_eq!(sent.expect("there is room").unwrap(), 7);
+        assert_eq!(received(&far), b"by name");
+    });
+}
+
+#[test]
+fn a_batch_leaves_in_order_at_the_first_poll_and_each_refusal_has_its_place() {
+    run(async || {
+        let (near, far, address) = pair().await;
+        let six: SocketAddr = "[::1]:9".parse().unwrap();
+        let to = |number: usize| if [0, 50, 51, 99].contains(&number) { six } else { address };
+        let batch: Vec<_> = (0..100).map(|number| (vec![number as u8; 3], to(number))).collect();
+        let sent = poll_and_drop(near.send_batch_to(batch)).await.expect("there is room");
+        assert_eq!(sent.len(), 100);
+        for (number, sent) in sent.into_iter().enumerate() {
+            let bytes = vec![number as u8; 3];
+            match sent {
+                Ok((count, buf)) => {
+                    assert_eq!((count, &buf, to(number)), (3, &bytes, address));
+                    assert_eq!(received(&far), bytes);
+                }
+                Err(error) => {
+                    assert_eq!(error.error.raw_os_error(), Some(libc::EAFNOSUPPORT));
+                    assert_eq!((error.buf, to(number)), (bytes, six));
+                }
+            }
+        }
+        assert!(near.send_batch_to(Vec::<(Vec<u8>, SocketAddr)>::new()).await.is_empty());
     });
 }
 

@@ -7,6 +7,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use annulus::Builder;
 use annulus::net::{UnixDatagram, UnixSeqpacket, UnixStream};
 use annulus::runtime::Feature;
+use socket2::SockRef;
 
 use crate::support::child::inherited_descriptors;
 use crate::support::settled::{poll_and_drop, poll_once, run, run_with, turn, until};
@@ -168,15 +169,33 @@ fn untaken_descriptors_are_bounded() {
 
 #[test]
 fn a_stream_discards_descriptors_and_leaks_none() {
-    run(async || {
-        let (near, far) = std::os::unix::net::UnixStream::pair().unwrap();
-        let near = UnixStream::from_std(near).unwrap();
-        let sender = PlainStream(far);
-        let before = count();
-        sender.send_fd(null());
-        assert_eq!(&*near.recv().await.unwrap().unwrap(), b"x");
-        assert_eq!(count(), before);
-    });
+    for builder in both_forms() {
+        run_with(builder, async || {
+            let (near, far) = std::os::unix::net::UnixStream::pair().unwrap();
+            let near = UnixStream::from_std(near).unwrap();
+            let sender = PlainStream(far);
+            let before = count();
+            let (writer, is_closed) = watched();
+            sender.send_fd(writer);
+            assert_eq!(&*near.recv().await.unwrap().unwrap(), b"x");
+            until(&is_closed).await;
+            drop(is_closed);
+            assert_eq!(count(), before);
+            // And those that nobody reads end with the stream.
+            let (writer, is_closed) = watched();
+            sender.send_fd(writer);
+            assert!(!is_closed());
+            drop((near, sender));
+            until(is_closed).await;
+        });
+    }
+}
+
+/// A descriptor, and whether no copy of it is open any more.
+fn watched() -> (OwnedFd, impl Fn() -> bool) {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    SockRef::from(&reader).set_nonblocking(true).expect("a descriptor");
+    (writer.into(), move || matches!((&reader).read(&mut [0]), Ok(0)))
 }
 
 /// A plain stream that sends a descriptor.
