@@ -43,7 +43,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     ("signal", &["sys", "driver", "op", "executor"]),
     ("sync", &["executor"]),
-    ("compat", &["signal", "sync", "task", "time"]),
+    ("compat", &["io", "signal", "sync", "task", "time"]),
 ];
 
 /// The files that hold unsafe code, in order; the compiler denies it everywhere else.

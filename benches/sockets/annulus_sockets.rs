@@ -3,8 +3,9 @@
 use std::future::Future;
 use std::io;
 
+use annulus::io::{BufReader, copy_bidirectional};
 use annulus::net::udp::Datagram;
-use annulus::net::{TcpListener, UdpSocket};
+use annulus::net::{TcpListener, TcpStream, UdpSocket};
 
 use super::load::Load;
 use crate::contest::{Run, Sample, Stopwatch};
@@ -13,6 +14,10 @@ pub(super) static CELLS: &[(&str, Run)] = &[
     ("udp_echo", |operations| block_on(udp_echo(operations))),
     ("udp_echo_single", |operations| block_on(udp_echo_single(operations))),
     ("connections", |operations| block_on(connections(operations))),
+    ("proxy_16K", |operations| block_on(proxy("messages", operations))),
+    ("proxy_bulk", |operations| block_on(proxy("bulk", operations))),
+    ("lines", |operations| block_on(lines(operations))),
+    ("lines_string", |operations| block_on(lines_string(operations))),
 ];
 
 /// The longest datagram that is expected, so that small buffers do.
@@ -75,5 +80,52 @@ async fn connections(operations: u64) -> io::Result<Sample> {
     if let Some(last) = last {
         last.await??;
     }
+    Ok(watch.stop(operations))
+}
+
+/// Passes one connection on to the port that its first two bytes name.
+async fn proxy(kind: &str, operations: u64) -> io::Result<Sample> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let mut load = Load::start(kind, listener.local_addr()?, operations)?;
+    let watch = Stopwatch::start();
+    load.begin()?;
+    let mut near = listener.accept_stream().await?;
+    let mut port = [0; 2];
+    near.read_exact(&mut port).await?;
+    let mut far = TcpStream::connect(("127.0.0.1", u16::from_be_bytes(port))).await?;
+    near.set_nodelay(true)?;
+    far.set_nodelay(true)?;
+    copy_bidirectional(&mut near, &mut far).await?;
+    Ok(watch.stop(operations))
+}
+
+async fn line_server(operations: u64) -> io::Result<(BufReader<TcpStream>, Stopwatch, Load)> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let mut load = Load::start("lines", listener.local_addr()?, operations)?;
+    let watch = Stopwatch::start();
+    load.begin()?;
+    Ok((BufReader::new(listener.accept_stream().await?), watch, load))
+}
+
+async fn lines(operations: u64) -> io::Result<Sample> {
+    let (mut reader, watch, _load) = line_server(operations).await?;
+    let (mut count, mut len) = (0, 0);
+    while let Some(line) = reader.until(b'\n').await? {
+        len += line.len();
+        count += 1;
+    }
+    assert_eq!((count, len), (operations, 64 * operations as usize));
+    Ok(watch.stop(operations))
+}
+
+async fn lines_string(operations: u64) -> io::Result<Sample> {
+    let (mut reader, watch, _load) = line_server(operations).await?;
+    let (mut line, mut count) = (String::new(), 0);
+    while reader.read_line(&mut line).await? > 0 {
+        assert_eq!(line.len(), 64);
+        line.clear();
+        count += 1;
+    }
+    assert_eq!(count, operations);
     Ok(watch.stop(operations))
 }

@@ -1,7 +1,7 @@
 //! The other side of each cell: a process of its own that begins when it is told to.
 
 use std::io::{self, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs, UdpSocket};
+use std::net::{TcpListener, TcpStream, ToSocketAddrs, UdpSocket};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -12,6 +12,10 @@ use socket2::SockRef;
 const WINDOW: usize = 32;
 const DATAGRAM: [u8; 64] = [7; 64];
 const CLIENTS: u64 = 8;
+const MESSAGE: usize = 16 * 1024;
+/// A line of 64 bytes, and how many are written at once.
+const LINE: usize = 64;
+const LINES: u64 = 256;
 /// A datagram that has not come back by then is lost, and sent again.
 const PATIENCE: Duration = Duration::from_millis(500);
 
@@ -57,6 +61,9 @@ pub(crate) fn run(kind: &str, address: &str, operations: u64) -> Result<(), Stri
         match kind {
             "udp" => datagrams(address, operations),
             "tcp" => connections(address, operations),
+            "messages" => messages(address, operations),
+            "bulk" => pour(address, &[7; MESSAGE], operations),
+            "lines" => lines(address, operations),
             _ => Err(io::Error::other(format!("no load {kind}"))),
         }
     };
@@ -107,4 +114,61 @@ fn connection(addresses: &[std::net::SocketAddr]) -> io::Result<()> {
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
     if answer == b"x" { Ok(()) } else { Err(io::Error::other("not what was sent")) }
+}
+
+/// Sends messages through the proxy to an echo behind it, which this is as well, each when the last has come back.
+fn messages(address: &str, operations: u64) -> io::Result<()> {
+    let (client, server) = through(address)?;
+    let echo = thread::spawn(move || {
+        let mut message = vec![0; MESSAGE];
+        (0..operations).try_for_each(|_| {
+            (&server).read_exact(&mut message)?;
+            (&server).write_all(&message)
+        })
+    });
+    let mut message = vec![7; MESSAGE];
+    for _ in 0..operations {
+        (&client).write_all(&message)?;
+        (&client).read_exact(&mut message)?;
+    }
+    echo.join().unwrap_or_else(|_| Err(io::Error::other("the echo panicked")))
+}
+
+/// A connection to the proxy, and the one that it makes to us.
+fn through(address: &str) -> io::Result<(TcpStream, TcpStream)> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let mut client = TcpStream::connect(address)?;
+    client.set_nodelay(true)?;
+    client.write_all(&listener.local_addr()?.port().to_be_bytes())?;
+    let (server, _) = listener.accept()?;
+    server.set_nodelay(true)?;
+    Ok((client, server))
+}
+
+/// Pours the same bytes into the proxy, and out behind it.
+fn pour(address: &str, bytes: &[u8], operations: u64) -> io::Result<()> {
+    let (client, server) = through(address)?;
+    let drain = thread::spawn(move || io::copy(&mut &server, &mut io::sink()));
+    (0..operations).try_for_each(|_| (&client).write_all(bytes))?;
+    client.shutdown(std::net::Shutdown::Write)?;
+    let came = drain.join().unwrap_or_else(|_| Err(io::Error::other("the drain panicked")))?;
+    match came == operations * bytes.len() as u64 {
+        true => Ok(()),
+        false => Err(io::Error::other("not all came through")),
+    }
+}
+
+fn lines(address: &str, operations: u64) -> io::Result<()> {
+    let mut stream = TcpStream::connect(address)?;
+    let mut lines = [b'x'; LINE * LINES as usize];
+    lines.iter_mut().skip(LINE - 1).step_by(LINE).for_each(|byte| *byte = b'\n');
+    let mut left = operations;
+    while left > 0 {
+        let count = left.min(LINES);
+        stream.write_all(&lines[..count as usize * LINE])?;
+        left -= count;
+    }
+    stream.shutdown(std::net::Shutdown::Write)?;
+    let _end = stream.read(&mut [0])?;
+    Ok(())
 }

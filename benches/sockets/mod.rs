@@ -30,6 +30,30 @@ pub(crate) static CELLS: &[Cell] = &[
         operations: 4_000,
         counted: 1_000,
     },
+    Cell {
+        name: "proxy_16K",
+        about: "a connection passed on, messages of 16 KiB that are answered one by one; per message",
+        operations: 4_000,
+        counted: 1_000,
+    },
+    Cell {
+        name: "proxy_bulk",
+        about: "a connection passed on, one way, as fast as it goes; per 16 KiB",
+        operations: 20_000,
+        counted: 4_000,
+    },
+    Cell {
+        name: "lines",
+        about: "lines of 64 bytes as fast as they come, lent by one and copied by the other; per line",
+        operations: 500_000,
+        counted: 100_000,
+    },
+    Cell {
+        name: "lines_string",
+        about: "the same, each read into a String; per line",
+        operations: 500_000,
+        counted: 100_000,
+    },
 ];
 
 pub(crate) static CONTESTANTS: &[Contestant] = &[

@@ -2,11 +2,13 @@
 //!
 //! What gives them by an async function instead, as a listener, becomes one by `futures::stream::unfold`.
 
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use futures_core::Stream;
 
+use crate::io::{AsyncRead, FrameReader, Lines, Split};
 use crate::signal::Signal;
 use crate::sync::mpsc;
 use crate::task::{AsCompleted, JoinError, JoinSet};
@@ -78,6 +80,48 @@ impl Stream for Interval {
 
     fn size_hint(&self) -> (usize, Option<usize>) {
         (usize::MAX, None)
+    }
+}
+
+/// The lines, until the stream ends. After what is too long or no text each item is that error.
+///
+/// ```
+/// use annulus::io::{AsyncWriteExt, BufReader, duplex};
+/// use futures::TryStreamExt;
+///
+/// annulus::run(async {
+///     let (mut near, far) = duplex(64);
+///     near.write_all(b"one\ntwo\n").await?;
+///     drop(near);
+///     let lines: Vec<String> = BufReader::new(far).lines().try_collect().await?;
+///     assert_eq!(lines, ["one", "two"]);
+///     Ok::<_, std::io::Error>(())
+/// })
+/// # .unwrap();
+/// ```
+impl<R: AsyncRead + Unpin> Stream for Lines<R> {
+    type Item = io::Result<String>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll_next_line(cx).map(Result::transpose)
+    }
+}
+
+/// The pieces, until the stream ends.
+impl<R: AsyncRead + Unpin> Stream for Split<R> {
+    type Item = io::Result<Vec<u8>>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll_next_segment(cx).map(Result::transpose)
+    }
+}
+
+/// The messages, until the stream ends. After one that is refused each item is that error.
+impl<R: AsyncRead + Unpin> Stream for FrameReader<R> {
+    type Item = io::Result<Vec<u8>>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll_next_owned(cx).map(Result::transpose)
     }
 }
 

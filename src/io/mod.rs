@@ -19,8 +19,11 @@
 
 mod async_fd;
 mod buf_reader;
+mod buf_writer;
+mod copy;
 mod duplex;
 mod error;
+mod frames;
 mod interest;
 mod lines;
 pub mod pipe;
@@ -28,7 +31,9 @@ mod read;
 pub(crate) mod reader;
 mod readiness;
 mod ready_guard;
+mod split;
 mod stdio;
+mod timeout;
 mod write;
 pub(crate) mod writer;
 
@@ -36,15 +41,20 @@ use std::io;
 
 pub use async_fd::AsyncFd;
 pub use buf_reader::BufReader;
+pub use buf_writer::BufWriter;
+pub use copy::{CopyError, copy, copy_bidirectional};
 pub use duplex::{DuplexStream, SimplexReader, SimplexWriter, duplex, simplex};
 pub use error::TooLong;
+pub use frames::{FrameReader, FrameWriter, Framing};
 pub use interest::{Interest, Ready};
 pub use lines::{Lines, Split};
 pub use pipe::pipe;
 pub(crate) use read::read_by_reference;
 pub use read::{AsyncRead, AsyncReadExt};
 pub use ready_guard::{AsyncFdReadyGuard, AsyncFdReadyMutGuard, TryIoError};
+pub use split::{ReadHalf, WriteHalf, split};
 pub use stdio::{Stderr, Stdin, Stdout, stderr, stdin, stdout};
+pub use timeout::Timeout;
 pub use write::{AsyncWrite, AsyncWriteExt};
 pub(crate) use write::{write_as, write_by_reference};
 
