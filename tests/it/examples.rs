@@ -1,4 +1,4 @@
-//! The example servers, as processes: asked to end with a connection open, they end it in good order, and with status 0.
+//! The example servers, as processes: asked to end with a connection open, they end it in good order, with status 0.
 #![allow(unsafe_code, reason = "a signal is sent by a system call")]
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};

@@ -104,6 +104,8 @@ fn far_machine(
     ip("route add unreachable 10.8.2.0/24")?;
     ip("route add prohibit 10.8.3.0/24")?;
     std::fs::write("/proc/sys/net/ipv4/ip_forward", "1")?;
+    // Each refusal is told, not one a second.
+    std::fs::write("/proc/sys/net/ipv4/icmp_ratelimit", "0")?;
     let listener = StdListener::bind("10.9.0.2:0")?;
     listener.set_nonblocking(true)?;
     let closed = StdListener::bind("10.9.0.2:0")?.local_addr()?;

@@ -1,7 +1,7 @@
 //! Scripts that are drawn: connects, bytes both ways, half-closes, resets and datagrams in any order.
 //!
-//! A step is only drawn where all three must see the same: a read when there is something to read, and, after a reset, a
-//! read before a write, because the socket has one error to give and a receive that stands takes it first.
+//! A step is only drawn where all three must see the same: a read when there is something to read, and, after a reset,
+//! a read before a write, because the socket has one error to give and a receive that stands takes it first.
 
 use std::io::{self, Read, Write};
 use std::net::{
