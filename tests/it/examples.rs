@@ -2,9 +2,10 @@
 #![allow(unsafe_code, reason = "a signal is sent by a system call")]
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use annulus::signal::SignalKind;
@@ -34,7 +35,7 @@ impl Server {
         let mut line = String::new();
         let output = process.stdout.as_mut().expect("a pipe");
         BufReader::with_capacity(1, output).read_line(&mut line).expect("a line");
-        let address = line.trim_end().rsplit(' ').next().and_then(|last| last.parse().ok());
+        let address = line.split_whitespace().find_map(|word| word.parse().ok());
         Self { process, address: address.unwrap_or_else(|| panic!("no address: {line:?}")) }
     }
 
@@ -73,6 +74,18 @@ fn ends_in_good_order(
     answer: &str,
     farewell: &str,
 ) {
+    ends_when(binary, arguments, question, answer, farewell, |_client| {});
+}
+
+/// The same, with what the client does once the server was asked.
+fn ends_when(
+    binary: PathBuf,
+    arguments: &[&str],
+    question: &str,
+    answer: &str,
+    farewell: &str,
+    react: impl Fn(&TcpStream),
+) {
     for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
         let mut server = Server::start(binary.clone(), arguments);
         let mut client = TcpStream::connect(server.address).expect("connect");
@@ -82,6 +95,7 @@ fn ends_in_good_order(
         client.read_exact(&mut answered).expect("an answer");
         assert_eq!(String::from_utf8_lossy(&answered), answer);
         server.ask(kind);
+        react(&client);
         let mut rest = String::new();
         client.read_to_string(&mut rest).expect("an orderly end");
         assert_eq!(rest, farewell);
@@ -136,4 +150,38 @@ fn udp_echo_ends_in_good_order() {
         let status = server.wait();
         assert_eq!(status.code(), Some(0), "{kind:?}: {status}");
     }
+}
+
+#[test]
+fn lines_ends_in_good_order() {
+    let Some(binary) = example("lines") else { skip!("the examples are not built") };
+    ends_in_good_order(binary, &["--listen", "127.0.0.1:0"], "PING\r\n", "+PONG\r\n", "");
+}
+
+/// A server that sends back the first bytes of each of so many connections, and the end after theirs.
+fn echo_behind(connections: usize) -> (SocketAddr, JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+    let address = listener.local_addr().expect("bound");
+    let thread = std::thread::spawn(move || {
+        for _ in 0..connections {
+            let (mut stream, _) = listener.accept().expect("accept");
+            let mut buf = [0; 16];
+            while let Ok(count @ 1..) = stream.read(&mut buf) {
+                stream.write_all(&buf[..count]).expect("the proxy is there");
+            }
+        }
+    });
+    (address, thread)
+}
+
+#[test]
+fn proxy_lets_a_connection_end_in_good_order() {
+    let Some(binary) = example("proxy") else { skip!("the examples are not built") };
+    let (behind, echo) = echo_behind(2);
+    let arguments = ["--listen", "127.0.0.1:0", "--to", &behind.to_string()];
+    // What passes on is not for the proxy to end: its client does.
+    ends_when(binary, &arguments, "hello", "hello", "", |client| {
+        client.shutdown(Shutdown::Write).expect("a socket");
+    });
+    echo.join().expect("no panic");
 }
