@@ -1,7 +1,7 @@
 //! A room in which everybody hears everybody: a broadcast over TCP, a line a message.
 //!
-//! `cargo run --example chat` opens a room and fills it with clients that talk; `-- --listen ADDR` only serves, until it
-//! is interrupted (try it with `nc`); `-- --help` says all.
+//! `cargo run --example chat` opens a room and fills it with clients that talk; `-- --listen ADDR` only serves, until
+//! it is interrupted (try it with `nc`); `-- --help` says all.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "an example talks to a person")]
 
 mod clients;

@@ -13,7 +13,7 @@ use super::{TcpListener, TcpStream};
 use crate::driver::{self, Op};
 use crate::op::close::Fd;
 use crate::op::connect::Connect;
-use crate::sys::sockaddr;
+use crate::sys::{options, sockaddr};
 
 /// A TCP socket that is neither connected nor listening yet. Dropping it closes it.
 ///
@@ -183,11 +183,24 @@ impl TcpSocket {
         let driver = driver::current::expect("TcpSocket::connect");
         let socket = Fd::new(Rc::clone(&driver), OwnedFd::from(self.socket));
         let connect = Connect { socket, address: SockAddr::from(address) };
-        let socket = Op::new(driver, connect).await.map_err(|error| {
+        let connected = Op::new(driver, connect).await.and_then(really_connected);
+        let socket = connected.map_err(|error| {
             io::Error::new(error.kind(), format!("cannot connect to {address}: {error}"))
         })?;
         Ok(TcpStream::from_fd(socket))
     }
+}
+
+/// Looks whether the socket is what the kernel says it is. When a router's refusal comes while the ring's connect has
+/// the socket, that connect succeeds, as of Linux 6.18, and the socket still waits for its peer, with the refusal as
+/// its error.
+fn really_connected(socket: Fd) -> io::Result<Fd> {
+    let asked = SockRef::from(&socket);
+    let is_connecting = || options::is_connecting(socket.as_fd()).unwrap_or(false);
+    if asked.peer_addr().is_err() && is_connecting() {
+        return Err(asked.take_error()?.unwrap_or_else(|| io::ErrorKind::HostUnreachable.into()));
+    }
+    Ok(socket)
 }
 
 impl AsFd for TcpSocket {

@@ -119,6 +119,15 @@ impl OwnedReadHalf {
         sockaddr::to_std(&SockRef::from(&self.connection.line.fd).peer_addr()?)
     }
 
+    /// See [`TcpStream::local_addr`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        sockaddr::to_std(&SockRef::from(&self.connection.line.fd).local_addr()?)
+    }
+
     /// Puts the halves of one stream together again.
     ///
     /// # Errors
@@ -126,6 +135,26 @@ impl OwnedReadHalf {
     /// [`ReuniteError`] with both halves if they are of different streams.
     pub fn reunite(self, write: OwnedWriteHalf) -> Result<TcpStream, ReuniteError> {
         self.rejoin(write).map(TcpStream::from_connection)
+    }
+}
+
+impl OwnedWriteHalf {
+    /// See [`TcpStream::peer_addr`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        sockaddr::to_std(&SockRef::from(&self.connection.line.fd).peer_addr()?)
+    }
+
+    /// See [`TcpStream::local_addr`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        sockaddr::to_std(&SockRef::from(&self.connection.line.fd).local_addr()?)
     }
 }
 

@@ -17,19 +17,35 @@ pub(crate) fn set(fd: BorrowedFd<'_>, level: i32, option: i32, value: i32) -> io
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
+/// What `tcp_info` begins with, in words.
+const INFO_WORDS: usize = 16;
+
 /// The bytes of a TCP connection that the peer has acknowledged: `tcpi_bytes_acked`.
 ///
 /// # Errors
 ///
 /// As `getsockopt(2)`: it is no TCP socket.
 pub(crate) fn acknowledged(fd: BorrowedFd<'_>) -> io::Result<u64> {
-    /// Its place in `tcp_info`, counted in words.
     const BYTES_ACKED: usize = 120 / 8;
-    let mut info = [0_u64; BYTES_ACKED + 1];
+    tcp_info(fd).map(|info| info[BYTES_ACKED])
+}
+
+/// Whether a TCP socket waits for the first answer of its peer: `tcpi_state`.
+///
+/// # Errors
+///
+/// As `getsockopt(2)`: it is no TCP socket.
+pub(crate) fn is_connecting(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    const TCP_SYN_SENT: u8 = 2;
+    tcp_info(fd).map(|info| info[0].to_ne_bytes()[0] == TCP_SYN_SENT)
+}
+
+fn tcp_info(fd: BorrowedFd<'_>) -> io::Result<[u64; INFO_WORDS]> {
+    let mut info = [0; INFO_WORDS];
     let mut len = size_of_val(&info) as libc::socklen_t;
     let (into, len) = ((&raw mut info).cast(), &raw mut len);
     // SAFETY: rule 1.
     let result =
         unsafe { libc::getsockopt(fd.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_INFO, into, len) };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(info[BYTES_ACKED]) }
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(info) }
 }

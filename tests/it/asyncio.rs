@@ -1,5 +1,6 @@
 //! The names of Python's asyncio, by the table in `docs/asyncio.md`: one test a row, which does what its users do.
 
+mod servers;
 mod sockets;
 mod system;
 mod threads;

@@ -12,6 +12,7 @@ mod exhaustion;
 mod fuse;
 mod futures;
 mod names;
+mod networks;
 mod peers;
 mod processes;
 mod ring;

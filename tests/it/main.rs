@@ -9,6 +9,7 @@
 //! - `cancel`: what a dropped future leaves behind, row by row of the table in `annulus::net`.
 //! - `compat`: the traits of other crates; built with the features that bridge to them.
 //! - `channel`: channels between cores and plain threads, whatever becomes of either end.
+//! - `examples`: the example servers, asked to end while they serve.
 //! - `faults`: faults of the environment, the peer and the program, and what the user sees of them.
 //! - `features`: a representative set, once without each optional feature of the kernel.
 //! - `fs`: what files do, held against those of std.
@@ -45,6 +46,7 @@ mod cancel;
 mod channel;
 #[cfg(feature = "futures")]
 mod compat;
+mod examples;
 mod faults;
 mod features;
 mod fs;

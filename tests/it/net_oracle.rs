@@ -4,6 +4,7 @@
 //! for nothing but what the kernel must bring, so there is one right answer.
 
 mod datagrams;
+mod scripts;
 mod streams;
 
 use std::fmt::Debug;

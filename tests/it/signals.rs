@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use annulus::signal::{Signal, SignalKind, ctrl_c, signal};
+use annulus::signal::{Signal, SignalKind, ctrl_c, signal, termination};
 use annulus::time::timeout;
 use annulus::{Builder, Runtime, spawn};
 
@@ -273,6 +273,27 @@ fn ctrl_c_ends_a_wait() {
             result.expect("the runtime is there");
         }
         assert!(poll_and_drop(ctrl_c()).await.is_none(), "from now on");
+    }));
+    child.iter().for_each(assert_passed);
+}
+
+#[test]
+fn a_service_is_asked_to_end_by_two_signals() {
+    let child = in_child!(|| run_alone(Builder::new(), async || {
+        let mut termination = termination().unwrap();
+        assert_eq!(poll_and_drop(termination.recv()).await, None);
+        for kind in [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::terminate()] {
+            send(kind);
+            assert_eq!(termination.recv().await, Some(kind));
+        }
+        // A dropped wait loses neither.
+        assert_eq!(poll_and_drop(termination.recv()).await, None);
+        send(SignalKind::interrupt());
+        send(SignalKind::terminate());
+        let mut told = [termination.recv().await, termination.recv().await];
+        told.sort_by_key(|kind| kind.map(|kind| kind.as_raw_value()));
+        assert_eq!(told, [Some(SignalKind::interrupt()), Some(SignalKind::terminate())]);
+        assert_eq!(poll_and_drop(termination.recv()).await, None);
     }));
     child.iter().for_each(assert_passed);
 }

@@ -1,8 +1,10 @@
 //! What is written over any stream: lines, lengths, copies, deadlines.
 
 mod anything;
+mod frames;
 mod lines;
 mod oracle;
+mod passing;
 mod races;
 
 use std::collections::VecDeque;

@@ -250,3 +250,25 @@ fn thousands_of_operations_share_a_few_kernel_threads() {
         assert_eq!(count, 400);
     });
 }
+
+#[test]
+fn a_direct_read_that_is_not_aligned_is_what_it_is_with_std() {
+    use std::os::unix::fs::OpenOptionsExt;
+    let folder = Folder::new();
+    let path = folder.file("file", vec![7; 8192]);
+    let mut options = std::fs::OpenOptions::new();
+    options.read(true).custom_flags(libc::O_DIRECT);
+    if let Err(error) = options.open(&path) {
+        skip!("this file system knows no direct reads: {error}");
+    }
+    run(async || {
+        let plain = options.open(&path).unwrap();
+        let file = File::from_std(options.open(&path).unwrap());
+        for (offset, len) in [(1, 512), (0, 13), (512, 100)] {
+            let expected = plain.read_at(&mut vec![0; len], offset).map_err(|error| error.kind());
+            let read = file.read_at(vec![0; len], offset).await;
+            let found = read.map(|(count, _)| count).map_err(|failed| failed.error.kind());
+            assert_eq!(found, expected, "{len} bytes at {offset}");
+        }
+    });
+}

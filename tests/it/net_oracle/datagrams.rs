@@ -9,7 +9,7 @@ use super::{Seen, assert_same};
 use crate::support::child::{assert_passed, in_child};
 use crate::support::names::Directory;
 
-trait Udp: Sized {
+pub(super) trait Udp: Sized {
     async fn bind() -> io::Result<Self>;
     async fn connect(&self, peer: SocketAddr) -> io::Result<()>;
     async fn send(&self, bytes: &[u8]) -> io::Result<usize>;
@@ -59,7 +59,7 @@ udp!(tokio::net::UdpSocket, await);
 udp!(annulus::net::UdpSocket, await);
 
 /// A plain socket.
-fn plain() -> (StdUdp, SocketAddr) {
+pub(super) fn plain() -> (StdUdp, SocketAddr) {
     let socket = StdUdp::bind("127.0.0.1:0").expect("bind");
     let address = socket.local_addr().expect("bound");
     (socket, address)
@@ -138,7 +138,7 @@ fn udp_gives_the_same_refusals() {
     child.iter().for_each(assert_passed);
 }
 
-trait Local: Sized {
+pub(super) trait Local: Sized {
     fn bind(path: &Path) -> io::Result<Self>;
     fn connect(&self, path: &Path) -> io::Result<()>;
     async fn send(&self, bytes: &[u8]) -> io::Result<usize>;

@@ -14,7 +14,7 @@ use crate::support::child::{assert_passed, in_child};
 use crate::support::names::Directory;
 
 /// A stream under test; reads and writes are of its kind.
-trait Stream: Sized {
+pub(super) trait Stream: Sized {
     type Address;
 
     async fn connect(address: &Self::Address) -> io::Result<Self>;
