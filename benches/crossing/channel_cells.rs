@@ -32,18 +32,26 @@ pub(super) const SLEEPY: Duration = Duration::ZERO;
 const SPIN: Duration = Duration::from_micros(50);
 
 /// Sends on one processor and receives on the other; the time is that of the receiver, from before the first number.
-fn cross(operations: u64, send: impl FnOnce() + Send, receive: impl FnOnce() -> u64) -> Sample {
+fn cross(
+    operations: u64,
+    send: impl FnOnce() + Send,
+    receive: impl FnOnce() -> u64 + Send,
+) -> Sample {
     thread::scope(|scope| {
         scope.spawn(|| {
             pin(1);
             send();
         });
-        pin(0);
-        let watch = Stopwatch::start();
-        let sum = receive();
-        let sample = watch.stop(operations);
-        assert_eq!(sum, operations * (operations - 1) / 2, "each number came once");
-        sample
+        // On a thread of its own: this one's mask is that of the cells that come after.
+        let receiving = scope.spawn(|| {
+            pin(0);
+            let watch = Stopwatch::start();
+            let sum = receive();
+            let sample = watch.stop(operations);
+            assert_eq!(sum, operations * (operations - 1) / 2, "each number came once");
+            sample
+        });
+        receiving.join().expect("no panic")
     })
 }
 
@@ -121,23 +129,6 @@ fn rtrb_batches(operations: u64) -> Sample {
     })
 }
 
-pub(super) fn annulus_spsc(operations: u64, spin: Duration) -> Sample {
-    let (mut sender, mut receiver) = spsc::channel(CAPACITY);
-    let send = async move {
-        for number in 0..operations {
-            sender.send(number).await.expect("it receives");
-        }
-    };
-    let receive = async {
-        let mut sum = 0;
-        while let Some(number) = receiver.recv().await {
-            sum += number;
-        }
-        sum
-    };
-    cross(operations, || on_annulus_for(spin, send), || on_annulus_for(spin, receive))
-}
-
 pub(super) fn annulus_spsc_plain(operations: u64) -> Sample {
     let (mut sender, mut receiver) = spsc::channel(CAPACITY);
     let send = move || {
@@ -173,40 +164,6 @@ pub(super) fn annulus_spsc_64(operations: u64, spin: Duration) -> Sample {
     cross(operations, || on_annulus_for(spin, send), || on_annulus_for(spin, receive))
 }
 
-pub(super) fn annulus_mpsc(operations: u64, spin: Duration) -> Sample {
-    let (sender, mut receiver) = mpsc::channel(CAPACITY);
-    let send = async move {
-        for number in 0..operations {
-            sender.send(number).await.expect("it receives");
-        }
-    };
-    let receive = async {
-        let mut sum = 0;
-        while let Some(number) = receiver.recv().await {
-            sum += number;
-        }
-        sum
-    };
-    cross(operations, || on_annulus_for(spin, send), || on_annulus_for(spin, receive))
-}
-
-pub(super) fn tokio_mpsc(operations: u64) -> Sample {
-    let (sender, mut receiver) = tokio::sync::mpsc::channel(CAPACITY);
-    let send = async move {
-        for number in 0..operations {
-            sender.send(number).await.expect("it receives");
-        }
-    };
-    let receive = async {
-        let mut sum = 0;
-        while let Some(number) = receiver.recv().await {
-            sum += number;
-        }
-        sum
-    };
-    cross(operations, || on_tokio(send), || on_tokio(receive))
-}
-
 pub(super) fn tokio_mpsc_64(operations: u64) -> Sample {
     let (sender, mut receiver) = tokio::sync::mpsc::channel(CAPACITY);
     let send = async move {
@@ -226,36 +183,50 @@ pub(super) fn tokio_mpsc_64(operations: u64) -> Sample {
     cross(operations, || on_tokio(send), || on_tokio(receive))
 }
 
+/// Sends numbers one by one through a channel, by its own names for that, and runs each end by `$run`.
+macro_rules! one_by_one {
+    ($operations:ident, $channel:expr, $send:ident, $recv:ident, $some:ident, $run:expr) => {{
+        #[allow(unused_mut, reason = "some ends are shared, and some are not")]
+        let (mut sender, mut receiver) = $channel;
+        let send = async move {
+            for number in 0..$operations {
+                sender.$send(number).await.expect("it receives");
+            }
+        };
+        let receive = async {
+            let mut sum = 0;
+            while let $some(number) = receiver.$recv().await {
+                sum += number;
+            }
+            sum
+        };
+        cross($operations, || $run(send), || $run(receive))
+    }};
+}
+
+pub(super) fn annulus_spsc(operations: u64, spin: Duration) -> Sample {
+    one_by_one!(operations, spsc::channel(CAPACITY), send, recv, Some, |future| on_annulus_for(
+        spin, future
+    ))
+}
+
+pub(super) fn annulus_mpsc(operations: u64, spin: Duration) -> Sample {
+    one_by_one!(operations, mpsc::channel(CAPACITY), send, recv, Some, |future| on_annulus_for(
+        spin, future
+    ))
+}
+
+pub(super) fn tokio_mpsc(operations: u64) -> Sample {
+    let channel = tokio::sync::mpsc::channel(CAPACITY);
+    one_by_one!(operations, channel, send, recv, Some, on_tokio)
+}
+
 fn flume(operations: u64) -> Sample {
-    let (sender, receiver) = flume::bounded(CAPACITY);
-    let send = async move {
-        for number in 0..operations {
-            sender.send_async(number).await.expect("it receives");
-        }
-    };
-    let receive = async {
-        let mut sum = 0;
-        while let Ok(number) = receiver.recv_async().await {
-            sum += number;
-        }
-        sum
-    };
-    cross(operations, || on_annulus(send), || on_annulus(receive))
+    let channel = flume::bounded(CAPACITY);
+    one_by_one!(operations, channel, send_async, recv_async, Ok, on_annulus)
 }
 
 fn async_channel(operations: u64) -> Sample {
-    let (sender, receiver) = async_channel::bounded(CAPACITY);
-    let send = async move {
-        for number in 0..operations {
-            sender.send(number).await.expect("it receives");
-        }
-    };
-    let receive = async {
-        let mut sum = 0;
-        while let Ok(number) = receiver.recv().await {
-            sum += number;
-        }
-        sum
-    };
-    cross(operations, || on_annulus(send), || on_annulus(receive))
+    let channel = async_channel::bounded(CAPACITY);
+    one_by_one!(operations, channel, send, recv, Ok, on_annulus)
 }

@@ -63,7 +63,10 @@ impl<O: Outlet> Intake<O> {
     #[inline(always)]
     pub(super) fn poll_one(&mut self, cx: &mut Context<'_>) -> Poll<Option<O::Item>> {
         ready!(budget::proceed(cx));
-        if !ready!(self.poll_ready(cx)) {
+        if let Some(value) = self.take() {
+            return Poll::Ready(Some(value));
+        }
+        if !ready!(self.wait(cx)) {
             return Poll::Ready(None);
         }
         Poll::Ready(self.take())
@@ -144,7 +147,7 @@ impl<O: Outlet> Intake<O> {
 
     #[cold]
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
-        if self.patience.look(|| self.outlet.is_ready()) {
+        if self.patience.look(|| self.outlet.ready()) {
             return Poll::Ready(true);
         }
         self.ends().receiver().wait(cx.waker());

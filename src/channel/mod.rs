@@ -45,6 +45,7 @@ pub mod mpsc;
 mod padded;
 mod parked;
 mod patience;
+mod receiver;
 pub mod spsc;
 #[cfg(test)]
 mod tests;

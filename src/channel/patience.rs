@@ -3,35 +3,49 @@
 //! To wait and be woken costs some microseconds, and both cores their rhythm. Where the other end is at work it is
 //! about to come, so looking for less than that pays; where it is not, looking is wasted. Which of the two it is,
 //! the last waits tell.
+//!
+//! Nor does it pay to look at once. Each look takes a line from an end that is at work, and to fetch it for one message
+//! costs both more than the message. So the pauses between looks grow while each brings several, and shrink where
+//! messages come one by one, each after an answer (`mesh`, `spsc`).
 
 use std::hint;
 
-/// Looks that are always made: what finds an end that is at work, and costs next to nothing otherwise.
-const LOOKS_MIN: u32 = if cfg!(loom) { 0 } else { 4 };
-/// Looks that are made at most: one to three microseconds, by what the processor takes for a pause.
-const LOOKS_MAX: u32 = if cfg!(loom) { 0 } else { 32 };
+/// Pauses that are always made: they find an end that is at work, and cost next to nothing otherwise.
+const MIN: u32 = if cfg!(loom) { 0 } else { 4 };
+/// Pauses that are made at most: one to four microseconds, by what the processor takes for one.
+const MAX: u32 = if cfg!(loom) { 0 } else { 64 };
+/// Pauses before one look, at most.
+const STEP_MAX: u32 = 32;
 
 /// What an end knows of the other's haste.
 #[derive(Debug)]
 pub(super) struct Patience {
-    looks: u32,
+    pauses: u32,
+    /// Pauses before each look.
+    step: u32,
 }
 
 impl Patience {
     pub(super) fn new() -> Self {
-        Self { looks: LOOKS_MIN }
+        Self { pauses: MIN, step: 1 }
     }
 
-    /// Looks a few times; whether it was seen.
-    pub(super) fn look(&mut self, mut is_seen: impl FnMut() -> bool) -> bool {
-        for _ in 0..self.looks {
-            if is_seen() {
-                self.looks = LOOKS_MAX.min(self.looks * 2);
+    /// Looks a few times, until something is seen; whether it was. `seen` says how much there is.
+    pub(super) fn look(&mut self, mut seen: impl FnMut() -> usize) -> bool {
+        let mut made = 0;
+        while made < self.pauses {
+            (0..self.step).for_each(|_| hint::spin_loop());
+            made += self.step;
+            let count = seen();
+            if count > 0 {
+                self.pauses = MAX.min(self.pauses * 2);
+                self.step =
+                    if count > 1 { STEP_MAX.min(self.step * 2) } else { 1.max(self.step / 2) };
                 return true;
             }
-            hint::spin_loop();
         }
-        self.looks = LOOKS_MIN.max(self.looks / 2);
+        self.pauses = MIN.max(self.pauses / 2);
+        self.step = 1;
         false
     }
 }

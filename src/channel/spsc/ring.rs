@@ -44,8 +44,8 @@ unsafe impl<T: Send> Send for Ring<T> {}
 pub(super) struct Producer<T> {
     ring: Arc<Ring<T>>,
     tail: usize,
-    /// What `head` was when it was last looked at.
-    head: usize,
+    /// What `head + capacity` was when it was last looked at: the position that is not free any more.
+    limit: usize,
 }
 
 /// The end that reads.
@@ -60,7 +60,7 @@ pub(super) struct Consumer<T> {
 pub(super) fn ring<T>(capacity: usize) -> (Producer<T>, Consumer<T>) {
     let slots = (0..capacity.next_power_of_two()).map(|_| UnsafeCell::new(MaybeUninit::uninit()));
     let ring = Arc::new(Ring { ends: Ends::new(capacity), slots: slots.collect() });
-    let producer = Producer { ring: Arc::clone(&ring), tail: 0, head: 0 };
+    let producer = Producer { ring: Arc::clone(&ring), tail: 0, limit: capacity };
     (producer, Consumer { ring, head: 0, tail: 0 })
 }
 
@@ -85,30 +85,28 @@ impl<T> Producer<T> {
         &self.ring.ends
     }
 
-    /// How many values there is room for: at least one unless the ring is full.
-    #[inline]
-    pub(super) fn room(&mut self) -> usize {
-        let capacity = self.ring.ends.capacity;
-        let room = capacity - self.tail.wrapping_sub(self.head);
-        if room > 0 {
-            return room;
-        }
-        self.look()
+    /// Whether there is room for a value.
+    #[inline(always)]
+    pub(super) fn has_room(&mut self) -> bool {
+        self.tail != self.limit || self.look() > 0
     }
 
     /// How many values there is room for by now.
     pub(super) fn look(&mut self) -> usize {
-        self.head = self.ring.ends.head.load(Ordering::Acquire);
-        self.ring.ends.capacity - self.tail.wrapping_sub(self.head)
+        let ends = &self.ring.ends;
+        self.limit = ends.head.load(Ordering::Acquire).wrapping_add(ends.capacity);
+        self.limit.wrapping_sub(self.tail)
     }
 
     /// Puts a value in, if there is room.
-    #[inline]
+    #[inline(always)]
     pub(super) fn push(&mut self, value: T) -> Result<(), T> {
-        if self.room() == 0 {
+        if !self.has_room() {
             return Err(value);
         }
-        self.write(value);
+        // SAFETY: rule 3, by the check above; nothing is overwritten that would have to be dropped.
+        self.ring.slot(self.tail).with_mut(|slot| unsafe { (*slot).write(value) });
+        self.tail = self.tail.wrapping_add(1);
         self.publish();
         Ok(())
     }
@@ -118,8 +116,8 @@ impl<T> Producer<T> {
         let before = self.tail;
         // Publishes what was written, also if the iterator panics.
         let writing = Writing(self);
-        let mut room = writing.0.room();
-        if room < values.size_hint().0 {
+        let mut room = writing.0.limit.wrapping_sub(writing.0.tail);
+        if room == 0 || room < values.size_hint().0 {
             room = writing.0.look();
         }
         let Self { ring, tail, .. } = &mut *writing.0;
@@ -139,15 +137,6 @@ impl<T> Producer<T> {
         let count = tail.wrapping_sub(before);
         drop(writing);
         count
-    }
-
-    /// Writes a value behind the last; the caller knows that there is room.
-    #[inline(always)]
-    fn write(&mut self, value: T) {
-        assert!(self.tail.wrapping_sub(self.head) < self.ring.ends.capacity, "there is room");
-        // SAFETY: rule 3, by the check above; nothing is overwritten that would have to be dropped.
-        self.ring.slot(self.tail).with_mut(|slot| unsafe { (*slot).write(value) });
-        self.tail = self.tail.wrapping_add(1);
     }
 
     #[inline(always)]

@@ -151,14 +151,16 @@ impl<T> Sender<T> {
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), SendError<T>>> {
         ready!(budget::proceed(cx));
-        let room = ready!(self.poll_room(cx));
-        let sent = value.take().expect("a send was polled after it was done");
-        if room.is_err() {
-            return Poll::Ready(Err(SendError(sent)));
+        if ready!(self.poll_room(cx)).is_ok() {
+            match self.ring.push(value.take().expect("a send was polled after it was done")) {
+                Ok(()) => {
+                    self.changed();
+                    return Poll::Ready(Ok(()));
+                }
+                Err(back) => *value = Some(back),
+            }
         }
-        let pushed = self.ring.push(sent).map_err(SendError);
-        self.changed();
-        Poll::Ready(pushed)
+        Poll::Ready(Err(SendError(value.take().expect("a send was polled after it was done"))))
     }
 
     fn poll_send_many(
@@ -184,7 +186,7 @@ impl<T> Sender<T> {
         if self.is_closed() {
             return Poll::Ready(Err(SendError(())));
         }
-        if self.ring.room() > 0 {
+        if self.ring.has_room() {
             return Poll::Ready(Ok(()));
         }
         self.wait(cx)
@@ -194,17 +196,17 @@ impl<T> Sender<T> {
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError<()>>> {
         // For more than one, or each message would have both cores ask for the same line.
         let enough = self.capacity().div_ceil(8);
-        if self.patience.look(|| self.ring.look() >= enough) || self.ring.room() > 0 {
+        if self.patience.look(|| self.ring.look() / enough) || self.ring.has_room() {
             return Poll::Ready(Ok(()));
         }
         let ends = self.ring.ends();
         ends.sender.wait(cx.waker());
         // It has a fence, so it makes up for those that were left out.
         ends.receiver.wake();
-        let result = match (self.is_closed(), self.ring.room()) {
+        let result = match (self.is_closed(), self.ring.has_room()) {
             (true, _) => Err(SendError(())),
-            (false, 0) => return Poll::Pending,
-            (false, _) => Ok(()),
+            (false, false) => return Poll::Pending,
+            (false, true) => Ok(()),
         };
         self.ring.ends().sender.stop();
         Poll::Ready(result)
