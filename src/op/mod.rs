@@ -28,6 +28,7 @@ pub(crate) mod position;
 mod queued;
 mod read;
 pub(crate) mod read_at;
+pub(crate) mod read_direct;
 pub(crate) mod read_vectored;
 pub(crate) mod receive;
 pub(crate) mod receive_message;
@@ -46,6 +47,7 @@ pub(crate) mod unlink;
 mod waiting;
 pub(crate) mod write;
 pub(crate) mod write_at;
+pub(crate) mod write_direct;
 pub(crate) mod write_vectored;
 
 /// The most bytes that one read or write is asked for; the kernel's own bound, and below `i32::MAX`.

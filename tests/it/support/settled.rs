@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
+use annulus::buf::AlignedBuf;
 use annulus::net::udp::Transmit;
 use annulus::net::{TcpStream, UdpSocket};
 use annulus::runtime::{Feature, Metrics, metrics};
@@ -20,6 +21,7 @@ use annulus::time::sleep;
 use annulus::{Builder, Runtime};
 use socket2::SockRef;
 
+use super::buffer::Counted;
 use super::leak::LeakGuard;
 
 /// How long something that must happen may take before the test gives up. Never waited for when all is well.
@@ -301,7 +303,14 @@ impl Drops {
     }
 
     /// A buffer with this content that counts its end here.
-    pub(crate) fn buffer(&self, bytes: Vec<u8>) -> super::buffer::Counted {
-        super::buffer::Counted::new(bytes, Rc::clone(&self.0))
+    pub(crate) fn buffer(&self, bytes: Vec<u8>) -> Counted {
+        let mut buf = AlignedBuf::new(bytes.len(), 1);
+        buf.extend_from_slice(&bytes);
+        self.counted(buf)
+    }
+
+    /// A buffer that counts its end here.
+    pub(crate) fn counted(&self, buf: AlignedBuf) -> Counted {
+        Counted::new(buf, Rc::clone(&self.0))
     }
 }
