@@ -68,7 +68,7 @@ impl OpenOptions {
             return Err(appending());
         }
         how.flags |= libc::O_DIRECT;
-        match start.open(path.as_ref(), how).await {
+        match start.open(path.as_ref(), how)?.await {
             Ok(fd) => DirectFile::of(File::from_fd(fd)).await,
             Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Err(unsupported()),
             Err(error) => Err(error),

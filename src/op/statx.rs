@@ -2,8 +2,8 @@
 //!
 //! # Safety rules
 //!
-//! 1. The entry names the path, on the heap behind `place`, and `answer`, on the heap too; nobody touches them until the
-//!    completion. The directory is kept open by `place`.
+//! 1. The entry names the path, on the heap behind `place`, and `answer`, on the heap too; nobody touches them until
+//!    the completion. The directory is kept open by `place`.
 //! 2. Where the kernel says that it answered, it has filled all of `answer`, the spare fields too: it copies a whole
 //!    `struct statx`, of 256 bytes since there is one.
 #![allow(unsafe_code, reason = "room 3: an operation")]
