@@ -4,8 +4,9 @@
 //! the bare ring, with one descriptor and as many buffers as operations are under way; `tokio` reads and writes by
 //! `pread` and `pwrite` on its pool of blocking threads, which is its cheapest way, and uses `tokio::fs` for the rest.
 //!
-//! All files lie in the page cache. Processor time is that of the whole process, with the threads of the kernel that
-//! work for it.
+//! All files lie in the page cache, but for those of the `direct` and `durable` cells, which are read and written past
+//! it: `raw` uses registered buffers there as annulus does, and `pwrite` on a file open with `O_DSYNC`. Processor
+//! time is that of the whole process, with the threads of the kernel that work for it.
 
 #![allow(clippy::print_stdout, reason = "a bench's output is what it prints")]
 
@@ -33,6 +34,7 @@ const KNOWN: &[Known] = &[
     ("--rounds", Some("N"), "samples of each runtime in each cell (10)"),
     ("--seed", Some("N"), "of the order and the bootstrap (1)"),
     ("--max-loss", Some("N"), "retake samples of which the host stole more percent (12)"),
+    ("--folder", Some("DIR"), "where the files are made (the target directory)"),
     ("--out", Some("FILE"), "append samples and summaries as JSON lines"),
     ("--quick", None, "a smoke test: one round, a hundredth of the work; so is no argument"),
     ("--instructions", None, "count user-space instructions per operation under callgrind"),
@@ -52,6 +54,7 @@ fn run(options: &Options) -> Result<(), String> {
         CELLS.iter().for_each(|cell| println!("{:<22}{}", cell.name, cell.about));
         return Ok(());
     }
+    files::place(options.text("--folder"));
     let all: Vec<&str> = CELLS.iter().map(|cell| cell.name).collect();
     let all = all.join(",");
     let names = options.words("--cells", &all).into_iter();

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use annulus::fs::{self, File};
 use annulus::spawn;
 
+use super::annulus_direct;
 use super::{
     BLOCK, LARGE_MIB, MIB, Places, Run, SMALL_SIZE, STREAM_DEPTH, Sample, Stopwatch, large, small,
 };
@@ -15,6 +16,9 @@ pub(super) static CELLS: &[(&str, Run)] = &[
     ("read_d1", |operations| block_on(|| read(operations, 1))),
     ("read_d32", |operations| block_on(|| read(operations, 32))),
     ("read_d128", |operations| block_on(|| read(operations, 128))),
+    ("direct_d128", |operations| block_on(|| annulus_direct::read(operations, 128, true))),
+    ("direct_plain_d128", |operations| block_on(|| annulus_direct::read(operations, 128, false))),
+    ("durable_append", |operations| block_on(|| annulus_direct::append(operations))),
     ("open_read_close_d32", |operations| block_on(|| open_read_close(operations, 32))),
     ("metadata_d32", |operations| block_on(|| metadata(operations, 32))),
     ("read_1m", |operations| block_on(|| stream(operations, false))),
@@ -31,7 +35,11 @@ fn block_on<F: Future<Output = io::Result<Sample>>>(cell: impl FnOnce() -> F) ->
 }
 
 /// Runs `depth` tasks and waits for them all.
-async fn together<F>(operations: u64, depth: usize, task: impl Fn(usize) -> F) -> io::Result<Sample>
+pub(super) async fn together<F>(
+    operations: u64,
+    depth: usize,
+    task: impl Fn(usize) -> F,
+) -> io::Result<Sample>
 where
     F: Future<Output = io::Result<()>> + 'static,
 {
@@ -44,7 +52,7 @@ where
 }
 
 /// How many operations this task does.
-fn share(operations: u64, depth: usize, slot: usize) -> u64 {
+pub(super) fn share(operations: u64, depth: usize, slot: usize) -> u64 {
     (operations + (depth - 1 - slot) as u64) / depth as u64
 }
 

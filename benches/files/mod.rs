@@ -1,12 +1,18 @@
 //! The cells of the file bench, who runs them, and the files they run on.
 
+mod annulus_direct;
 mod annulus_files;
+mod raw_direct;
 mod raw_files;
 mod tokio_files;
 
 use std::fs::File;
 use std::io::Write;
-use std::path::PathBuf;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use annulus::buf::AlignedBuf;
 
 use crate::contest::{Cell, Contestant, Run, Sample, Stopwatch};
 
@@ -14,24 +20,31 @@ pub(crate) static CELLS: &[Cell] = &[
     cell("read_d1", "4 KiB at a random place of a cached file, one at a time", 40_000),
     cell("read_d32", "4 KiB at a random place of a cached file, 32 under way", 80_000),
     cell("read_d128", "4 KiB at a random place of a cached file, 128 under way", 80_000),
+    uncounted(
+        "direct_d128",
+        "4 KiB at a random place of a disk, 128 under way, registered buffers",
+        10_000,
+    ),
+    uncounted("direct_plain_d128", "the same with buffers that are not registered", 10_000),
+    uncounted(
+        "direct_file_d128",
+        "the same with a registered file and buffers, on the bare ring only",
+        10_000,
+    ),
+    uncounted("durable_append", "4 KiB after the other, each on the disk before the next", 1000),
     cell("open_read_close_d32", "a cached file of 2 KiB: open, read, close; 32 under way", 20_000),
     cell("metadata_d32", "statx of a cached path, 32 under way", 20_000),
-    Cell {
-        name: "read_1m",
-        about: "1 MiB of a cached file after the other, 4 under way; per MiB",
-        operations: 1000,
-        counted: 0,
-    },
-    Cell {
-        name: "write_1m",
-        about: "1 MiB after the other over a cached file, 4 under way; per MiB",
-        operations: 1000,
-        counted: 0,
-    },
+    uncounted("read_1m", "1 MiB of a cached file after the other, 4 under way; per MiB", 1000),
+    uncounted("write_1m", "1 MiB after the other over a cached file, 4 under way; per MiB", 1000),
 ];
 
 const fn cell(name: &'static str, about: &'static str, operations: u64) -> Cell {
     Cell { name, about, operations, counted: 4000 }
+}
+
+/// Of which instructions in user space say nothing.
+const fn uncounted(name: &'static str, about: &'static str, operations: u64) -> Cell {
+    Cell { name, about, operations, counted: 0 }
 }
 
 pub(crate) static CONTESTANTS: &[Contestant] = &[
@@ -52,8 +65,16 @@ const LARGE_MIB: u64 = 64;
 const SMALL_COUNT: usize = 256;
 const SMALL_SIZE: usize = 2048;
 
-fn folder() -> PathBuf {
-    std::env::temp_dir().join(format!("annulus-bench-{}", std::process::id()))
+static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+
+/// Says where the files are to be made, if not in the target directory.
+pub(crate) fn place(at: Option<&str>) {
+    let at = Path::new(at.unwrap_or(env!("CARGO_TARGET_TMPDIR")));
+    let _ = FOLDER.set(at.join(format!("annulus-bench-{}", std::process::id())));
+}
+
+fn folder() -> &'static Path {
+    FOLDER.get().expect("said at the start")
 }
 
 /// Removes the files.
@@ -76,6 +97,26 @@ fn large() -> File {
     }
     file.sync_all().expect("a disk");
     file
+}
+
+/// A file that was written past the page cache and is not in it, opened with these flags.
+fn direct(flags: i32) -> File {
+    let path = folder().join("direct");
+    let open = |flags: i32| {
+        let mut options = File::options();
+        options.read(true).write(true).create(true).custom_flags(flags).open(&path)
+    };
+    if !path.exists() {
+        std::fs::create_dir_all(folder()).expect("a place for files");
+        let file = open(libc::O_DIRECT).expect("direct I/O; see --folder");
+        let mut mib = AlignedBuf::new(MIB, BLOCK);
+        mib.resize(MIB, 7);
+        for nth in 0..LARGE_MIB {
+            file.write_all_at(&mib, nth * MIB as u64).expect("room for the file");
+        }
+        file.sync_all().expect("a disk");
+    }
+    open(flags).expect("just made")
 }
 
 /// The small files, made at the first call.

@@ -12,6 +12,7 @@ use io_uring::opcode;
 use io_uring::squeue::{Entry, Flags};
 use io_uring::types::{DestinationSlot, Fd, Fixed};
 
+use super::raw_direct::{self, Registered};
 use super::{
     BLOCK, LARGE_MIB, MIB, Places, Run, SMALL_SIZE, STREAM_DEPTH, Sample, Stopwatch, large, small,
 };
@@ -21,6 +22,12 @@ pub(super) static CELLS: &[(&str, Run)] = &[
     ("read_d1", |operations| done(read(operations, 1))),
     ("read_d32", |operations| done(read(operations, 32))),
     ("read_d128", |operations| done(read(operations, 128))),
+    ("direct_d128", |operations| done(raw_direct::read(operations, 128, Registered::Buffers))),
+    ("direct_plain_d128", |operations| {
+        done(raw_direct::read(operations, 128, Registered::Nothing))
+    }),
+    ("direct_file_d128", |operations| done(raw_direct::read(operations, 128, Registered::FileToo))),
+    ("durable_append", |operations| done(raw_direct::append(operations))),
     ("open_read_close_d32", |operations| done(open_read_close(operations, 32))),
     ("metadata_d32", |operations| done(metadata(operations, 32))),
     ("read_1m", |operations| done(stream(operations, false))),
@@ -35,7 +42,7 @@ fn done(sample: io::Result<Sample>) -> Sample {
 }
 
 /// Keeps `depth` operations under way until all were done; each is of one entry, made by `entry` for a slot.
-fn keep_under_way(
+pub(super) fn keep_under_way(
     queues: &mut Queues<'_>,
     operations: u64,
     depth: usize,

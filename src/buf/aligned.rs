@@ -2,8 +2,8 @@
 //!
 //! # Safety rules
 //!
-//! 1. `pointer` names a block of the heap of `layout()`, this value's alone and freed once, on drop; moving the value
-//!    moves no byte of it.
+//! 1. `pointer` names a block of the heap of `layout()`, or a buffer of the registration, this value's alone and given
+//!    back once, on drop; moving the value moves no byte of it.
 //! 2. The first `len` bytes are initialised, and `len` is at most `capacity`, the size of the block.
 #![allow(unsafe_code, reason = "room 2: memory that the kernel may touch")]
 
@@ -11,8 +11,10 @@ use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
+use std::rc::Rc;
 
-use super::{IoBuf, IoBufMut};
+use super::{IoBuf, IoBufMut, Registration};
+use crate::sys::mapping::PAGE;
 
 /// A buffer whose first byte lies at a multiple of a power of two, for
 /// [`DirectFile`](crate::fs::DirectFile); [`DirectFile::buffer`](crate::fs::DirectFile::buffer) makes one that fits a
@@ -34,6 +36,8 @@ pub struct AlignedBuf {
     len: usize,
     capacity: usize,
     alignment: usize,
+    /// Whose memory it is, if it is not of the heap.
+    registration: Option<Rc<Registration>>,
 }
 
 impl AlignedBuf {
@@ -49,7 +53,21 @@ impl AlignedBuf {
         // SAFETY: the layout's size is not zero.
         let block = unsafe { alloc(layout) };
         let pointer = NonNull::new(block).unwrap_or_else(|| handle_alloc_error(layout));
-        Self { pointer, len: 0, capacity, alignment }
+        Self { pointer, len: 0, capacity, alignment, registration: None }
+    }
+
+    /// An empty buffer of a registration.
+    ///
+    /// # Safety
+    ///
+    /// So many bytes from there on, which begin at a page, are the new value's alone until they are put back.
+    pub(super) unsafe fn registered(
+        pointer: NonNull<u8>,
+        capacity: usize,
+        registration: Rc<Registration>,
+    ) -> Self {
+        let registration = Some(registration);
+        Self { pointer, len: 0, capacity, alignment: PAGE, registration }
     }
 
     /// A buffer of `len` zeroes and no more room than that.
@@ -68,6 +86,12 @@ impl AlignedBuf {
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.capacity
+    }
+
+    /// Whether it is of a [`RegisteredPool`](crate::fs::RegisteredPool), to which its drop gives it back.
+    #[must_use]
+    pub fn is_registered(&self) -> bool {
+        self.registration.is_some()
     }
 
     /// Drops the bytes; the room stays.
@@ -123,8 +147,13 @@ fn layout(capacity: usize, alignment: usize) -> Layout {
 
 impl Drop for AlignedBuf {
     fn drop(&mut self) {
-        // SAFETY: rule 1.
-        unsafe { dealloc(self.pointer.as_ptr(), layout(self.capacity, self.alignment)) };
+        match &self.registration {
+            Some(registration) => registration.put(self.pointer),
+            // SAFETY: rule 1.
+            None => unsafe {
+                dealloc(self.pointer.as_ptr(), layout(self.capacity, self.alignment));
+            },
+        }
     }
 }
 
@@ -161,6 +190,11 @@ unsafe impl IoBuf for AlignedBuf {
     fn buf_len(&self) -> usize {
         self.len
     }
+
+    #[inline]
+    fn registration(&self) -> Option<&Registration> {
+        self.registration.as_deref()
+    }
 }
 
 // SAFETY: as above; the rest of the capacity is its own.
@@ -186,7 +220,10 @@ impl fmt::Debug for AlignedBuf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut debug = f.debug_struct("AlignedBuf");
         debug.field("len", &self.len).field("capacity", &self.capacity);
-        debug.field("alignment", &self.alignment).finish()
+        debug
+            .field("alignment", &self.alignment)
+            .field("registered", &self.is_registered())
+            .finish()
     }
 }
 

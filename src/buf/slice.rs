@@ -8,7 +8,7 @@
 
 use std::ops::{Bound, RangeBounds};
 
-use super::{IoBuf, IoBufMut};
+use super::{IoBuf, IoBufMut, Registration};
 
 /// The bytes `start..end` of a buffer, as a buffer.
 ///
@@ -80,6 +80,10 @@ unsafe impl<B: IoBuf> IoBuf for Slice<B> {
 
     fn buf_len(&self) -> usize {
         self.end.min(self.buffer.buf_len()).saturating_sub(self.start)
+    }
+
+    fn registration(&self) -> Option<&Registration> {
+        self.buffer.registration()
     }
 }
 

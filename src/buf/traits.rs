@@ -10,6 +10,8 @@ use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::Registration;
+
 /// A buffer that an operation can send from.
 ///
 /// It moves into the operation and comes back with the result, so it must own its memory or be `'static`.
@@ -36,6 +38,13 @@ pub unsafe trait IoBuf: 'static {
         }
         // SAFETY: the trait's contract: valid, initialised and unchanged while `self` is borrowed.
         unsafe { std::slice::from_raw_parts(self.buf_ptr(), len) }
+    }
+
+    /// By what the kernel knows the memory already, if it does: a buffer that is made of another one hands this on.
+    /// With that of other memory an operation fails; `None`, as here, is always right.
+    #[inline]
+    fn registration(&self) -> Option<&Registration> {
+        None
     }
 }
 

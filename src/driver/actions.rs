@@ -22,6 +22,8 @@ pub(crate) struct Actions {
     pub(super) wakers: Vec<Waker>,
     pub(super) others: Vec<Action>,
     pub(super) starved: Starved,
+    /// Operations that ended of those of which only so many are in the kernel at once.
+    pub(super) ended_bounded: usize,
 }
 
 impl Actions {
@@ -43,6 +45,12 @@ impl Actions {
     #[cold]
     pub(crate) fn wake_when_fed(&mut self, waker: Waker) -> Place {
         self.starved.push(waker)
+    }
+
+    /// A bounded operation ended: at the end of this turn another one may begin.
+    #[inline]
+    pub(crate) fn end_bounded(&mut self) {
+        self.ended_bounded += 1;
     }
 
     /// The operation is cancelled at the end of this turn.

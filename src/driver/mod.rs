@@ -2,10 +2,11 @@
 //!
 //! `operation` is the contract, `slots` the place where an operation lives, `payload` how it lies there, `inflight`
 //! the future that waits for it, `actions` what reaping leaves to be done, `current` how a constructor finds its
-//! driver. The driver names no operation: a new one is a file in `op`.
+//! driver, `depth` what waits until others ended. The driver names no operation: a new one is a file in `op`.
 
 mod actions;
 pub(crate) mod current;
+mod depth;
 mod inflight;
 mod operation;
 mod payload;
@@ -26,6 +27,7 @@ use std::time::Duration;
 
 use actions::Action;
 pub(crate) use actions::Actions;
+use depth::{Depth, HELD};
 pub(crate) use inflight::{InFlight, Op};
 pub(crate) use operation::{Operation, Outcome, Standing, WhenDropped, gone};
 pub use shutdown::Leaked;
@@ -34,7 +36,7 @@ use slots::{Abandoned, Slots, Waiting};
 use staged::Staged;
 pub(crate) use starved::Place;
 
-use crate::buf::{Pool, PoolOptions};
+use crate::buf::{Pool, PoolOptions, Registration, Table};
 use crate::sys::Cqe;
 use crate::sys::affinity::Processors;
 use crate::sys::register;
@@ -49,8 +51,11 @@ pub(crate) struct Driver {
     staged: RefCell<Staged>,
     slots: RefCell<Slots>,
     actions: RefCell<Actions>,
+    depth: RefCell<Depth>,
     pool: OnceCell<Rc<Pool>>,
     pool_options: PoolOptions,
+    /// Made with the first registered memory.
+    registered: OnceCell<Rc<Table>>,
     limits: Limits,
     features: Features,
     /// False from the moment of shutdown: nothing is submitted any more.
@@ -74,6 +79,10 @@ pub(crate) struct Limits {
     pub(crate) linger: Duration,
     /// How many dropped streams may do so at once.
     pub(crate) lingering_max: usize,
+    /// Reads and writes past the page cache that are in the kernel at once.
+    pub(crate) direct_depth: usize,
+    /// Ranges of registered memory.
+    pub(crate) registered_pools: u16,
 }
 
 impl Driver {
@@ -89,8 +98,10 @@ impl Driver {
             staged: RefCell::default(),
             slots: RefCell::new(Slots::new()),
             actions: RefCell::default(),
+            depth: RefCell::new(Depth::new(limits.direct_depth)),
             pool: OnceCell::new(),
             pool_options,
+            registered: OnceCell::new(),
             limits,
             lingering: Cell::new(0),
             features,
@@ -138,6 +149,22 @@ impl Driver {
         Ok(self.pool.get_or_init(|| pool))
     }
 
+    /// The core's table of registered memory, made at the first call.
+    pub(crate) fn registered(&self) -> io::Result<&Rc<Table>> {
+        if let Some(table) = self.registered.get() {
+            return Ok(table);
+        }
+        let ring_fd = self.ring.borrow().as_ref().ok_or_else(gone)?.as_raw_fd();
+        let table = Table::new(ring_fd, self.limits.registered_pools)?;
+        Ok(self.registered.get_or_init(|| table))
+    }
+
+    /// The number by which this core's ring knows the memory.
+    #[inline]
+    pub(crate) fn number_of(&self, registration: &Registration) -> Option<u16> {
+        registration.place_in(self.registered.get()?)
+    }
+
     /// Stages a one-shot operation; `waker` is called when it is over. Gives it back if the runtime is gone.
     #[inline]
     pub(crate) fn submit<T: Operation>(&self, operation: T, waker: Waker) -> Result<Key, T> {
@@ -163,6 +190,12 @@ impl Driver {
         let unwinding = GiveUp { driver: self, key };
         let entry = unprepared.prepare();
         let _prepared = ManuallyDrop::new(unwinding);
+        let entered =
+            if T::BOUNDED { self.depth.borrow_mut().enter(key, entry) } else { Some(entry) };
+        let Some(entry) = entered else {
+            self.slots.borrow_mut().renumber(key, HELD);
+            return Ok(key);
+        };
         let mut staged = self.staged.borrow_mut();
         if staged.next() != number {
             self.slots.borrow_mut().renumber(key, staged.next());
@@ -189,14 +222,37 @@ impl Driver {
         let (waker, abandoned) = self.slots.borrow_mut().abandon(key, unseen);
         match abandoned {
             Abandoned::Nothing => {}
-            Abandoned::Staged(number) => {
-                self.staged.borrow_mut().blank(number);
+            Abandoned::Staged { entry, bounded } => {
+                self.take_back(key, entry, bounded);
                 self.release(key);
             }
             Abandoned::Cancel => self.cancel(key),
             Abandoned::Release => self.release(key),
         }
         drop(waker);
+    }
+
+    /// The kernel will not see the entry of this number.
+    fn take_back(&self, key: Key, entry: u64, bounded: bool) {
+        if entry == HELD {
+            self.depth.borrow_mut().take_back(key);
+            return;
+        }
+        self.staged.borrow_mut().blank(entry);
+        if bounded {
+            self.depth.borrow_mut().leave(1);
+            self.stage_held();
+        }
+    }
+
+    /// Stages what waited, as far as there is room.
+    fn stage_held(&self) {
+        let mut depth = self.depth.borrow_mut();
+        while let Some((key, entry)) = depth.next() {
+            let mut staged = self.staged.borrow_mut();
+            self.slots.borrow_mut().renumber(key, staged.next());
+            staged.push(entry);
+        }
     }
 
     /// Asks the kernel to end an operation. Its own completion says what came of it.
@@ -277,6 +333,11 @@ impl Driver {
     /// is caught and counted.
     pub(crate) fn act(&self) {
         self.feed();
+        let ended = std::mem::take(&mut self.actions.borrow_mut().ended_bounded);
+        if ended > 0 {
+            self.depth.borrow_mut().leave(ended);
+            self.stage_held();
+        }
         self.act_on(|actions| &mut actions.wakers, Waker::wake);
         self.act_on(
             |actions| &mut actions.others,

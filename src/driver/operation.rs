@@ -65,8 +65,12 @@ pub(crate) unsafe trait Operation: 'static {
     const WHEN_DROPPED: WhenDropped;
 
     /// Whether it is submitted again if the kernel cancels it unasked, as it does where it can start no thread for what
-    /// blocks. Not for what keeps books in `landed`.
+    /// blocks. Not for what keeps other books in `landed` than [`BOUNDED`](Self::BOUNDED) asks for.
     const SUBMIT_AGAIN: bool = false;
+
+    /// Whether only so many of these are in the kernel at once, see [`Depth`](super::depth::Depth). Its `landed` calls
+    /// [`Actions::end_bounded`].
+    const BOUNDED: bool = false;
 
     /// The entry for the kernel. Called once in each place that the value reaches, and one is all but for an operation
     /// that is submitted again; with nothing borrowed: it may ask a buffer of the user's where it lies.

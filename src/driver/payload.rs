@@ -27,6 +27,7 @@ pub(super) struct Table {
     /// Standing operations take their completions here; one-shot ones only note that theirs came.
     pub(super) deliver: unsafe fn(*mut u8, Cqe, &mut Actions),
     pub(super) standing: bool,
+    pub(super) bounded: bool,
     pub(super) release: unsafe fn(*mut u8, Option<Cqe>),
 }
 
@@ -51,6 +52,7 @@ pub(super) static VACANT: Table = Table {
     when_dropped: WhenDropped::Cancel,
     deliver: |_, _, _| {},
     standing: false,
+    bounded: false,
     release: |_, _| {},
 };
 
@@ -158,6 +160,7 @@ pub(super) fn one_shot_table<T: Operation>() -> &'static Table {
             when_dropped: T::WHEN_DROPPED,
             deliver: deliver::<T>,
             standing: false,
+            bounded: T::BOUNDED,
             release: release::<T>,
         }
     }
@@ -180,6 +183,7 @@ pub(super) fn standing_table<T: Standing>() -> &'static Table {
             when_dropped: if T::CANCELLABLE { WhenDropped::Cancel } else { WhenDropped::Finish },
             deliver: deliver::<T>,
             standing: true,
+            bounded: false,
             release: release::<T>,
         }
     }

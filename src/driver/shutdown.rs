@@ -66,6 +66,9 @@ impl Driver {
         let until = start + deadline;
         // What must not be torn apart may finish for half of the time; then it is cancelled like the rest.
         let mut patience = Some(start + deadline / 2);
+        // What waits for others to end has to be in the kernel to be ended.
+        self.depth.borrow_mut().lift();
+        self.stage_held();
         self.cancel_pending(false);
         loop {
             if self.enter(0, None).is_err() {
@@ -94,6 +97,9 @@ impl Driver {
             && let Some(pool) = self.pool.get()
         {
             pool.unregister();
+        }
+        if let Some(table) = self.registered.get() {
+            table.close();
         }
         // Slots that are still occupied are never freed, and they hold all that the kernel may write to.
         drop(self.ring.borrow_mut().take());

@@ -130,8 +130,11 @@ pub(crate) struct Slots {
 pub(super) enum Abandoned {
     /// Nothing: it was over, or finishes by itself.
     Nothing,
-    /// The kernel has not seen the entry of this number: blank it, then release.
-    Staged(u64),
+    /// The kernel has not seen the entry of this number: take it back, then release. `bounded` as for `Operation`.
+    Staged {
+        entry: u64,
+        bounded: bool,
+    },
     Cancel,
     /// Its result came already: release.
     Release,
@@ -174,7 +177,7 @@ impl Slots {
         Unprepared { key, payload: payload(slot), operation: PhantomData }
     }
 
-    /// The entry has another number after all, because its preparation staged others.
+    /// The entry has another number after all: its preparation staged others, or it has to wait, or waited.
     #[cold]
     pub(super) fn renumber(&mut self, key: Key, entry: u64) {
         if let Some((header, _)) = self.find(key) {
@@ -368,7 +371,7 @@ impl Slots {
             State::Pending if header.entry >= unseen && !table.must_happen() => {
                 header.state = State::Leaving;
                 header.unsubmitted = true;
-                Abandoned::Staged(header.entry)
+                Abandoned::Staged { entry: header.entry, bounded: table.bounded }
             }
             State::Pending => {
                 header.orphan = true;

@@ -185,7 +185,8 @@ fn an_operation_abandoned_in_each_state_is_released_exactly_once() {
         }
         let (_, abandoned) = slots.abandon(key, unseen);
         match (state, abandoned) {
-            ("staged", Abandoned::Staged(9)) | ("done", Abandoned::Release) => {
+            ("staged", Abandoned::Staged { entry: 9, bounded: false })
+            | ("done", Abandoned::Release) => {
                 slots.leave(key).expect("leaving").release();
                 slots.free(key);
             }
@@ -309,8 +310,14 @@ pub(crate) fn driver() -> Rc<Driver> {
         large_count: 4,
         stream_share: 4,
     };
-    let limits =
-        Limits { undelivered_max: 1024, untaken_max: 4, linger: Duration::ZERO, lingering_max: 1 };
+    let limits = Limits {
+        undelivered_max: 1024,
+        untaken_max: 4,
+        linger: Duration::ZERO,
+        lingering_max: 1,
+        direct_depth: 2,
+        registered_pools: 2,
+    };
     Driver::new(&ring, pool, limits).expect("a ring")
 }
 

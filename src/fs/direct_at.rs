@@ -1,10 +1,17 @@
-//! Direct reads and writes at an offset: checked here, and otherwise those of a [`File`](super::File).
+//! Direct reads and writes at an offset: checked here, before the kernel sees them.
 
 use std::future::Future;
 
+use super::operating::Operating;
 use super::transfer::{read_exact, write_all};
 use super::{DirectFile, TransferError};
 use crate::buf::{BufError, BufResult, IoBuf, IoBufMut};
+use crate::op::open_file::Hold;
+use crate::op::position::named;
+use crate::op::read_at::ReadAt;
+use crate::op::read_direct::ReadDirect;
+use crate::op::write_at::WriteAt;
+use crate::op::write_direct::WriteDirect;
 
 impl DirectFile {
     /// Reads at `offset` into the buffer's capacity, from its first byte, and sets its length; 0 is the end of the
@@ -22,16 +29,20 @@ impl DirectFile {
     pub async fn read_at<B: IoBufMut>(&self, mut buf: B, offset: u64) -> BufResult<usize, B> {
         let address = buf.buf_mut_ptr().addr();
         match self.alignment.check(offset, address, buf.buf_capacity()) {
-            Ok(()) => self.file.read_at(buf, offset).await,
+            Ok(()) => {
+                let (hold, offset) = (Hold::new(&self.file.file), named(offset));
+                let read = ReadDirect(ReadAt { hold, buf, offset });
+                Operating::new(&*self.file.file, read).await
+            }
             Err(error) => Err(BufError { error, buf }),
         }
     }
 
     /// Writes the buffer at `offset`; may write a part of it, and at most 2 GiB.
     ///
-    /// If the future is dropped before the loop turned, nothing is written; afterwards the write happens all the same,
-    /// and if it fails the next write, sync or close of this handle says so. Writes that are under way together have no
-    /// order among themselves.
+    /// If the future is dropped before the loop turned, or while it waits for [others](crate::Builder::direct_depth) to
+    /// end, nothing is written; afterwards the write happens all the same, and if it fails the next write, sync or
+    /// close of this handle says so. Writes that are under way together have no order among themselves.
     ///
     /// # Errors
     ///
@@ -73,7 +84,11 @@ impl DirectFile {
         let checked = self.alignment.check(offset, buf.buf_ptr().addr(), buf.buf_len());
         async move {
             match checked {
-                Ok(()) => self.file.writing(buf, offset, whole, durable).await,
+                Ok(()) => {
+                    let (hold, offset) = (Hold::new(&self.file.file), named(offset));
+                    let write = WriteAt { hold, buf, offset, whole, moves: false, durable };
+                    Operating::new(&*self.file.file, WriteDirect(write)).await
+                }
                 Err(error) => Err(BufError { error, buf }),
             }
         }

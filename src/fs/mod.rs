@@ -12,8 +12,8 @@
 //! | `File::read_at`, `read_exact_at`, `read_vectored_at` | the read is cancelled; its buffer is dropped when the kernel is done with it |
 //! | `File::write_at`, `write_vectored_at` | the write happens all the same; if it fails, the next write, sync or close says so |
 //! | `File::write_all_at`, `write_all_vectored_at` | as `write_at`; what was not under way is not written |
-//! | `DirectFile::read_at`, `read_exact_at` | as those of `File` |
-//! | `DirectFile::write_at`, `write_durable_at`, and their `_all` forms | as those of `File` |
+//! | `DirectFile::read_at`, `read_exact_at` | as those of `File`; what waits for others to end is taken back |
+//! | `DirectFile::write_at`, `write_durable_at`, and their `_all` forms | as those of `File`; what waits for others to end is taken back, and never written |
 //! | `File::read`, `read_exact`, `read_to_end` | the position is behind what was copied into the caller's memory: nothing is lost |
 //! | `File::write`, `write_all` | as `write_at`; the next use of the position goes on behind what was written |
 //! | `File::sync_all`, `sync_data`, `sync_range`, `allocate` | it happens all the same; if it fails, the next write, sync or close says so |
@@ -58,6 +58,7 @@ mod operating;
 mod options;
 mod paths;
 mod read_dir;
+mod registered;
 mod sockets;
 mod start;
 mod transfer;
@@ -81,6 +82,7 @@ pub use paths::{
     remove_dir_all, remove_file, rename, set_permissions, symlink, symlink_metadata, try_exists,
 };
 pub use read_dir::{DirEntry, ReadDir, read_dir};
+pub use registered::RegisteredPool;
 pub use sockets::ByteStream;
 pub use whole::{read, read_to_string, write};
 pub use write_behind::WriteBehind;

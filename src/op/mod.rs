@@ -26,6 +26,7 @@ pub(crate) mod poll;
 pub(crate) mod position;
 mod read;
 pub(crate) mod read_at;
+pub(crate) mod read_direct;
 pub(crate) mod read_vectored;
 pub(crate) mod receive;
 pub(crate) mod receive_message;
@@ -43,6 +44,7 @@ pub(crate) mod timeout;
 pub(crate) mod unlink;
 pub(crate) mod write;
 pub(crate) mod write_at;
+pub(crate) mod write_direct;
 pub(crate) mod write_vectored;
 
 /// The most bytes that one read or write is asked for; the kernel's own bound, and below `i32::MAX`.

@@ -25,6 +25,14 @@ pub(crate) struct WriteAt<B> {
     pub(crate) durable: bool,
 }
 
+impl<B> WriteAt<B> {
+    /// As `pwritev2(2)` has them.
+    #[inline]
+    pub(super) fn rw_flags(&self) -> i32 {
+        if self.durable { libc::RWF_DSYNC } else { 0 }
+    }
+}
+
 // SAFETY: rule 1.
 unsafe impl<B: IoBuf> Operation for WriteAt<B> {
     type Output = BufResult<usize, B>;
@@ -38,7 +46,7 @@ unsafe impl<B: IoBuf> Operation for WriteAt<B> {
         let len = entry_len(self.buf.buf_len());
         io_uring::opcode::Write::new(self.hold.file().target(), self.buf.buf_ptr(), len)
             .offset(self.offset)
-            .rw_flags(if self.durable { libc::RWF_DSYNC } else { 0 })
+            .rw_flags(self.rw_flags())
             .build()
     }
 

@@ -69,6 +69,8 @@ impl Builder {
                 untaken_max: 256,
                 linger: Duration::from_secs(5),
                 lingering_max: 1024,
+                direct_depth: 128,
+                registered_pools: 16,
             },
             tick_budget: 64,
             spin: Duration::ZERO,
@@ -167,6 +169,33 @@ impl Builder {
     #[must_use]
     pub fn lingering_max(mut self, streams: usize) -> Self {
         self.limits.lingering_max = streams;
+        self
+    }
+
+    /// Reads and writes of [`DirectFile`](crate::fs::DirectFile)s that are in the kernel at once, 128 by default.
+    /// Further ones wait, first come first served. A disk takes only so many at a time, and the core waits in the
+    /// system call that hands it one more: set it to the length of the disk's queue (`/sys/block/*/queue/nr_requests`)
+    /// over the number of cores that use it, or below.
+    ///
+    /// # Panics
+    ///
+    /// If it is zero.
+    #[must_use]
+    pub fn direct_depth(mut self, operations: usize) -> Self {
+        assert!(operations > 0, "with no operation at once none would ever begin");
+        self.limits.direct_depth = operations;
+        self
+    }
+
+    /// How many [`RegisteredPool`](crate::fs::RegisteredPool)s there may be at once, 16 by default.
+    ///
+    /// # Panics
+    ///
+    /// If it is zero or above 16384.
+    #[must_use]
+    pub fn registered_pools(mut self, pools: u16) -> Self {
+        assert!((1..=1 << 14).contains(&pools), "the count of registered pools is 1 to 16384");
+        self.limits.registered_pools = pools;
         self
     }
 

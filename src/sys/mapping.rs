@@ -9,6 +9,9 @@
 use std::io;
 use std::ptr::NonNull;
 
+/// The smallest page.
+pub(crate) const PAGE: usize = 4096;
+
 /// Owned pages. They live until the value is dropped.
 #[derive(Debug)]
 pub(crate) struct Mapping {

@@ -1,10 +1,11 @@
-//! Handing the kernel what a ring works with: the ring's own index, and rings of provided buffers.
+//! Handing the kernel what a ring works with: the ring's own index, rings of provided buffers, and memory by number.
 //!
 //! # Safety rules
 //!
 //! 1. Every pointer passed to `io_uring_register` names memory that lives across the call.
 //! 2. A buffer ring's memory is a `Mapping` that its owner keeps until `unregister` returned and no operation
 //!    that selects from it is in the kernel.
+//! 3. Memory registered by number is a `Mapping` that its owner keeps until its place in the table was emptied.
 #![allow(unsafe_code, reason = "room 1: the kernel's interface")]
 
 use std::io;
@@ -12,6 +13,8 @@ use std::os::fd::RawFd;
 
 use super::affinity::Processors;
 
+const REGISTER_BUFFERS2: u32 = 15;
+const REGISTER_BUFFERS_UPDATE: u32 = 16;
 const REGISTER_IOWQ_AFF: u32 = 17;
 const REGISTER_RING_FDS: u32 = 20;
 const UNREGISTER_RING_FDS: u32 = 21;
@@ -24,6 +27,30 @@ struct ResourceUpdate {
     offset: u32,
     reserved: u32,
     data: u64,
+}
+
+/// `struct io_uring_rsrc_register`.
+#[repr(C)]
+struct ResourceTable {
+    count: u32,
+    flags: u32,
+    reserved: u64,
+    data: u64,
+    tags: u64,
+}
+
+/// A table begins empty.
+const TABLE_SPARSE: u32 = 1;
+
+/// `struct io_uring_rsrc_update2`.
+#[repr(C)]
+struct TableUpdate {
+    offset: u32,
+    reserved: u32,
+    data: u64,
+    tags: u64,
+    count: u32,
+    reserved_too: u32,
 }
 
 /// `struct io_uring_buf_reg`.
@@ -75,6 +102,41 @@ pub(crate) fn forget_buffer_ring(fd: RawFd, group: u16) -> io::Result<()> {
     let mut registration =
         BufferRegistration { ring_address: 0, ring_entries: 0, group, flags: 0, reserved: [0; 3] };
     register(fd, UNREGISTER_PBUF_RING, (&raw mut registration).cast(), 1)
+}
+
+/// Gives the ring an empty table for memory that operations name by number.
+pub(crate) fn buffer_table(fd: RawFd, places: u16) -> io::Result<()> {
+    let (count, flags) = (u32::from(places), TABLE_SPARSE);
+    let mut table = ResourceTable { count, flags, reserved: 0, data: 0, tags: 0 };
+    register(fd, REGISTER_BUFFERS2, (&raw mut table).cast(), size_of::<ResourceTable>() as u32)
+}
+
+/// Puts memory in a place of the table.
+///
+/// # Safety
+///
+/// The caller keeps the memory as rule 3 says.
+pub(crate) unsafe fn buffer(
+    fd: RawFd,
+    place: u16,
+    address: std::ptr::NonNull<u8>,
+    len: usize,
+) -> io::Result<()> {
+    let iov_base = address.as_ptr().cast();
+    update_buffer(fd, place, libc::iovec { iov_base, iov_len: len })
+}
+
+/// Empties a place of the table. Operations under way on its memory keep the pages.
+pub(crate) fn forget_buffer(fd: RawFd, place: u16) -> io::Result<()> {
+    update_buffer(fd, place, libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 })
+}
+
+fn update_buffer(fd: RawFd, place: u16, memory: libc::iovec) -> io::Result<()> {
+    let data = (&raw const memory).expose_provenance() as u64;
+    let (offset, reserved, tags) = (u32::from(place), 0, 0);
+    let mut update = TableUpdate { offset, reserved, data, tags, count: 1, reserved_too: 0 };
+    let size = size_of::<TableUpdate>() as u32;
+    register(fd, REGISTER_BUFFERS_UPDATE, (&raw mut update).cast(), size)
 }
 
 /// Keeps the kernel's worker threads of this ring on these processors.

@@ -7,6 +7,7 @@ mod directories;
 mod dropped;
 mod handles;
 mod oracle;
+mod registered;
 mod streams;
 mod transfers;
 mod wholes;

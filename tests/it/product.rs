@@ -24,6 +24,8 @@ enum Operation {
     Nop,
     ReadAt,
     WriteAt,
+    ReadDirect,
+    WriteDirect,
     ReadVectored,
     WriteVectored,
     Open,
@@ -85,8 +87,8 @@ enum Cause {
 use Cause::{Panic, Running, Shutdown};
 use Operation::{
     Close, Connect, Fadvise, Fallocate, Fsync, Link, Mkdir, Nop, Open, PipeWriteAll, ReadAt,
-    ReadVectored, Rename, SendAll, SendAllVectored, SendMessage, SendTo, SendWithFds, Sleep, Statx,
-    Symlink, Unlink, WriteAt, WriteVectored,
+    ReadDirect, ReadVectored, Rename, SendAll, SendAllVectored, SendMessage, SendTo, SendWithFds,
+    Sleep, Statx, Symlink, Unlink, WriteAt, WriteDirect, WriteVectored,
 };
 use Race::{CancelLoses, CancelWins};
 use When::{BeforePoll, Completed, InKernel, Never, Staged};
@@ -104,7 +106,8 @@ fn impossible(operation: Operation, when: When, race: Race, cause: Cause) -> Opt
             Some("it completes within the enter that submits it")
         }
         (
-            WriteAt | WriteVectored | SendAll | SendAllVectored | SendWithFds | PipeWriteAll,
+            WriteAt | WriteDirect | WriteVectored | SendAll | SendAllVectored | SendWithFds
+            | PipeWriteAll,
             InKernel,
             CancelWins,
             Running | Panic,
@@ -143,7 +146,7 @@ fn play(operation: Operation, when: When, race: Race, cause: Cause) {
     let _leaks = LeakGuard::new();
     let builder = Builder::new().small_buffers(4096, 16).large_buffers(65536, 4);
     let runtime = builder.build().expect("this machine has io_uring");
-    let mut scene = runtime.block_on(async { Scene::new(operation, race) });
+    let mut scene = runtime.block_on(Scene::new(operation, race));
     let (drops, buffers) = (scene.drops.clone(), scene.buffers);
     let leaked = Rc::new(RefCell::new(None));
     let future = scene.future.take().expect("a new scene has one");
@@ -177,7 +180,13 @@ fn play(operation: Operation, when: When, race: Race, cause: Cause) {
     // A write that is still in the kernel is cancelled only when half of the time is over.
     let writes = matches!(
         operation,
-        WriteAt | WriteVectored | SendAll | SendAllVectored | SendWithFds | PipeWriteAll
+        WriteAt
+            | WriteDirect
+            | WriteVectored
+            | SendAll
+            | SendAllVectored
+            | SendWithFds
+            | PipeWriteAll
     );
     let ends_late = writes && matches!(when, InKernel | Never) && cause == Shutdown;
     let deadline = if ends_late { Duration::from_secs(3) } else { PATIENCE };
@@ -265,6 +274,16 @@ fn read_at() {
 #[test]
 fn write_at() {
     assert_eq!(play_all(WriteAt), 23);
+}
+
+#[test]
+fn read_direct() {
+    assert_eq!(play_all(ReadDirect), 25);
+}
+
+#[test]
+fn write_direct() {
+    assert_eq!(play_all(WriteDirect), 23);
 }
 
 #[test]

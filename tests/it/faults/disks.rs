@@ -12,7 +12,8 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use annulus::Builder;
-use annulus::fs::{self, Allocation, File, OpenOptions};
+use annulus::buf::AlignedBuf;
+use annulus::fs::{self, Allocation, DirectFile, File, OpenOptions};
 
 use crate::support::child::{assert_passed, in_child};
 use crate::support::files::{Folder, make_fifo};
@@ -42,11 +43,35 @@ fn check(status: i32) -> io::Result<()> {
     if status == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Runs the body in a thread, over a directory with a small file system; an error says why there is none.
+/// Makes a file system of 16 MiB in a file, and mounts it over the directory, in a namespace of this thread's own.
+fn mount_ext4(at: &Path) -> io::Result<()> {
+    let image = at.join("image");
+    std::fs::File::create(&image)?.set_len(16 << 20)?;
+    command("mkfs.ext4", &["-q".as_ref(), "-F".as_ref(), &image])?;
+    // SAFETY: rule 1.
+    check(unsafe { libc::unshare(libc::CLONE_NEWNS) })?;
+    mount("/".as_ref(), "none", libc::MS_REC | libc::MS_PRIVATE, "")?;
+    command("mount", &["-o".as_ref(), "loop".as_ref(), &image, at])
+}
+
+fn command(name: &str, arguments: &[&Path]) -> io::Result<()> {
+    let output = std::process::Command::new(name).args(arguments).output();
+    let output = output.map_err(|error| io::Error::other(format!("{name}: {error}")))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(io::Error::other(String::from_utf8_lossy(&output.stderr).into_owned()))
+}
+
 fn on_small(body: fn(&Path)) -> io::Result<()> {
+    on_mounted(mount_small, body)
+}
+
+/// Runs the body in a thread, over a directory with a file system of its own; an error says why there is none.
+fn on_mounted(mount: fn(&Path) -> io::Result<()>, body: fn(&Path)) -> io::Result<()> {
     let thread = std::thread::spawn(move || {
         let folder = Folder::new();
-        mount_small(folder.path())?;
+        mount(folder.path())?;
         body(folder.path());
         let at = CString::new(folder.path().as_os_str().as_bytes())?;
         // SAFETY: rule 1.
@@ -100,6 +125,52 @@ fn a_dropped_write_to_a_full_disk_is_told_by_the_sync() {
         });
     });
     if let Err(error) = test {
+        skip!("no file system of our own: {error}");
+    }
+}
+
+/// Direct I/O on a file system that gets full.
+fn fill_directly(root: &Path) {
+    /// More than there is room for.
+    const MUCH: usize = 24 << 20;
+    run(async || {
+        let file = match DirectFile::create(root.join("file")).await {
+            Err(error) if error.kind() == ErrorKind::Unsupported => skip!("here: {error}"),
+            file => file.unwrap(),
+        };
+        let unit = file.alignment().offset;
+        assert!(unit.is_power_of_two() && unit <= 4096, "{unit}");
+        let failed = file.write_all_at(AlignedBuf::zeroed(MUCH, 4096), 0).await.unwrap_err();
+        assert_eq!(failed.error.kind(), ErrorKind::StorageFull, "{failed}");
+        assert_eq!((failed.buf.len(), failed.transferred % unit), (MUCH, 0), "{failed}");
+        let drops = Drops::default();
+        let mut write = Box::pin(file.write_all_durable_at(drops.counted(failed.buf), 0));
+        assert!(poll_once(&mut write).await.is_pending());
+        turn().await;
+        drop(write);
+        until(|| drops.count() == 1).await;
+        let lost = file.sync_data().await.unwrap_err();
+        assert!(matches!(lost.kind(), ErrorKind::WriteZero | ErrorKind::StorageFull), "{lost}");
+        // With room again it goes on, and what is not aligned never reached the disk.
+        file.set_len(0).await.unwrap();
+        let refused = file.write_at(AlignedBuf::zeroed(unit - 1, 4096), 0).await.unwrap_err();
+        assert_eq!(refused.error.kind(), ErrorKind::InvalidInput);
+        file.write_all_durable_at(AlignedBuf::zeroed(4096, 4096), 0).await.unwrap();
+        assert_eq!(file.size().await.unwrap(), 4096);
+        file.close().await.unwrap();
+    });
+}
+
+#[test]
+fn a_full_disk_in_memory_is_told_by_direct_writes() {
+    if let Err(error) = on_small(fill_directly) {
+        skip!("no file system of our own: {error}");
+    }
+}
+
+#[test]
+fn a_full_disk_is_told_by_direct_writes() {
+    if let Err(error) = on_mounted(mount_ext4, fill_directly) {
         skip!("no file system of our own: {error}");
     }
 }

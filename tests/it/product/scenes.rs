@@ -4,6 +4,7 @@
 //! Otherwise `provoke` lets it.
 
 mod children;
+mod direct;
 mod files;
 mod pipes;
 
@@ -59,11 +60,13 @@ const MUCH: usize = 768 * 1024;
 
 impl Scene {
     /// Must be called inside a runtime.
-    pub(super) fn new(operation: Operation, race: Race) -> Self {
+    pub(super) async fn new(operation: Operation, race: Race) -> Self {
         let wins = race == Race::CancelWins;
         match operation {
             Operation::Nop => nop(),
             Operation::ReadAt => files::read(wins, 1),
+            Operation::ReadDirect => direct::read(wins).await,
+            Operation::WriteDirect => direct::write(wins).await,
             Operation::ReadVectored => files::read(wins, 3),
             Operation::WriteAt => files::write(wins, 1),
             Operation::WriteVectored => files::write(wins, 3),

@@ -2,26 +2,24 @@
 //!
 //! # Safety rules
 //!
-//! 1. The bytes are a box of their own, so moving the buffer moves none of them; nothing changes them, their place
-//!    or their count through a shared reference.
+//! 1. The bytes are those of another buffer, which nothing changes through a shared reference.
 #![allow(unsafe_code, reason = "the contract of a buffer is unsafe to promise")]
 
 use std::cell::Cell;
 use std::rc::Rc;
 
-use annulus::buf::{IoBuf, IoBufMut};
+use annulus::buf::{AlignedBuf, IoBuf, IoBufMut, Registration};
 
 /// See the head of the file. The allocator of the tests sees a write to its bytes after its end.
 #[derive(Debug)]
 pub(crate) struct Counted {
-    bytes: Box<[u8]>,
-    len: usize,
+    bytes: AlignedBuf,
     drops: Rc<Cell<usize>>,
 }
 
 impl Counted {
-    pub(crate) fn new(bytes: Vec<u8>, drops: Rc<Cell<usize>>) -> Self {
-        Self { len: bytes.len(), bytes: bytes.into_boxed_slice(), drops }
+    pub(crate) fn new(bytes: AlignedBuf, drops: Rc<Cell<usize>>) -> Self {
+        Self { bytes, drops }
     }
 }
 
@@ -34,25 +32,30 @@ impl Drop for Counted {
 // SAFETY: rule 1.
 unsafe impl IoBuf for Counted {
     fn buf_ptr(&self) -> *const u8 {
-        self.bytes.as_ptr()
+        self.bytes.buf_ptr()
     }
 
     fn buf_len(&self) -> usize {
-        self.len
+        self.bytes.buf_len()
+    }
+
+    fn registration(&self) -> Option<&Registration> {
+        self.bytes.registration()
     }
 }
 
-// SAFETY: rule 1; all bytes of the box are its own and initialised.
+// SAFETY: rule 1.
 unsafe impl IoBufMut for Counted {
     fn buf_mut_ptr(&mut self) -> *mut u8 {
-        self.bytes.as_mut_ptr()
+        self.bytes.buf_mut_ptr()
     }
 
     fn buf_capacity(&self) -> usize {
-        self.bytes.len()
+        self.bytes.buf_capacity()
     }
 
     unsafe fn set_buf_len(&mut self, len: usize) {
-        self.len = len;
+        // SAFETY: our caller's promise is the same.
+        unsafe { self.bytes.set_buf_len(len) };
     }
 }

@@ -1,8 +1,9 @@
 //! Files that leave no name behind, and directories that go with all that is in them.
-#![allow(unsafe_code, reason = "a named pipe is made by a system call")]
+#![allow(unsafe_code, reason = "pipes are made by system calls")]
 
 use std::ffi::CString;
 use std::fs::{File, OpenOptions, remove_file};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -33,7 +34,6 @@ fn new_name() -> String {
 
 /// A file as [`nameless_file`] makes it, and the same file opened with other rights.
 pub(crate) fn reopened(file: &File, options: &OpenOptions) -> File {
-    use std::os::fd::AsRawFd;
     options
         .open(format!("/proc/self/task/{}/fd/{}", thread_id(), file.as_raw_fd()))
         .expect("reopen")
@@ -76,6 +76,21 @@ impl Drop for Folder {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
     }
+}
+
+/// A pipe whose writes are packets, and whose ends are open for direct I/O: a file of that kind that waits.
+pub(crate) fn packet_pipe() -> (File, File) {
+    let mut ends = [0; 2];
+    // SAFETY: there is room for two numbers.
+    let status = unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_DIRECT | libc::O_CLOEXEC) };
+    assert_eq!(status, 0, "pipe2");
+    // SAFETY: both were just made, for nobody else.
+    let [reader, writer] = ends.map(|end| File::from(unsafe { OwnedFd::from_raw_fd(end) }));
+    // The call above means the writing end alone.
+    // SAFETY: no memory is passed.
+    let status = unsafe { libc::fcntl(reader.as_raw_fd(), libc::F_SETFL, libc::O_DIRECT) };
+    assert_eq!(status, 0, "fcntl");
+    (reader, writer)
 }
 
 /// Makes a named pipe.

@@ -13,12 +13,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
+use annulus::buf::AlignedBuf;
 use annulus::net::TcpStream;
 use annulus::runtime::{Feature, Metrics, metrics};
 use annulus::time::sleep;
 use annulus::{Builder, Runtime};
 use socket2::SockRef;
 
+use super::buffer::Counted;
 use super::leak::LeakGuard;
 
 /// How long something that must happen may take before the test gives up. Never waited for when all is well.
@@ -293,7 +295,14 @@ impl Drops {
     }
 
     /// A buffer with this content that counts its end here.
-    pub(crate) fn buffer(&self, bytes: Vec<u8>) -> super::buffer::Counted {
-        super::buffer::Counted::new(bytes, Rc::clone(&self.0))
+    pub(crate) fn buffer(&self, bytes: Vec<u8>) -> Counted {
+        let mut buf = AlignedBuf::new(bytes.len(), 1);
+        buf.extend_from_slice(&bytes);
+        self.counted(buf)
+    }
+
+    /// A buffer that counts its end here.
+    pub(crate) fn counted(&self, buf: AlignedBuf) -> Counted {
+        Counted::new(buf, Rc::clone(&self.0))
     }
 }
