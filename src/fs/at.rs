@@ -55,6 +55,24 @@ impl File {
         self.writing(buf, offset, false)
     }
 
+    /// As [`write_at`](Self::write_at), and ends when the bytes, and what is needed to read them again, will be there
+    /// after a loss of power (`RWF_DSYNC`); see
+    /// [`DirectFile::write_durable_at`](super::DirectFile::write_durable_at).
+    ///
+    /// If the future is dropped: as for [`write_at`](Self::write_at).
+    ///
+    /// # Errors
+    ///
+    /// As for [`write_at`](Self::write_at). It is not known then whether the bytes were written.
+    #[inline]
+    pub fn write_durable_at<B: IoBuf>(
+        &self,
+        buf: B,
+        offset: u64,
+    ) -> impl Future<Output = BufResult<usize, B>> {
+        self.writing(buf, offset, false, true)
+    }
+
     #[inline]
     fn writing<B: IoBuf>(
         &self,
@@ -93,6 +111,21 @@ impl File {
     /// As for [`write_at`](Self::write_at), with the count of the bytes that were written before.
     pub async fn write_all_at<B: IoBuf>(&self, buf: B, offset: u64) -> Result<B, TransferError<B>> {
         write_all(buf, offset, |slice, at| self.writing(slice, at, true)).await
+    }
+
+    /// Writes all of the buffer at `offset`, as [`write_durable_at`](Self::write_durable_at) does.
+    ///
+    /// If the future is dropped: as for [`write_all_at`](Self::write_all_at).
+    ///
+    /// # Errors
+    ///
+    /// As for [`write_all_at`](Self::write_all_at).
+    pub async fn write_all_durable_at<B: IoBuf>(
+        &self,
+        buf: B,
+        offset: u64,
+    ) -> Result<B, TransferError<B>> {
+        write_all(buf, offset, |slice, at| self.writing(slice, at, true, true)).await
     }
 
     /// Reads at `offset` into several buffers, one after the other, of which each is filled before the next, and sets

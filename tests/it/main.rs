@@ -36,6 +36,7 @@
 //! - `tcp`: what streams, listeners and sockets do, held against those of std.
 //! - `udp`: datagrams, what comes with them, and what is asked of the kernel for them.
 //! - `unix`: Unix sockets, which do as TCP's do, and what only they have.
+//! - `wal`: the durable log of the example: torn at every byte, its writer killed at random moments.
 //! - `support`: what the tests stand on, with its own tests: the allocator, the leak guard,
 //!   `skip!`.
 
@@ -74,6 +75,7 @@ mod tasks;
 mod tcp;
 mod udp;
 mod unix;
+mod wal;
 
 #[global_allocator]
 static GUARD: support::guard::GuardAlloc = support::guard::GuardAlloc::new();
