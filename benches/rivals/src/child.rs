@@ -139,6 +139,15 @@ pub(crate) fn run(rival: &Rival, name: &str, operations: u64) -> io::Result<()> 
     say(line)
 }
 
+/// Ends the process when a thread of it panics: the others would wait for it.
+pub(crate) fn end_with_a_panic() {
+    let print = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        print(info);
+        std::process::exit(101);
+    }));
+}
+
 fn say(what: impl ToString) -> io::Result<()> {
     let mut output = io::stdout();
     output.write_all((what.to_string() + "\n").as_bytes())?;
@@ -215,10 +224,11 @@ fn last_word(child: &mut Child) -> String {
     if let Some(mut errors) = child.stderr.take() {
         let _ = io::Read::read_to_string(&mut errors, &mut said);
     }
-    let lines = said.lines().filter(|line| !line.trim().is_empty());
-    let mut telling =
-        lines.filter(|line| !line.starts_with("note:") && !line.starts_with("thread '"));
-    let line: Option<String> = telling.next_back().map(|line| line.chars().take(160).collect());
+    let mut lines = said.lines().filter(|line| !line.trim().is_empty());
+    // Of several panics the first is the cause; its message is on the next line.
+    let panic = lines.clone().skip_while(|line| !line.contains("panicked at")).nth(1);
+    let line = panic.or_else(|| lines.next_back());
+    let line = line.map(|line| line.chars().take(160).collect());
     line.unwrap_or_else(|| match status {
         Ok(status) => format!("ended with {status}"),
         Err(error) => error.to_string(),

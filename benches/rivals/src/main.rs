@@ -82,6 +82,9 @@ fn main() -> ExitCode {
 fn run(options: &Options) -> Result<(), String> {
     files::share(std::env::temp_dir().join("annulus-rivals"));
     let number = |name, default: u64| options.number(name, default);
+    if options.has("--serve") || options.has("--job") {
+        child::end_with_a_panic();
+    }
     if let Some(name) = options.text("--serve") {
         let server = options.text("--server").unwrap_or_default();
         let (buffer, processor) = (number("--buffer", 16384)?, number("--processor", 0)?);

@@ -1,7 +1,7 @@
 //! The samples of a record by workload and rival, compared with annulus in pairs of the same round.
 //!
-//! A verdict needs more than an interval that leaves out 1. Each round also has annulus a second time; how far those two
-//! seem apart is what this machine makes out of nothing, and a difference that is no larger has no verdict.
+//! A verdict needs more than an interval that leaves out 1. Each round also has annulus a second time; how far those
+//! two seem apart is what this machine makes out of nothing, and a difference that is no larger has no verdict.
 
 use crate::record::{Figures, Record};
 use crate::rivals::{CONTROL, OWN, RIVALS};

@@ -9,7 +9,7 @@ use crate::rivals::{OWN, RIVALS};
 use crate::workloads::Workload;
 
 const HEAD: &str = "\
-Made by `cargo run --release --manifest-path benches/rivals/Cargo.toml -- report --out RECORD`; edit the record, not this.
+Made by `cargo run --release --manifest-path benches/rivals/Cargo.toml -- report --out RECORD`.
 
 Each sample is a process of its own on one processor, with its load on another. The rounds are interleaved; annulus is
 compared with a rival by the quotient of their figures in the same round. Below 1 annulus takes less. **Bold** is a
