@@ -1,6 +1,7 @@
 //! The cells of work that is handed to a thread that sleeps, which then wakes the core that sleeps.
 //!
-//! `thread` is the floor, of calls too: for those two cache lines; here a mutex and a condition variable one way, an eventfd the other, which the core reads.
+//! `thread` is the floor: a mutex and a condition variable one way, an eventfd the other, which the core reads; and of
+//! calls between cores that are awake, a cache line each way.
 
 use std::fs::File;
 use std::hint::spin_loop;

@@ -2,7 +2,8 @@
 //!
 //! A macro, because the ring's type, which is private, cannot be an argument of a public one.
 
-/// The receiver of the channel of `$kind`, over the `Consumer` of its ring. `$mut`: what its sender needs in an example.
+/// The receiver of the channel of `$kind`, over the `Consumer` of its ring. `$mut`: what its sender needs in the
+/// example.
 macro_rules! receiver {
     ($kind:literal, $mut:literal) => {
         use std::fmt;
