@@ -1,7 +1,7 @@
 //! The echo server on a mesh: one shard accepts, and all have the same share of the connections.
 //!
-//! For its instructions: those of two shards with twice the connections against those of one. That the connections
-//! are handed round, and not spread by the kernel's hash, makes the shares equal.
+//! Compare two shards with twice the connections against one. That the connections are handed round, and not spread
+//! by the kernel's hash, makes the shares equal.
 
 use std::io;
 use std::net::{TcpListener, TcpStream};

@@ -58,7 +58,7 @@ pub(crate) static SERVERS: &[Server] = &[
     },
     Server {
         name: "annulus-1",
-        about: "the same on a mesh of one shard, for --instructions",
+        about: "the same on a mesh of one shard",
         serve: |listener, control| annulus_mesh::serve(listener, control, 1),
     },
     Server {
