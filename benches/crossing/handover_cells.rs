@@ -1,10 +1,13 @@
 //! The cells of work that is handed to a thread that sleeps, which then wakes the core that sleeps.
 //!
-//! `thread` is the floor: a mutex and a condition variable one way, an eventfd the other, which the core reads.
+//! `thread` is the floor: a mutex and a condition variable one way, an eventfd the other, which the core reads; and of
+//! calls between cores that are awake, a cache line each way.
 
 use std::fs::File;
+use std::hint::spin_loop;
 use std::io::Read;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 
@@ -12,7 +15,40 @@ use annulus::{Runtime, spawn_blocking};
 
 use super::{Run, Sample, Stopwatch, pin};
 
-pub(super) static CELLS: &[(&str, Run)] = &[("blocking", bare)];
+pub(super) static CELLS: &[(&str, Run)] = &[("blocking", bare), ("call_spinning", two_lines)];
+
+/// A number on lines of its own.
+#[repr(align(128))]
+struct Line(AtomicU64);
+
+/// There and back through two cache lines, one each way: what the processors take for it, and nothing else.
+fn two_lines(operations: u64) -> Sample {
+    let lines = [Line(AtomicU64::new(0)), Line(AtomicU64::new(0))];
+    let wait = |line: &Line, number| {
+        while line.0.load(Ordering::Acquire) != number {
+            spin_loop();
+        }
+    };
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            pin(1);
+            for number in 1..=operations {
+                wait(&lines[0], number);
+                lines[1].0.store(number, Ordering::Release);
+            }
+        });
+        let asking = scope.spawn(|| {
+            pin(0);
+            let watch = Stopwatch::start();
+            for number in 1..=operations {
+                lines[0].0.store(number, Ordering::Release);
+                wait(&lines[1], number);
+            }
+            watch.stop(operations)
+        });
+        asking.join().expect("no panic")
+    })
+}
 
 fn bare(operations: u64) -> Sample {
     // The number of jobs that were handed over.

@@ -21,7 +21,7 @@ pub(crate) fn serve(listener: TcpListener, control: TcpStream) -> io::Result<()>
     })
 }
 
-async fn echo(stream: annulus::net::TcpStream) -> io::Result<()> {
+pub(super) async fn echo(stream: annulus::net::TcpStream) -> io::Result<()> {
     while let Some(chunk) = stream.recv().await? {
         stream.send_all(chunk).await?;
     }

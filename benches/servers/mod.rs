@@ -4,6 +4,7 @@
 //! when it reads end-of-file there, which happens only after the client has closed all its connections.
 
 pub(crate) mod annulus_echo;
+mod annulus_mesh;
 pub(crate) mod raw_epoll;
 pub(crate) mod raw_ring;
 pub(crate) mod tokio_echo;
@@ -54,6 +55,16 @@ pub(crate) static SERVERS: &[Server] = &[
         name: "annulus",
         about: "this crate, as its README shows it",
         serve: annulus_echo::serve,
+    },
+    Server {
+        name: "annulus-1",
+        about: "the same on a mesh of one shard",
+        serve: |listener, control| annulus_mesh::serve(listener, control, 1),
+    },
+    Server {
+        name: "annulus-2",
+        about: "on a mesh of two, each with half of the connections",
+        serve: |listener, control| annulus_mesh::serve(listener, control, 2),
     },
 ];
 

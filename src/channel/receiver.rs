@@ -2,7 +2,8 @@
 //!
 //! A macro, because the ring's type, which is private, cannot be an argument of a public one.
 
-/// The receiver of the channel of `$kind`, over the `Consumer` of its ring. `$mut`: what its sender needs in an example.
+/// The receiver of the channel of `$kind`, over the `Consumer` of its ring. `$mut`: what its sender
+/// needs in the example.
 macro_rules! receiver {
     ($kind:literal, $mut:literal) => {
         use std::fmt;
@@ -16,8 +17,8 @@ macro_rules! receiver {
 
         /// The receiver of a channel; made by [`channel`](super::channel()).
         ///
-        /// It may be on any thread, in a task of any runtime or in none. Dropping it refuses what is sent from then on, and
-        /// drops what was not received.
+        /// It may be on any thread, in a task of any runtime or in none. Dropping it refuses what is sent from
+        /// then on, and drops what was not received.
         pub struct Receiver<T> {
             intake: Intake<Consumer<T>>,
         }
@@ -27,8 +28,8 @@ macro_rules! receiver {
                 Self { intake: Intake::new(ring) }
             }
 
-            /// Waits for the next message, in the order in which they were sent; `None` if there is none and all senders were
-            /// dropped.
+            /// Waits for the next message, in the order in which they were sent; `None` if there is none and all
+            /// senders were dropped.
             ///
             /// Dropping the future loses nothing.
             #[inline]
@@ -52,22 +53,22 @@ macro_rules! receiver {
                 self.intake.try_one()
             }
 
-            /// Waits for at least one message and appends those there are, at most `limit`, to `buffer`. Returns how many; 0
-            /// if none will come, or `limit` is 0.
+            /// Waits for at least one message and appends those there are, at most `limit`, to `buffer`. Returns
+            /// how many; 0 if none will come, or `limit` is 0.
             ///
             /// Dropping the future loses nothing.
             pub async fn recv_many(&mut self, buffer: &mut Vec<T>, limit: usize) -> usize {
                 poll_fn(|cx| self.intake.poll_many(buffer, limit, cx)).await
             }
 
-            /// Appends the messages that are there, at most `limit`, to `buffer`; how many. 0 says neither that more will
-            /// come nor that none will.
+            /// Appends the messages that are there, at most `limit`, to `buffer`; how many. 0 says neither that
+            /// more will come nor that none will.
             pub fn try_recv_many(&mut self, buffer: &mut Vec<T>, limit: usize) -> usize {
                 self.intake.try_many(buffer, limit)
             }
 
-            /// The messages that are there, one after the other, without waiting for more. Senders learn of the room when the
-            /// iterator is dropped; messages that were not taken stay.
+            /// The messages that are there, one after the other, without waiting for more. Senders learn of the
+            /// room when the iterator is dropped; messages that were not taken stay.
             ///
             /// ```
             #[doc = concat!("use annulus::channel::", $kind, "::channel;")]
@@ -91,7 +92,8 @@ macro_rules! receiver {
                 block_on(concat!($kind, "::Receiver::blocking_recv"), |cx| self.poll_recv(cx))
             }
 
-            /// As [`recv_many`](Self::recv_many), for a thread without a runtime: it sleeps until there is a message.
+            /// As [`recv_many`](Self::recv_many), for a thread without a runtime: it sleeps until there is a
+            /// message.
             ///
             /// # Panics
             ///

@@ -1,15 +1,17 @@
 //! Which processor and which name a shard has, and cores that cannot start.
 
 use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use annulus::mesh::{Cores, Mesh, MeshError};
 use annulus::process::Command;
 
 use super::mesh;
+use crate::support::child::{assert_passed, in_child};
 use crate::support::files::nameless_file;
 use crate::support::leak::LeakGuard;
-use crate::support::skip::skip;
+use crate::support::skip::{print, skip};
 
 type Result<T> = std::result::Result<T, io::Error>;
 
@@ -176,4 +178,54 @@ fn a_panic_at_the_start_is_an_error_and_hangs_nobody() {
     let error = mesh.run(async |_| Result::Ok(())).expect_err("one panicked");
     assert_eq!(error.shard(), Some(1));
     assert!(error.to_string().contains("not this one"), "{error}");
+}
+
+/// Where a group of this test's process would be; `true`: in the second version of control groups.
+fn group_of(process: u32) -> (PathBuf, bool) {
+    let root = Path::new("/sys/fs/cgroup");
+    let controllers = std::fs::read_to_string(root.join("cgroup.subtree_control"));
+    let is_v2 = controllers.is_ok_and(|all| all.split_whitespace().any(|one| one == "cpu"));
+    let parent = if is_v2 { root.to_owned() } else { root.join("cpu") };
+    (parent.join(format!("annulus-test-{process}")), is_v2)
+}
+
+/// Puts this process into a group with the processor time of one; an error says what is in the way.
+fn take_the_time_of_one(group: &Path, is_v2: bool) -> io::Result<()> {
+    std::fs::create_dir(group)?;
+    if is_v2 {
+        std::fs::write(group.join("cpu.max"), "100000 100000")?;
+    } else {
+        std::fs::write(group.join("cpu.cfs_period_us"), "100000")?;
+        std::fs::write(group.join("cpu.cfs_quota_us"), "100000")?;
+    }
+    std::fs::write(group.join("cgroup.procs"), std::process::id().to_string())
+}
+
+#[test]
+fn all_keeps_to_the_quota_of_a_real_control_group() {
+    if allowed().len() < 2 {
+        skip!("there is one processor");
+    }
+    let output = in_child!(|| {
+        let (group, is_v2) = group_of(std::os::unix::process::parent_id());
+        if let Err(error) = take_the_time_of_one(&group, is_v2) {
+            print("all_keeps_to_the_quota_of_a_real_control_group", format_args!("{error}"));
+            return;
+        }
+        let mesh = Mesh::builder().runtime(|builder| builder.ring_entries(16, 64));
+        let outputs = mesh.run(async |shard| Result::Ok(shard.processor()));
+        assert_eq!(outputs.expect("all is well").len(), 1, "the time of one processor");
+    });
+    if let Some(output) = output {
+        // It is empty now that the child has ended.
+        let (group, _) = group_of(std::process::id());
+        if group.exists() {
+            std::fs::remove_dir(group).expect("the group is empty");
+        }
+        assert_passed(&output);
+        let text = String::from_utf8_lossy(&output.stdout);
+        if text.contains("SKIP") {
+            skip!("no control group with a quota can be made here: {text}");
+        }
+    }
 }
