@@ -22,7 +22,7 @@ use io_uring::{cqueue, opcode, types};
 use crate::support::cpu::monotonic_ns;
 use crate::uring::buffers::{Buffers, GROUP};
 use crate::uring::{Completion, Queues, Uring};
-use connection::{Connection, Messages};
+pub(crate) use connection::{Connection, Messages};
 pub(crate) use thread::Thread;
 pub(crate) use window::{Length, Measured, Watched};
 use window::{Phase, Window};
