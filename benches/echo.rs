@@ -38,7 +38,11 @@ const KNOWN: &[Known] = &[
     ("--out", Some("FILE"), "append samples and summaries as JSON lines"),
     ("--quick", None, "a smoke test: one round of 30 ms; so is a start without any argument"),
     ("--instructions", None, "count user-space instructions per request under callgrind instead"),
-    ("--scripted", None, "with --instructions: in an order that is laid down, so that counts repeat"),
+    (
+        "--scripted",
+        None,
+        "with --instructions: in an order that is laid down, so that counts repeat",
+    ),
     ("--syscalls", None, "count the server's system calls per request instead (needs tracefs)"),
     ("--serve", Some("SERVER"), "be the counted server (used by --instructions)"),
     ("--list", None, "name the servers"),

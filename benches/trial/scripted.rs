@@ -29,8 +29,7 @@ pub(crate) fn per_request(server: &Server, cell: Cell) -> Result<f64, String> {
     let lengths = if cell.connections == 1 { ROUNDS.map(|rounds| rounds * 10) } else { ROUNDS };
     counted::difference(server, cell, lengths, |child, address, rounds| {
         let open = |_| Connection::open(address);
-        let mut connections: Vec<_> =
-            (0..cell.connections).map(open).collect::<io::Result<_>>()?;
+        let mut connections: Vec<_> = (0..cell.connections).map(open).collect::<io::Result<_>>()?;
         let messages = Messages::new(cell);
         (0..rounds).try_for_each(|_| round(child, cell, &mut connections, &messages))
     })

@@ -39,7 +39,7 @@ impl<T: Operation> InFlight<T> {
         operation: T,
         cx: &Context<'_>,
     ) -> Result<Self, T::Output> {
-        match driver.submit(operation, cx.waker().clone()) {
+        match driver.submit(operation, Some(cx.waker().clone())) {
             Ok(key) => {
                 let driver = Rc::clone(driver);
                 Ok(Self { driver, key: Some(key), again: 0, operation: PhantomData })
@@ -73,7 +73,7 @@ impl<T: Operation> InFlight<T> {
             return Poll::Ready(operation.complete(cqe.into()));
         }
         self.again += 1;
-        match self.driver.submit(operation, cx.waker().clone()) {
+        match self.driver.submit(operation, Some(cx.waker().clone())) {
             Ok(key) => {
                 self.key = Some(key);
                 Poll::Pending

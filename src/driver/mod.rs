@@ -21,11 +21,12 @@ use std::io;
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, RawWakerVTable, Waker};
 use std::time::Duration;
 
 use actions::Action;
 pub(crate) use actions::Actions;
+use actions::Trusted;
 pub(crate) use inflight::{InFlight, Op};
 pub(crate) use operation::{Operation, Outcome, Standing, WhenDropped, gone};
 pub use shutdown::Leaked;
@@ -46,9 +47,9 @@ use crate::sys::setup::{Features, RingOptions, ring};
 pub(crate) struct Driver {
     /// `None` after shutdown.
     ring: RefCell<Option<Ring>>,
-    staged: RefCell<Staged>,
-    slots: RefCell<Slots>,
+    under_way: RefCell<UnderWay>,
     actions: RefCell<Actions>,
+    trusted: Cell<Trusted>,
     pool: OnceCell<Rc<Pool>>,
     pool_options: PoolOptions,
     limits: Limits,
@@ -61,6 +62,13 @@ pub(crate) struct Driver {
     descriptor_waiters: RefCell<Vec<Waker>>,
     caught_panics: Cell<u64>,
     enters: Cell<u64>,
+}
+
+/// The operations, and the entries of those that the kernel has yet to see.
+#[derive(Debug)]
+struct UnderWay {
+    slots: Slots,
+    staged: Staged,
 }
 
 /// The bounds that resources of this core keep, set by the builder.
@@ -86,9 +94,9 @@ impl Driver {
         let (ring, features) = ring(options)?;
         Ok(Rc::new(Self {
             ring: RefCell::new(Some(ring)),
-            staged: RefCell::default(),
-            slots: RefCell::new(Slots::new()),
+            under_way: RefCell::new(UnderWay { slots: Slots::new(), staged: Staged::default() }),
             actions: RefCell::default(),
+            trusted: Cell::default(),
             pool: OnceCell::new(),
             pool_options,
             limits,
@@ -99,6 +107,19 @@ impl Driver {
             caught_panics: Cell::new(0),
             enters: Cell::new(0),
         }))
+    }
+
+    /// Takes wakers with this table for such as run no code of the user's, whatever is done with them, and do not touch
+    /// the driver: they are called while it is borrowed, and kept for the next time.
+    pub(crate) fn trust(&self, table: &'static RawWakerVTable) {
+        self.trusted.set(Trusted::new(table));
+        self.actions.borrow_mut().trusted = self.trusted.get();
+    }
+
+    /// See [`trust`](Self::trust).
+    #[inline]
+    pub(crate) fn trusts(&self, waker: &Waker) -> bool {
+        self.trusted.get().covers(waker)
     }
 
     pub(crate) fn features(&self) -> Features {
@@ -138,25 +159,33 @@ impl Driver {
         Ok(self.pool.get_or_init(|| pool))
     }
 
-    /// Stages a one-shot operation; `waker` is called when it is over. Gives it back if the runtime is gone.
+    /// Stages a one-shot operation; `waker` is called when it is over, without one it is the business of `landed`.
+    /// Gives it back if the runtime is gone.
     #[inline]
-    pub(crate) fn submit<T: Operation>(&self, operation: T, waker: Waker) -> Result<Key, T> {
+    pub(crate) fn submit<T: Operation>(
+        &self,
+        operation: T,
+        waker: Option<Waker>,
+    ) -> Result<Key, T> {
         if !self.is_open() {
             return Err(operation);
         }
-        let number = self.staged.borrow().next();
-        let mut unprepared = self.slots.borrow_mut().insert(operation, Some(waker), number);
+        Ok(self.submit_open(operation, waker))
+    }
+
+    /// As [`submit`](Self::submit), after a look at [`is_open`](Self::is_open).
+    #[inline]
+    pub(crate) fn submit_open<T: Operation>(&self, operation: T, waker: Option<Waker>) -> Key {
+        debug_assert!(self.is_open());
+        let mut unprepared = self.under_way.borrow_mut().slots.insert(operation, waker);
         let key = unprepared.key;
         // With nothing borrowed: the address of a buffer is the user's to say, or to panic instead.
         let unwinding = GiveUp { driver: self, key };
         let entry = unprepared.prepare();
         let _prepared = ManuallyDrop::new(unwinding);
-        let mut staged = self.staged.borrow_mut();
-        if staged.next() != number {
-            self.slots.borrow_mut().renumber(key, staged.next());
-        }
-        staged.push(entry);
-        Ok(key)
+        let UnderWay { slots, staged } = &mut *self.under_way.borrow_mut();
+        unprepared.staged(slots, staged.push(entry));
+        key
     }
 
     /// Stages an operation that belongs to a resource. Gives it back if the runtime is gone.
@@ -164,21 +193,22 @@ impl Driver {
         if !self.is_open() {
             return Err(operation);
         }
-        let mut staged = self.staged.borrow_mut();
-        let number = staged.next();
-        let (key, entry) = self.slots.borrow_mut().insert_standing(operation, number);
+        let UnderWay { slots, staged } = &mut *self.under_way.borrow_mut();
+        let (key, entry) = slots.insert_standing(operation, staged.next());
         staged.push(entry);
         Ok(key)
     }
 
     /// Nobody waits for the operation any more: it is taken back, cancelled or left to finish, by its own policy.
     pub(crate) fn abandon(&self, key: Key) {
-        let unseen = self.staged.borrow().first();
-        let (waker, abandoned) = self.slots.borrow_mut().abandon(key, unseen);
+        let (waker, abandoned) = {
+            let UnderWay { slots, staged } = &mut *self.under_way.borrow_mut();
+            slots.abandon(key, staged.first())
+        };
         match abandoned {
             Abandoned::Nothing => {}
             Abandoned::Staged(number) => {
-                self.staged.borrow_mut().blank(number);
+                self.under_way.borrow_mut().staged.blank(number);
                 self.release(key);
             }
             Abandoned::Cancel => self.cancel(key),
@@ -189,16 +219,16 @@ impl Driver {
 
     /// Asks the kernel to end an operation. Its own completion says what came of it.
     pub(crate) fn cancel(&self, key: Key) {
-        self.staged.borrow_mut().cancel(key);
+        self.under_way.borrow_mut().staged.cancel(key);
     }
 
     /// Releases the payload of a leaving operation, with nothing borrowed meanwhile.
     fn release(&self, key: Key) {
-        let leaving = self.slots.borrow_mut().leave(key);
+        let leaving = self.under_way.borrow_mut().slots.leave(key);
         if let Some(leaving) = leaving {
             let key = leaving.key;
             self.catching(|| leaving.release());
-            self.slots.borrow_mut().free(key);
+            self.under_way.borrow_mut().slots.free(key);
         }
     }
 
@@ -214,7 +244,7 @@ impl Driver {
 
     /// There is something to submit, or the kernel asks to be entered.
     pub(crate) fn needs_enter(&self) -> bool {
-        !self.staged.borrow().is_empty()
+        !self.under_way.borrow_mut().staged.is_empty()
             || self.ring.borrow_mut().as_mut().is_some_and(Ring::needs_enter)
     }
 
@@ -237,7 +267,7 @@ impl Driver {
         if let Some(pool) = self.pool.get() {
             pool.refill();
         }
-        let mut staged = self.staged.borrow_mut();
+        let staged = &mut self.under_way.borrow_mut().staged;
         let mut pushed = 0;
         let result = loop {
             pushed = staged.push_into(ring, pushed);
@@ -255,7 +285,7 @@ impl Driver {
 
     /// Takes the completions that are there; returns their count. What follows from them is left to `act`.
     pub(crate) fn reap(&self) -> u32 {
-        let mut slots = self.slots.borrow_mut();
+        let slots = &mut self.under_way.borrow_mut().slots;
         let mut actions = self.actions.borrow_mut();
         let mut ring = self.ring.borrow_mut();
         ring.as_mut().map_or(0, |ring| ring.drain(|cqe| slots.complete(cqe, &mut actions)))
@@ -263,7 +293,15 @@ impl Driver {
 
     /// Wakes, releases and cancels what reaping left, with nothing borrowed. A panic of a waker or a destructor
     /// is caught and counted.
+    #[inline]
     pub(crate) fn act(&self) {
+        if !self.actions.borrow_mut().is_empty() {
+            self.act_on_all();
+        }
+    }
+
+    #[inline(never)]
+    fn act_on_all(&self) {
         self.feed();
         self.act_on(|actions| &mut actions.wakers, Waker::wake);
         self.act_on(
@@ -342,21 +380,34 @@ impl Driver {
         key: Key,
         cx: &Context<'_>,
     ) -> Poll<T::Output> {
-        self.poll_answer::<T>(key, cx).map(|(operation, cqe)| operation.complete(cqe.into()))
+        let polled = self.under_way.borrow_mut().slots.poll::<T>(key, cx.waker());
+        if let Polled::Done(done, cqe) = polled {
+            return Poll::Ready(done.take().complete(cqe.into()));
+        }
+        self.wait(key, &polled, cx);
+        Poll::Pending
     }
 
     /// As `poll_operation`, before the result is made of the answer.
     #[inline]
     pub(crate) fn poll_answer<T: Operation>(&self, key: Key, cx: &Context<'_>) -> Poll<(T, Cqe)> {
-        let polled = self.slots.borrow_mut().poll::<T>(key, cx.waker());
+        let polled = self.under_way.borrow_mut().slots.poll::<T>(key, cx.waker());
+        if let Polled::Done(done, cqe) = polled {
+            return Poll::Ready((done.take(), cqe));
+        }
+        self.wait(key, &polled, cx);
+        Poll::Pending
+    }
+
+    /// Sees to it that the task of `cx` is woken for an operation that is not done.
+    #[inline(never)]
+    fn wait<T: Operation>(&self, key: Key, polled: &Polled<T>, cx: &Context<'_>) {
         match polled {
-            Polled::Done(operation, cqe) => Poll::Ready((operation, cqe)),
-            Polled::Pending => Poll::Pending,
+            Polled::Done(..) | Polled::Pending => {}
             Polled::OtherWaker => {
                 let waker = cx.waker().clone();
-                let stale = self.slots.borrow_mut().set_waker(key, waker);
+                let stale = self.under_way.borrow_mut().slots.set_waker(key, waker);
                 drop(stale);
-                Poll::Pending
             }
             Polled::Lost => unreachable!("a slot stays until its owner takes the result"),
         }
@@ -387,12 +438,12 @@ impl Driver {
 
     /// Operations that were staged or are in the kernel or wait to be taken.
     pub(crate) fn live_operations(&self) -> usize {
-        self.slots.borrow().live()
+        self.under_way.borrow().slots.live()
     }
 
     /// Completions that named no operation of ours.
     pub(crate) fn stray_completions(&self) -> u64 {
-        self.slots.borrow().stray()
+        self.under_way.borrow().slots.stray()
     }
 
     /// Calls of `io_uring_enter`.
@@ -423,7 +474,7 @@ struct GiveUp<'a> {
 
 impl Drop for GiveUp<'_> {
     fn drop(&mut self) {
-        let waker = self.driver.slots.borrow_mut().give_up(self.key);
+        let waker = self.driver.under_way.borrow_mut().slots.give_up(self.key);
         self.driver.release(self.key);
         self.driver.catching(|| drop(waker));
     }

@@ -102,7 +102,7 @@ impl Driver {
 
     /// Cancels what would be when dropped, or `everything` but closes.
     fn cancel_pending(&self, everything: bool) {
-        let pending = self.slots.borrow_mut().pending();
+        let pending = self.under_way.borrow_mut().slots.pending();
         for operation in pending.iter().filter(|operation| !operation.must_happen) {
             if everything || operation.when_dropped == WhenDropped::Cancel {
                 self.cancel(operation.key);
@@ -111,11 +111,11 @@ impl Driver {
     }
 
     fn in_kernel(&self) -> usize {
-        self.slots.borrow_mut().pending().len()
+        self.under_way.borrow_mut().slots.pending().len()
     }
 
     fn leaked(&self) -> Option<Leaked> {
-        let pending = self.slots.borrow_mut().pending();
+        let pending = self.under_way.borrow_mut().slots.pending();
         if pending.is_empty() {
             return None;
         }

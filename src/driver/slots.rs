@@ -7,8 +7,9 @@
 //!
 //! 1. A chunk is allocated once and freed only when `Slots` is dropped with no live slot; otherwise it is leaked,
 //!    because the kernel may still write to what the payloads own.
-//! 2. A slot that is not `Free` holds a payload of the type that its table was made for; `take` and `release`
-//!    move it out exactly once and free the slot.
+//! 2. A slot that is not `Free` holds a payload of the type that its table was made for; `Done::take` and `release`
+//!    move it out exactly once. `poll` frees the slot before, and its caller, the driver alone, takes the payload
+//!    before the slots are touched again.
 //! 3. The header of a slot is reached through a short `&mut` made from the chunk's pointer while `Slots` is
 //!    borrowed; the payload only through raw pointers, because the kernel may be writing to it.
 //! 4. `deliver` and `landed` get the only reference to the payload; the operation's contract says that the kernel
@@ -31,6 +32,8 @@ use crate::sys::{Cqe, Sqe};
 
 const CHUNK: usize = 64;
 const NONE: u32 = u32::MAX;
+/// The number of an entry that is yet to be made.
+const UNNUMBERED: u64 = u64::MAX;
 /// The kind, in the top bit of `user_data`. Zero belongs to entries whose completion nobody wants.
 const KIND_SLOT: u64 = 1 << 63;
 
@@ -151,28 +154,19 @@ impl Slots {
         self.stray
     }
 
-    /// Moves an operation into a slot; `entry` will be the number of its entry.
+    /// Moves an operation into a slot; its entry is to follow.
     #[inline]
     pub(super) fn insert<T: Operation>(
         &mut self,
         operation: T,
         waker: Option<Waker>,
-        entry: u64,
     ) -> Unprepared<T> {
         // Nothing unwinds between here and `store`; saying so spares a copy.
         let operation = ManuallyDrop::new(operation);
-        let (key, payload) = self.occupy(one_shot_table::<T>(), waker, entry);
+        let (key, slot) = self.occupy(one_shot_table::<T>(), waker, UNNUMBERED);
         // SAFETY: rules 2 and 3: the slot was free, so its payload is ours to write.
-        unsafe { store(payload, ManuallyDrop::into_inner(operation)) };
-        Unprepared { key, payload, operation: PhantomData }
-    }
-
-    /// The entry has another number after all, because its preparation staged others.
-    #[cold]
-    pub(super) fn renumber(&mut self, key: Key, entry: u64) {
-        if let Some((header, _)) = self.find(key) {
-            header.entry = entry;
-        }
+        unsafe { store(payload(slot), ManuallyDrop::into_inner(operation)) };
+        Unprepared { key, slot, operation: PhantomData }
     }
 
     /// The operation could not be prepared: there is no entry, and its payload is to be released.
@@ -186,7 +180,8 @@ impl Slots {
 
     /// As [`insert`](Self::insert), for an operation that belongs to a resource; makes its entry.
     pub(super) fn insert_standing<T: Standing>(&mut self, operation: T, entry: u64) -> (Key, Sqe) {
-        let (key, payload) = self.occupy(standing_table::<T>(), None, entry);
+        let (key, slot) = self.occupy(standing_table::<T>(), None, entry);
+        let payload = payload(slot);
         // SAFETY: rules 2 and 3: the slot was free, so its payload is ours to write.
         unsafe { store(payload, operation) };
         // SAFETY: rule 2: a `T` was just put there; rule 4: the kernel has not seen it yet.
@@ -201,7 +196,7 @@ impl Slots {
         table: &'static Table,
         waker: Option<Waker>,
         entry: u64,
-    ) -> (Key, *mut u8) {
+    ) -> (Key, *mut Slot) {
         if self.free == NONE {
             self.grow();
         }
@@ -218,7 +213,7 @@ impl Slots {
         header.state = State::Pending;
         header.orphan = false;
         header.unsubmitted = false;
-        (header.key, payload(slot))
+        (header.key, slot)
     }
 
     #[cold]
@@ -327,8 +322,7 @@ impl Slots {
         header.vacate(next_free);
         self.free = key.index();
         self.live -= 1;
-        // SAFETY: rule 2: it is a `T`; the kernel is done with it, and no slot is taken before we return.
-        Polled::Done(unsafe { take::<T>(payload) }, cqe)
+        Polled::Done(Done { payload, operation: PhantomData }, cqe)
     }
 
     /// Has `waker` called when the operation is over; returns the one that was to be called, to drop.
@@ -422,8 +416,8 @@ fn payload(slot: *mut Slot) -> *mut u8 {
 }
 
 /// What polling a one-shot operation found.
-pub(super) enum Polled<T> {
-    Done(T, Cqe),
+pub(super) enum Polled<T: Operation> {
+    Done(Done<T>, Cqe),
     /// Not yet; the waker will be called.
     Pending,
     /// Not yet, and another waker would be called: the caller clones its own, with nothing borrowed.
@@ -432,10 +426,27 @@ pub(super) enum Polled<T> {
     Lost,
 }
 
+/// An operation that the kernel is done with, in a slot that is free again. Apart from the answer, so that it is moved
+/// only once.
+#[must_use]
+pub(super) struct Done<T: Operation> {
+    payload: *mut u8,
+    operation: PhantomData<T>,
+}
+
+impl<T: Operation> Done<T> {
+    /// Moves it out, before anything else is done with the slots.
+    #[inline]
+    pub(super) fn take(self) -> T {
+        // SAFETY: rule 2: `poll` saw that it is a `T`, and made this, which is not copied, once.
+        unsafe { take::<T>(self.payload) }
+    }
+}
+
 /// An operation in its slot whose entry is to be made.
 pub(super) struct Unprepared<T: Operation> {
     pub(super) key: Key,
-    payload: *mut u8,
+    slot: *mut Slot,
     operation: PhantomData<T>,
 }
 
@@ -444,8 +455,15 @@ impl<T: Operation> Unprepared<T> {
     #[inline]
     pub(super) fn prepare(&mut self) -> Sqe {
         // SAFETY: rule 2: `insert` put a `T` there; rule 4.
-        let entry = unsafe { (*payload_as::<T>(self.payload)).prepare() };
+        let entry = unsafe { (*payload_as::<T>(payload(self.slot))).prepare() };
         entry.user_data(self.key.user_data())
+    }
+
+    /// Its entry was staged, under this number.
+    #[inline]
+    pub(super) fn staged(self, _slots: &mut Slots, entry: u64) {
+        // SAFETY: rule 3, of the `Slots` that made us.
+        unsafe { (*self.slot).header.entry = entry };
     }
 }
 

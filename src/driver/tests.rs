@@ -95,9 +95,11 @@ fn cqe(key: Key, result: i32, flags: u32) -> Cqe {
 /// A probe in its slot, with its entry made.
 fn insert(slots: &mut Slots, fate: &Rc<Fate>, waker: Option<Waker>, entry: u64) -> Key {
     let probe = Probe { fate: Rc::clone(fate) };
-    let mut unprepared = slots.insert(probe, waker, entry);
+    let mut unprepared = slots.insert(probe, waker);
     let _entry = unprepared.prepare();
-    unprepared.key
+    let key = unprepared.key;
+    unprepared.staged(slots, entry);
+    key
 }
 
 fn run(slots: &mut Slots, actions: &mut Actions) {
@@ -126,10 +128,10 @@ fn a_completion_wakes_once_and_its_result_is_taken_once() {
     slots.complete(cqe(key, 7, 0), &mut actions);
     run(&mut slots, &mut actions);
     assert_eq!(count.0.load(Ordering::Relaxed), 1);
-    let Polled::Done(probe, answer) = slots.poll::<Probe>(key, &waker) else {
+    let Polled::Done(done, answer) = slots.poll::<Probe>(key, &waker) else {
         panic!("the result is there");
     };
-    assert_eq!(probe.complete(answer.into()), 7);
+    assert_eq!(done.take().complete(answer.into()), 7);
     assert_eq!((slots.live(), fate.completed.get(), fate.dropped.get()), (0, 1, 1));
     assert!(matches!(slots.poll::<Probe>(key, &waker), Polled::Lost));
 }
@@ -145,11 +147,11 @@ fn impossible_completions_are_counted_and_touch_nothing() {
     slots.complete(Cqe { user_data: key.user_data() + 5000, result: 0, flags: 0 }, &mut actions);
     slots.complete(Cqe { user_data: 0, result: 0, flags: 0 }, &mut actions);
     assert_eq!(slots.stray(), 2);
-    let Polled::Done(probe, answer) = slots.poll::<Probe>(key, Waker::noop()) else {
+    let Polled::Done(done, answer) = slots.poll::<Probe>(key, Waker::noop()) else {
         panic!("the first result is there");
     };
     assert_eq!(answer.result, 1);
-    drop(probe);
+    drop(done.take());
     // The slot is used again: the old generation finds nothing.
     let again = insert(&mut slots, &fate, None, 0);
     assert_ne!(key.user_data(), again.user_data());
@@ -157,10 +159,10 @@ fn impossible_completions_are_counted_and_touch_nothing() {
     assert_eq!(slots.stray(), 3);
     assert!(matches!(slots.poll::<Probe>(again, Waker::noop()), Polled::OtherWaker));
     slots.complete(cqe(again, 0, 0), &mut actions);
-    let Polled::Done(probe, _) = slots.poll::<Probe>(again, Waker::noop()) else {
+    let Polled::Done(done, _) = slots.poll::<Probe>(again, Waker::noop()) else {
         panic!("done");
     };
-    drop(probe);
+    drop(done.take());
     run(&mut slots, &mut actions);
     assert_eq!((slots.live(), fate.dropped.get()), (0, 2));
 }
@@ -223,7 +225,10 @@ fn generations_wrap_without_confusing_two_lives_of_a_slot() {
         let key = insert(&mut slots, &fate, None, 0);
         assert_ne!(previous.replace(key.user_data()), Some(key.user_data()));
         slots.complete(cqe(key, 0, 0), &mut actions);
-        assert!(matches!(slots.poll::<Probe>(key, Waker::noop()), Polled::Done(..)));
+        let Polled::Done(done, _) = slots.poll::<Probe>(key, Waker::noop()) else {
+            panic!("done");
+        };
+        drop(done.take());
     }
     assert_eq!((slots.live(), slots.stray()), (0, 0));
     assert_eq!(
@@ -420,8 +425,8 @@ fn a_key_gives_only_the_operation_it_was_made_for() {
 
 /// Answers what is under way as the kernel does that could start no thread for it.
 fn cancel_unasked(driver: &Driver, key: Key) {
-    let (mut slots, mut actions) = (driver.slots.borrow_mut(), driver.actions.borrow_mut());
-    slots.complete(cqe(key, -libc::ECANCELED, 0), &mut actions);
+    let (mut under_way, mut actions) = (driver.under_way.borrow_mut(), driver.actions.borrow_mut());
+    under_way.slots.complete(cqe(key, -libc::ECANCELED, 0), &mut actions);
 }
 
 #[test]
