@@ -7,7 +7,7 @@ use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use super::Driver;
 use super::operation::{Operation, Outcome};
@@ -57,7 +57,9 @@ impl<T: Operation> InFlight<T> {
     #[inline]
     pub(crate) fn poll_result(&mut self, cx: &Context<'_>) -> Poll<T::Output> {
         let key = self.key.expect("an operation was polled after it gave its result");
-        let (operation, cqe) = ready!(self.driver.poll_answer::<T>(key, cx));
+        let Poll::Ready((operation, cqe)) = self.driver.poll_answer::<T>(key, cx) else {
+            return self.driver.left_behind::<T>();
+        };
         self.key = None;
         if T::SUBMIT_AGAIN && cqe.result == -libc::ECANCELED {
             return self.submit_again(operation, cqe, cx);

@@ -385,7 +385,7 @@ impl Driver {
             return Poll::Ready(done.take().complete(cqe.into()));
         }
         self.wait(key, &polled, cx);
-        Poll::Pending
+        self.left_behind::<T>()
     }
 
     /// As `poll_operation`, before the result is made of the answer.
@@ -397,6 +397,15 @@ impl Driver {
         }
         self.wait(key, &polled, cx);
         Poll::Pending
+    }
+
+    /// What an operation resolves to that is not done: its error if the shutdown left it behind.
+    pub(crate) fn left_behind<T: Operation>(&self) -> Poll<T::Output> {
+        let left_behind = self.ring.borrow_mut().is_none();
+        match left_behind.then(T::left_behind).flatten() {
+            Some(output) => Poll::Ready(output),
+            None => Poll::Pending,
+        }
     }
 
     /// Sees to it that the task of `cx` is woken for an operation that is not done.

@@ -12,8 +12,8 @@ use super::{Driver, WhenDropped};
 /// What had not ended when the deadline of a shutdown passed: operations in the kernel, and blocking jobs.
 ///
 /// The operations' memory is leaked on purpose, because the kernel may still write to it; the descriptors they use stay
-/// open until it is done with them. A future that still waits for one is never ready: what it would give back is the
-/// kernel's.
+/// open until it is done with them. A future that still waits for one fails when it is polled, or is never ready where
+/// it would have to give back a buffer, which is the kernel's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Leaked {

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, RawWaker, RawWakerVTable, Wake, Waker};
 use std::time::Duration;
 
-use super::actions::{Action, Actions};
+use super::actions::{Action, Actions, Trusted};
 use super::inflight::{AGAIN_MAX, InFlight};
 use super::slots::{Abandoned, Key, Polled, Slots};
 use super::{Driver, Limits, Op, Operation, Outcome, Standing, WhenDropped};
@@ -56,10 +56,16 @@ unsafe impl Operation for Probe {
         outcome.result.map_or(-1, u32::cast_signed)
     }
 
+    fn left_behind() -> Option<i32> {
+        Some(LEFT_BEHIND)
+    }
+
     fn orphaned(self, _outcome: Outcome) {
         self.fate.orphaned.set(self.fate.orphaned.get() + 1);
     }
 }
+
+const LEFT_BEHIND: i32 = -7;
 
 struct StandingProbe {
     probe: Probe,
@@ -134,6 +140,42 @@ fn a_completion_wakes_once_and_its_result_is_taken_once() {
     assert_eq!(done.take().complete(answer.into()), 7);
     assert_eq!((slots.live(), fate.completed.get(), fate.dropped.get()), (0, 1, 1));
     assert!(matches!(slots.poll::<Probe>(key, &waker), Polled::Lost));
+}
+
+/// The table of wakers that their driver trusts; each is a count.
+static TRUSTED: RawWakerVTable =
+    RawWakerVTable::new(|data| RawWaker::new(data, &TRUSTED), count_up, count_up, |_| {});
+
+fn count_up(data: *const ()) {
+    #[expect(unsafe_code, reason = "the test's own waker")]
+    // SAFETY: the data is a count that outlives the waker, and is used on this thread alone.
+    let count = unsafe { &*data.cast::<Cell<u32>>() };
+    count.set(count.get() + 1);
+}
+
+#[test]
+fn a_trusted_waker_is_called_while_its_completion_is_reaped_and_no_other_is() {
+    let (mut slots, fate) = (Slots::new(), Rc::new(Fate::default()));
+    let mut actions = Actions { trusted: Trusted::new(&TRUSTED), ..Actions::default() };
+    let (trusted, foreign) = (Cell::new(0), Arc::new(CountingWaker::default()));
+    #[expect(unsafe_code, reason = "the test's own waker")]
+    // SAFETY: the functions do as a waker's must; the count outlives the waker and all clones.
+    let waker = unsafe { Waker::new((&raw const trusted).cast(), &TRUSTED) };
+    let first = insert(&mut slots, &fate, Some(waker.clone()), 0);
+    let second = insert(&mut slots, &fate, Some(Arc::clone(&foreign).into()), 1);
+    slots.complete(cqe(first, 0, 0), &mut actions);
+    slots.complete(cqe(second, 0, 0), &mut actions);
+    assert_eq!((trusted.get(), foreign.0.load(Ordering::Relaxed)), (1, 0));
+    assert!(actions.wake_keeping(&waker) && !actions.wake_keeping(Waker::noop()));
+    assert_eq!((trusted.get(), actions.wakers.len()), (2, 1));
+    run(&mut slots, &mut actions);
+    assert_eq!((trusted.get(), foreign.0.load(Ordering::Relaxed)), (2, 1));
+    for key in [first, second] {
+        let Polled::Done(done, _) = slots.poll::<Probe>(key, Waker::noop()) else {
+            panic!("both are done");
+        };
+        drop(done.take());
+    }
 }
 
 #[test]
@@ -421,6 +463,25 @@ fn a_key_gives_only_the_operation_it_was_made_for() {
     let key = insert(&mut slots, &fate, None, 0);
     slots.complete(cqe(key, 0, 0), &mut Actions::default());
     let _ = slots.poll::<RudeProbe>(key, Waker::noop());
+}
+
+#[test]
+fn a_future_whose_operation_was_left_behind_fails_and_the_slot_keeps_what_the_kernel_has() {
+    let (driver, fate) = (driver(), Rc::new(Fate::default()));
+    let cx = Context::from_waker(Waker::noop());
+    let probe = Probe { fate: Rc::clone(&fate) };
+    let mut in_flight = InFlight::submit(&driver, probe, &cx).expect("it is open");
+    assert!(driver.enter(0, None).is_ok() && in_flight.poll_result(&cx).is_pending());
+    // As a shutdown leaves it whose deadline has passed.
+    driver.open.set(false);
+    drop(driver.ring.take());
+    assert_eq!(in_flight.poll_result(&cx), Poll::Ready(LEFT_BEHIND));
+    let key = in_flight.key.expect("it was not taken");
+    drop(in_flight);
+    assert_eq!((fate.dropped.get(), driver.live_operations()), (0, 1));
+    cancel_unasked(&driver, key);
+    driver.act();
+    assert_eq!((fate.orphaned.get(), fate.dropped.get(), driver.live_operations()), (1, 1, 0));
 }
 
 /// Answers what is under way as the kernel does that could start no thread for it.

@@ -14,7 +14,7 @@ use io_uring::types::OpenHow;
 
 use super::close::Fd;
 use super::place::Place;
-use crate::driver::{Driver, Operation, Outcome, WhenDropped};
+use crate::driver::{Driver, Operation, Outcome, WhenDropped, gone};
 use crate::sys::Sqe;
 
 #[derive(Debug)]
@@ -57,6 +57,10 @@ unsafe impl Operation for Open {
     fn prepare(&mut self) -> Sqe {
         let how = &raw const self.how;
         io_uring::opcode::OpenAt2::new(self.place.dir(), self.place.path(), how).build()
+    }
+
+    fn left_behind() -> Option<Self::Output> {
+        Some(Err(gone()))
     }
 
     fn complete(self, outcome: Outcome) -> Self::Output {

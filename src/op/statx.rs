@@ -11,7 +11,7 @@ use std::io;
 use std::mem::MaybeUninit;
 
 use super::place::Place;
-use crate::driver::{Operation, Outcome, WhenDropped};
+use crate::driver::{Operation, Outcome, WhenDropped, gone};
 use crate::sys::Sqe;
 
 pub(crate) struct Statx {
@@ -47,6 +47,10 @@ unsafe impl Operation for Statx {
             .flags(self.flags)
             .mask(self.mask)
             .build()
+    }
+
+    fn left_behind() -> Option<Self::Output> {
+        Some(Err(gone()))
     }
 
     fn complete(self, outcome: Outcome) -> Self::Output {
