@@ -20,7 +20,7 @@ use servers::Server;
 use support::options::{Known, Options};
 use support::report::{self, Line, Sink};
 use trial::rounds::Plan;
-use trial::{Placement, counted, rounds};
+use trial::{Placement, counted, rounds, scripted};
 
 const ABOUT: &str =
     "Echo servers side by side. A cell is cCONNECTIONS_SIZE[_dDEPTH], as in c512_1K_d16.";
@@ -38,6 +38,11 @@ const KNOWN: &[Known] = &[
     ("--out", Some("FILE"), "append samples and summaries as JSON lines"),
     ("--quick", None, "a smoke test: one round of 30 ms; so is a start without any argument"),
     ("--instructions", None, "count user-space instructions per request under callgrind instead"),
+    (
+        "--scripted",
+        None,
+        "with --instructions: in an order that is laid down, so that counts repeat",
+    ),
     ("--syscalls", None, "count the server's system calls per request instead (needs tracefs)"),
     ("--serve", Some("SERVER"), "be the counted server (used by --instructions)"),
     ("--list", None, "name the servers"),
@@ -63,7 +68,8 @@ fn run(options: &Options) -> Result<(), String> {
     let mut sink = Sink::open(options.text("--out")).map_err(|error| error.to_string())?;
     sink.write(report::environment("echo")).map_err(|error| error.to_string())?;
     if options.has("--instructions") {
-        let of = counted::per_request;
+        let scripted = options.has("--scripted");
+        let of = if scripted { scripted::per_request } else { counted::per_request };
         return count(options, &mut sink, "instructions", "user-space instructions", of);
     }
     if options.has("--syscalls") {

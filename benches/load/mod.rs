@@ -24,7 +24,7 @@ use io_uring::{cqueue, opcode, types};
 use crate::support::cpu::monotonic_ns;
 use crate::uring::buffers::{Buffers, GROUP};
 use crate::uring::{Completion, Queues, Uring};
-use connection::{Connection, Messages};
+pub(crate) use connection::{Connection, Messages};
 use pace::Pace;
 pub(crate) use thread::Thread;
 pub(crate) use window::{Length, Measured, Phase, Watched, Window, histogram};

@@ -2,6 +2,7 @@
 
 pub(crate) mod counted;
 pub(crate) mod rounds;
+pub(crate) mod scripted;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};

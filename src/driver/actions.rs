@@ -1,9 +1,10 @@
 //! What reaping leaves to be done once nothing is borrowed: wakers to call, payloads to drop, cancels to send.
 //!
-//! No waker is called and no value of the user's is dropped while the driver is borrowed, so a waker or a
-//! destructor may itself submit, drop and wake.
+//! No waker of the user's is called and no value of the user's is dropped while the driver is borrowed, so a waker or a
+//! destructor may itself submit, drop and wake. The wakers of tasks are known by their table, and are called at once.
 
-use std::task::Waker;
+use std::ptr;
+use std::task::{RawWakerVTable, Waker};
 
 use super::slots::Key;
 use super::starved::{Place, Starved};
@@ -16,6 +17,28 @@ pub(super) enum Action {
     Cancel(Key),
 }
 
+/// Which wakers run no code of the user's and do not touch the driver, in whatever is done with them: those with this
+/// table. None, if it is null.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Trusted(*const RawWakerVTable);
+
+impl Default for Trusted {
+    fn default() -> Self {
+        Self(ptr::null())
+    }
+}
+
+impl Trusted {
+    pub(super) fn new(table: &'static RawWakerVTable) -> Self {
+        Self(table)
+    }
+
+    #[inline]
+    pub(super) fn covers(self, waker: &Waker) -> bool {
+        ptr::eq(waker.vtable(), self.0)
+    }
+}
+
 /// The lists. Their memory is reused from turn to turn; a completion adds at most one action, and a wake for each task
 /// that waits for the same resource.
 #[derive(Debug, Default)]
@@ -25,13 +48,29 @@ pub(crate) struct Actions {
     pub(super) starved: Starved,
     /// Operations that ended of those of which only so many are in the kernel at once.
     pub(super) ended_bounded: usize,
+    pub(super) trusted: Trusted,
 }
 
 impl Actions {
-    /// The waker is called at the end of this turn.
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.wakers.is_empty() && self.others.is_empty() && self.starved.is_empty()
+    }
+
+    /// The waker is called: at once if it is trusted, else at the end of this turn.
     #[inline]
     pub(crate) fn wake(&mut self, waker: Waker) {
-        self.wakers.push(waker);
+        if self.trusted.covers(&waker) { waker.wake() } else { self.wakers.push(waker) }
+    }
+
+    /// Calls the waker if it is trusted, which may be used again then; false otherwise.
+    #[inline]
+    pub(crate) fn wake_keeping(&self, waker: &Waker) -> bool {
+        let trusted = self.trusted.covers(waker);
+        if trusted {
+            waker.wake_by_ref();
+        }
+        trusted
     }
 
     /// As [`wake`](Self::wake), if there is one.

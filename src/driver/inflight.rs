@@ -63,42 +63,33 @@ impl<T: Operation> InFlight<T> {
 
     #[inline]
     pub(crate) fn poll_result(&mut self, cx: &Context<'_>) -> Poll<T::Output> {
-        let Self { driver, key, again, .. } = self;
-        let submitted = key.expect("an operation was polled after it gave its result");
-        let polled = driver.poll_answer(submitted, cx, |operation: T, cqe| {
-            *key = None;
-            if T::SUBMIT_AGAIN && cqe.result == -libc::ECANCELED {
-                return submit_again(driver, (key, again), (operation, cqe), cx);
-            }
-            Poll::Ready(operation.complete(cqe.into()))
-        });
-        match polled {
-            Poll::Ready(output) => output,
-            Poll::Pending => Poll::Pending,
+        let key = self.key.expect("an operation was polled after it gave its result");
+        let Poll::Ready((done, cqe)) = self.driver.poll_answer::<T>(key, cx) else {
+            return self.driver.left_behind::<T>();
+        };
+        self.key = None;
+        if T::SUBMIT_AGAIN && cqe.result == -libc::ECANCELED {
+            return self.submit_again(done.take(), cqe, cx);
         }
+        Poll::Ready(done.take().complete(cqe.into()))
     }
-}
 
-/// Nobody but the kernel cancels an operation whose future lives: it does when it could start no thread of its own
-/// for it, as in a storm of signals (Linux 6.1). Nothing of the operation was done then.
-#[cold]
-fn submit_again<T: Operation>(
-    driver: &Driver,
-    (key, again): (&mut Option<Key>, &mut u8),
-    (operation, cqe): (T, Cqe),
-    cx: &Context<'_>,
-) -> Poll<T::Output> {
-    if *again == AGAIN_MAX {
-        return Poll::Ready(operation.complete(cqe.into()));
-    }
-    *again += 1;
-    match driver.submit(operation, cx.waker().clone()) {
-        Ok(again) => {
-            *key = Some(again);
-            Poll::Pending
+    /// Nobody but the kernel cancels an operation whose future lives: it does when it could start no thread of its own
+    /// for it, as in a storm of signals (Linux 6.1). Nothing of the operation was done then.
+    #[cold]
+    fn submit_again(&mut self, operation: T, cqe: Cqe, cx: &Context<'_>) -> Poll<T::Output> {
+        if self.again == AGAIN_MAX {
+            return Poll::Ready(operation.complete(cqe.into()));
         }
-        // It was cancelled by the runtime's end.
-        Err(operation) => Poll::Ready(operation.complete(cqe.into())),
+        self.again += 1;
+        match self.driver.submit(operation, Some(cx.waker().clone())) {
+            Ok(key) => {
+                self.key = Some(key);
+                Poll::Pending
+            }
+            // It was cancelled by the runtime's end.
+            Err(operation) => Poll::Ready(operation.complete(cqe.into())),
+        }
     }
 }
 

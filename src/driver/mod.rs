@@ -23,17 +23,18 @@ use std::io;
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, RawWakerVTable, Waker};
 use std::time::Duration;
 
 use actions::Action;
 pub(crate) use actions::Actions;
+use actions::Trusted;
 use depth::{Depth, HELD};
 pub(crate) use inflight::{InFlight, Op};
 pub(crate) use operation::{Operation, Outcome, Standing, WhenDropped, gone};
 pub use shutdown::Leaked;
 pub(crate) use slots::Key;
-use slots::{Abandoned, Slots, Waiting};
+use slots::{Abandoned, Done, Polled, Slots};
 use staged::Staged;
 pub(crate) use starved::Place;
 pub(crate) use wakers::Wakers;
@@ -50,10 +51,10 @@ use crate::sys::setup::{Features, RingOptions, ring};
 pub(crate) struct Driver {
     /// `None` after shutdown.
     ring: RefCell<Option<Ring>>,
-    staged: RefCell<Staged>,
-    slots: RefCell<Slots>,
+    under_way: RefCell<UnderWay>,
     actions: RefCell<Actions>,
     depth: RefCell<Depth>,
+    trusted: Cell<Trusted>,
     pool: OnceCell<Rc<Pool>>,
     pool_options: PoolOptions,
     /// Made with the first registered memory.
@@ -68,6 +69,13 @@ pub(crate) struct Driver {
     descriptor_waiters: RefCell<Vec<Waker>>,
     caught_panics: Cell<u64>,
     enters: Cell<u64>,
+}
+
+/// The operations, and the entries of those that the kernel has yet to see.
+#[derive(Debug)]
+struct UnderWay {
+    slots: Slots,
+    staged: Staged,
 }
 
 /// The bounds that resources of this core keep, set by the builder.
@@ -97,10 +105,10 @@ impl Driver {
         let (ring, features) = ring(options)?;
         Ok(Rc::new(Self {
             ring: RefCell::new(Some(ring)),
-            staged: RefCell::default(),
-            slots: RefCell::new(Slots::new()),
+            under_way: RefCell::new(UnderWay { slots: Slots::new(), staged: Staged::default() }),
             actions: RefCell::default(),
             depth: RefCell::new(Depth::new(limits.direct_depth)),
+            trusted: Cell::default(),
             pool: OnceCell::new(),
             pool_options,
             registered: OnceCell::new(),
@@ -112,6 +120,19 @@ impl Driver {
             caught_panics: Cell::new(0),
             enters: Cell::new(0),
         }))
+    }
+
+    /// Takes wakers with this table for such as run no code of the user's, whatever is done with them, and do not touch
+    /// the driver: they are called while it is borrowed, and kept for the next time.
+    pub(crate) fn trust(&self, table: &'static RawWakerVTable) {
+        self.trusted.set(Trusted::new(table));
+        self.actions.borrow_mut().trusted = self.trusted.get();
+    }
+
+    /// See [`trust`](Self::trust).
+    #[inline]
+    pub(crate) fn trusts(&self, waker: &Waker) -> bool {
+        self.trusted.get().covers(waker)
     }
 
     pub(crate) fn features(&self) -> Features {
@@ -167,11 +188,16 @@ impl Driver {
         registration.place_in(self.registered.get()?)
     }
 
-    /// Stages a one-shot operation; `waker` is called when it is over. Gives it back if the runtime is gone.
+    /// Stages a one-shot operation; `waker` is called when it is over, without one it is the business of `landed`.
+    /// Gives it back if the runtime is gone.
     #[inline]
-    pub(crate) fn submit<T: Operation>(&self, operation: T, waker: Waker) -> Result<Key, T> {
+    pub(crate) fn submit<T: Operation>(
+        &self,
+        operation: T,
+        waker: Option<Waker>,
+    ) -> Result<Key, T> {
         let mut operation = Some(operation);
-        let staged = self.stage(&mut operation, Some(waker));
+        let staged = self.stage(&mut operation, waker);
         staged.ok_or_else(|| operation.expect("what was not staged is still there"))
     }
 
@@ -183,7 +209,7 @@ impl Driver {
         let Some(key) = self.stage(&mut operation, None) else {
             return Err(operation.expect("what was not staged is still there"));
         };
-        self.slots.borrow_mut().orphan(key);
+        self.under_way.borrow_mut().slots.orphan(key);
         Ok(())
     }
 
@@ -197,8 +223,7 @@ impl Driver {
         if !self.is_open() {
             return None;
         }
-        let number = self.staged.borrow().next();
-        let mut unprepared = self.slots.borrow_mut().insert(operation, waker, number);
+        let mut unprepared = self.under_way.borrow_mut().slots.insert(operation, waker);
         let key = unprepared.key;
         // With nothing borrowed: the address of a buffer is the user's to say, or to panic instead.
         let unwinding = GiveUp { driver: self, key };
@@ -206,15 +231,8 @@ impl Driver {
         let _prepared = ManuallyDrop::new(unwinding);
         let entered =
             if T::BOUNDED { self.depth.borrow_mut().enter(key, entry) } else { Some(entry) };
-        let Some(entry) = entered else {
-            self.slots.borrow_mut().renumber(key, HELD);
-            return Some(key);
-        };
-        let mut staged = self.staged.borrow_mut();
-        if staged.next() != number {
-            self.slots.borrow_mut().renumber(key, staged.next());
-        }
-        staged.push(entry);
+        let UnderWay { slots, staged } = &mut *self.under_way.borrow_mut();
+        unprepared.staged(slots, entered.map_or(HELD, |entry| staged.push(entry)));
         Some(key)
     }
 
@@ -223,17 +241,18 @@ impl Driver {
         if !self.is_open() {
             return Err(operation);
         }
-        let mut staged = self.staged.borrow_mut();
-        let number = staged.next();
-        let (key, entry) = self.slots.borrow_mut().insert_standing(operation, number);
+        let UnderWay { slots, staged } = &mut *self.under_way.borrow_mut();
+        let (key, entry) = slots.insert_standing(operation, staged.next());
         staged.push(entry);
         Ok(key)
     }
 
     /// Nobody waits for the operation any more: it is taken back, cancelled or left to finish, by its own policy.
     pub(crate) fn abandon(&self, key: Key) {
-        let unseen = self.staged.borrow().first();
-        let (waker, abandoned) = self.slots.borrow_mut().abandon(key, unseen);
+        let (waker, abandoned) = {
+            let UnderWay { slots, staged } = &mut *self.under_way.borrow_mut();
+            slots.abandon(key, staged.first())
+        };
         match abandoned {
             Abandoned::Nothing => {}
             Abandoned::Staged { entry, bounded } => {
@@ -252,7 +271,7 @@ impl Driver {
             self.depth.borrow_mut().take_back(key);
             return;
         }
-        self.staged.borrow_mut().blank(entry);
+        self.under_way.borrow_mut().staged.blank(entry);
         if bounded {
             self.depth.borrow_mut().leave(1);
             self.stage_held();
@@ -263,24 +282,23 @@ impl Driver {
     fn stage_held(&self) {
         let mut depth = self.depth.borrow_mut();
         while let Some((key, entry)) = depth.next() {
-            let mut staged = self.staged.borrow_mut();
-            self.slots.borrow_mut().renumber(key, staged.next());
-            staged.push(entry);
+            let UnderWay { slots, staged } = &mut *self.under_way.borrow_mut();
+            slots.renumber(key, staged.push(entry));
         }
     }
 
     /// Asks the kernel to end an operation. Its own completion says what came of it.
     pub(crate) fn cancel(&self, key: Key) {
-        self.staged.borrow_mut().cancel(key);
+        self.under_way.borrow_mut().staged.cancel(key);
     }
 
     /// Releases the payload of a leaving operation, with nothing borrowed meanwhile.
     fn release(&self, key: Key) {
-        let leaving = self.slots.borrow_mut().leave(key);
+        let leaving = self.under_way.borrow_mut().slots.leave(key);
         if let Some(leaving) = leaving {
             let key = leaving.key;
             self.catching(|| leaving.release());
-            self.slots.borrow_mut().free(key);
+            self.under_way.borrow_mut().slots.free(key);
         }
     }
 
@@ -296,7 +314,7 @@ impl Driver {
 
     /// There is something to submit, or the kernel asks to be entered.
     pub(crate) fn needs_enter(&self) -> bool {
-        !self.staged.borrow().is_empty()
+        !self.under_way.borrow_mut().staged.is_empty()
             || self.ring.borrow_mut().as_mut().is_some_and(Ring::needs_enter)
     }
 
@@ -319,7 +337,7 @@ impl Driver {
         if let Some(pool) = self.pool.get() {
             pool.refill();
         }
-        let mut staged = self.staged.borrow_mut();
+        let staged = &mut self.under_way.borrow_mut().staged;
         let mut pushed = 0;
         let result = loop {
             pushed = staged.push_into(ring, pushed);
@@ -337,7 +355,7 @@ impl Driver {
 
     /// Takes the completions that are there; returns their count. What follows from them is left to `act`.
     pub(crate) fn reap(&self) -> u32 {
-        let mut slots = self.slots.borrow_mut();
+        let slots = &mut self.under_way.borrow_mut().slots;
         let mut actions = self.actions.borrow_mut();
         let mut ring = self.ring.borrow_mut();
         ring.as_mut().map_or(0, |ring| ring.drain(|cqe| slots.complete(cqe, &mut actions)))
@@ -345,7 +363,15 @@ impl Driver {
 
     /// Wakes, releases and cancels what reaping left, with nothing borrowed. A panic of a waker or a destructor
     /// is caught and counted.
+    #[inline]
     pub(crate) fn act(&self) {
+        if !self.actions.borrow_mut().is_empty() {
+            self.act_on_all();
+        }
+    }
+
+    #[inline(never)]
+    fn act_on_all(&self) {
         self.feed();
         let ended = std::mem::take(&mut self.actions.borrow_mut().ended_bounded);
         if ended > 0 {
@@ -425,27 +451,49 @@ impl Driver {
         key: Key,
         cx: &Context<'_>,
     ) -> Poll<T::Output> {
-        self.poll_answer(key, cx, |operation: T, cqe| operation.complete(cqe.into()))
+        let polled = self.under_way.borrow_mut().slots.poll::<T>(key, cx.waker());
+        if let Polled::Done(done, cqe) = polled {
+            return Poll::Ready(done.take().complete(cqe.into()));
+        }
+        self.wait(key, &polled, cx);
+        self.left_behind::<T>()
     }
 
     /// As `poll_operation`; `end` makes the result of the answer.
     #[inline]
-    pub(crate) fn poll_answer<T: Operation, R>(
+    pub(super) fn poll_answer<T: Operation>(
         &self,
         key: Key,
         cx: &Context<'_>,
-        end: impl FnOnce(T, Cqe) -> R,
-    ) -> Poll<R> {
-        match slots::poll(&self.slots, key, cx.waker(), end) {
-            Ok(result) => Poll::Ready(result),
-            Err(Waiting::Pending) => Poll::Pending,
-            Err(Waiting::OtherWaker) => {
+    ) -> Poll<(Done<T>, Cqe)> {
+        let polled = self.under_way.borrow_mut().slots.poll::<T>(key, cx.waker());
+        if let Polled::Done(done, cqe) = polled {
+            return Poll::Ready((done, cqe));
+        }
+        self.wait(key, &polled, cx);
+        Poll::Pending
+    }
+
+    /// What an operation resolves to that is not done: its error if the shutdown left it behind.
+    pub(crate) fn left_behind<T: Operation>(&self) -> Poll<T::Output> {
+        let left_behind = self.ring.borrow_mut().is_none();
+        match left_behind.then(T::left_behind).flatten() {
+            Some(output) => Poll::Ready(output),
+            None => Poll::Pending,
+        }
+    }
+
+    /// Sees to it that the task of `cx` is woken for an operation that is not done.
+    #[inline(never)]
+    fn wait<T: Operation>(&self, key: Key, polled: &Polled<T>, cx: &Context<'_>) {
+        match polled {
+            Polled::Done(..) | Polled::Pending => {}
+            Polled::OtherWaker => {
                 let waker = cx.waker().clone();
-                let stale = self.slots.borrow_mut().set_waker(key, waker);
+                let stale = self.under_way.borrow_mut().slots.set_waker(key, waker);
                 drop(stale);
-                Poll::Pending
             }
-            Err(Waiting::Lost) => unreachable!("a slot stays until its owner takes the result"),
+            Polled::Lost => unreachable!("a slot stays until its owner takes the result"),
         }
     }
 
@@ -474,12 +522,12 @@ impl Driver {
 
     /// Operations that were staged or are in the kernel or wait to be taken.
     pub(crate) fn live_operations(&self) -> usize {
-        self.slots.borrow().live()
+        self.under_way.borrow().slots.live()
     }
 
     /// Completions that named no operation of ours.
     pub(crate) fn stray_completions(&self) -> u64 {
-        self.slots.borrow().stray()
+        self.under_way.borrow().slots.stray()
     }
 
     /// Calls of `io_uring_enter`.
@@ -510,7 +558,7 @@ struct GiveUp<'a> {
 
 impl Drop for GiveUp<'_> {
     fn drop(&mut self) {
-        let waker = self.driver.slots.borrow_mut().give_up(self.key);
+        let waker = self.driver.under_way.borrow_mut().slots.give_up(self.key);
         self.driver.release(self.key);
         self.driver.catching(|| drop(waker));
     }

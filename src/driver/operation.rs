@@ -83,6 +83,12 @@ pub(crate) unsafe trait Operation: 'static {
     /// Turns the answer into the caller's result.
     fn complete(self, outcome: Outcome) -> Self::Output;
 
+    /// The result where the runtime has ended and left the operation in the kernel, with all that it owns; `None` if
+    /// that is a part of the result, and the future is never ready.
+    fn left_behind() -> Option<Self::Output> {
+        None
+    }
+
     /// The future is gone; the result must be released or handed to its owner. Runs with nothing borrowed.
     fn orphaned(self, outcome: Outcome)
     where

@@ -12,8 +12,8 @@ use super::{Driver, WhenDropped};
 /// What had not ended when the deadline of a shutdown passed: operations in the kernel, and blocking jobs.
 ///
 /// The operations' memory is leaked on purpose, because the kernel may still write to it; the descriptors they use stay
-/// open until it is done with them. A future that still waits for one is never ready: what it would give back is the
-/// kernel's.
+/// open until it is done with them. A future that still waits for one fails when it is polled, or is never ready where
+/// it would have to give back a buffer, which is the kernel's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Leaked {
@@ -108,7 +108,7 @@ impl Driver {
 
     /// Cancels what would be when dropped, or `everything` but closes.
     fn cancel_pending(&self, everything: bool) {
-        let pending = self.slots.borrow_mut().pending();
+        let pending = self.under_way.borrow_mut().slots.pending();
         for operation in pending.iter().filter(|operation| !operation.must_happen) {
             if everything || operation.when_dropped == WhenDropped::Cancel {
                 self.cancel(operation.key);
@@ -117,11 +117,11 @@ impl Driver {
     }
 
     fn in_kernel(&self) -> usize {
-        self.slots.borrow_mut().pending().len()
+        self.under_way.borrow_mut().slots.pending().len()
     }
 
     fn leaked(&self) -> Option<Leaked> {
-        let pending = self.slots.borrow_mut().pending();
+        let pending = self.under_way.borrow_mut().slots.pending();
         if pending.is_empty() {
             return None;
         }

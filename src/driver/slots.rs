@@ -7,8 +7,9 @@
 //!
 //! 1. A chunk is allocated once and freed only when `Slots` is dropped with no live slot; otherwise it is leaked,
 //!    because the kernel may still write to what the payloads own.
-//! 2. A slot that is not `Free` holds a payload of the type that its table was made for; `take` and `release`
-//!    move it out exactly once and free the slot.
+//! 2. A slot that is not `Free` holds a payload of the type that its table was made for; `Done::take` and `release`
+//!    move it out exactly once. `poll` frees the slot before, and its caller, the driver alone, takes the payload
+//!    before the slots are touched again.
 //! 3. The header of a slot is reached through a short `&mut` made from the chunk's pointer while `Slots` is
 //!    borrowed; the payload only through raw pointers, because the kernel may be writing to it.
 //! 4. `deliver` and `landed` get the only reference to the payload; the operation's contract says that the kernel
@@ -16,7 +17,7 @@
 //!    the `Unprepared` knows the key.
 #![allow(unsafe_code, reason = "room 3: the life of an operation")]
 
-use std::cell::{RefCell, UnsafeCell};
+use std::cell::UnsafeCell;
 use std::marker::PhantomData;
 use std::mem::{ManuallyDrop, MaybeUninit};
 use std::ptr::NonNull;
@@ -32,6 +33,8 @@ use crate::sys::{Cqe, Sqe};
 
 const CHUNK: usize = 64;
 const NONE: u32 = u32::MAX;
+/// The number of an entry that is yet to be made.
+const UNNUMBERED: u64 = u64::MAX;
 /// The kind, in the top bit of `user_data`. Zero belongs to entries whose completion nobody wants.
 const KIND_SLOT: u64 = 1 << 63;
 
@@ -155,7 +158,7 @@ impl Slots {
         self.stray
     }
 
-    /// Moves an operation into a slot; `entry` will be the number of its entry.
+    /// Moves an operation into a slot; its entry is to follow.
     ///
     /// It is taken from where it lies and not handed from call to call: to read a copy whose parts were just written
     /// costs more than all else that happens here (`file`, `read_d32`).
@@ -168,16 +171,15 @@ impl Slots {
         &mut self,
         operation: &mut Option<T>,
         waker: Option<Waker>,
-        entry: u64,
     ) -> Unprepared<T> {
         let slot = self.vacant();
         // SAFETY: rules 2 and 3: the slot is free, so its payload is ours to write.
         unsafe { store_from(payload(slot), operation) };
-        let key = self.occupy(slot, one_shot_table::<T>(), waker, entry);
-        Unprepared { key, payload: payload(slot), operation: PhantomData }
+        let key = self.occupy(slot, one_shot_table::<T>(), waker, UNNUMBERED);
+        Unprepared { key, slot, operation: PhantomData }
     }
 
-    /// The entry has another number after all: its preparation staged others, or it has to wait, or waited.
+    /// The entry waited, and is staged under this number.
     #[cold]
     pub(super) fn renumber(&mut self, key: Key, entry: u64) {
         if let Some((header, _)) = self.find(key) {
@@ -330,21 +332,21 @@ impl Slots {
     ///
     /// If the operation is no `T`.
     #[inline]
-    fn end<T: Operation>(&mut self, key: Key, waker: &Waker) -> Result<(*mut u8, Cqe), Waiting> {
+    pub(super) fn poll<T: Operation>(&mut self, key: Key, waker: &Waker) -> Polled<T> {
         let next_free = self.free;
         let Some((header, payload)) = self.find(key) else {
-            return Err(Waiting::Lost);
+            return Polled::Lost;
         };
         if header.state != State::Done {
             let expected = header.waker.as_ref().is_some_and(|current| current.will_wake(waker));
-            return Err(if expected { Waiting::Pending } else { Waiting::OtherWaker });
+            return if expected { Polled::Pending } else { Polled::OtherWaker };
         }
         assert!(header.table.is_of::<T>(), "a key was used for another operation");
         let cqe = Cqe { user_data: key.0, result: header.result, flags: header.flags };
         header.vacate(next_free);
         self.free = key.index();
         self.live -= 1;
-        Ok((payload, cqe))
+        Polled::Done(Done { payload, operation: PhantomData }, cqe)
     }
 
     /// Has `waker` called when the operation is over; returns the one that was to be called, to drop.
@@ -445,23 +447,9 @@ fn payload(slot: *mut Slot) -> *mut u8 {
     unsafe { UnsafeCell::raw_get(&raw const (*slot).payload).cast::<u8>() }
 }
 
-/// Gives a one-shot operation that ended to `end`, with nothing borrowed; it is moved there from its slot, and not by
-/// way of a result, for the reason that `insert` says.
-#[inline]
-pub(super) fn poll<T: Operation, R>(
-    slots: &RefCell<Slots>,
-    key: Key,
-    waker: &Waker,
-    end: impl FnOnce(T, Cqe) -> R,
-) -> Result<R, Waiting> {
-    let ended = slots.borrow_mut().end::<T>(key, waker);
-    let (payload, cqe) = ended?;
-    // SAFETY: rule 2: it is a `T`; the kernel is done with it, and no slot was taken since it was freed.
-    Ok(end(unsafe { take::<T>(payload) }, cqe))
-}
-
-/// Why there is no result of an operation.
-pub(super) enum Waiting {
+/// What polling a one-shot operation found.
+pub(super) enum Polled<T: Operation> {
+    Done(Done<T>, Cqe),
     /// Not yet; the waker will be called.
     Pending,
     /// Not yet, and another waker would be called: the caller clones its own, with nothing borrowed.
@@ -470,10 +458,27 @@ pub(super) enum Waiting {
     Lost,
 }
 
+/// An operation that the kernel is done with, in a slot that is free again. Apart from the answer, so that it is moved
+/// only once.
+#[must_use]
+pub(super) struct Done<T: Operation> {
+    payload: *mut u8,
+    operation: PhantomData<T>,
+}
+
+impl<T: Operation> Done<T> {
+    /// Moves it out, before anything else is done with the slots.
+    #[inline]
+    pub(super) fn take(self) -> T {
+        // SAFETY: rule 2: `poll` saw that it is a `T`, and made this, which is not copied, once.
+        unsafe { take::<T>(self.payload) }
+    }
+}
+
 /// An operation in its slot whose entry is to be made.
 pub(super) struct Unprepared<T: Operation> {
     pub(super) key: Key,
-    payload: *mut u8,
+    slot: *mut Slot,
     operation: PhantomData<T>,
 }
 
@@ -482,8 +487,15 @@ impl<T: Operation> Unprepared<T> {
     #[inline]
     pub(super) fn prepare(&mut self) -> Sqe {
         // SAFETY: rule 2: `insert` put a `T` there; rule 4.
-        let entry = unsafe { (*payload_as::<T>(self.payload)).prepare() };
+        let entry = unsafe { (*payload_as::<T>(payload(self.slot))).prepare() };
         entry.user_data(self.key.user_data())
+    }
+
+    /// Its entry was staged, under this number.
+    #[inline]
+    pub(super) fn staged(self, _slots: &mut Slots, entry: u64) {
+        // SAFETY: rule 3, of the `Slots` that made us.
+        unsafe { (*self.slot).header.entry = entry };
     }
 }
 

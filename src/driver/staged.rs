@@ -43,10 +43,12 @@ impl Staged {
         self.entries.is_empty()
     }
 
-    /// Adds an entry that `Slots` made.
+    /// Adds an entry that `Slots` made; returns its number.
     #[inline]
-    pub(super) fn push(&mut self, entry: Sqe) {
+    pub(super) fn push(&mut self, entry: Sqe) -> u64 {
+        let number = self.next();
         self.entries.push(entry);
+        number
     }
 
     /// Adds a request to end an operation. It has a completion only if it fails, which changes nothing.
@@ -62,7 +64,11 @@ impl Staged {
     }
 
     /// Copies the entries from `start` on into the submission queue, as many as fit; returns where it stopped.
+    #[inline]
     pub(super) fn push_into(&self, ring: &mut Ring, start: usize) -> usize {
+        if start == self.entries.len() {
+            return start;
+        }
         // SAFETY: rule 1.
         start + unsafe { ring.push(&self.entries[start..]) }
     }

@@ -29,6 +29,7 @@ impl Default for Starved {
 }
 
 impl Starved {
+    #[inline]
     pub(super) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }

@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, RawWaker, RawWakerVTable, Wake, Waker};
 use std::time::Duration;
 
-use super::actions::{Action, Actions};
+use super::actions::{Action, Actions, Trusted};
 use super::inflight::{AGAIN_MAX, InFlight};
-use super::slots::{self, Abandoned, Key, Slots, Waiting};
+use super::slots::{Abandoned, Key, Polled, Slots};
 use super::{Driver, Limits, Op, Operation, Outcome, Standing, WhenDropped};
 use crate::buf::PoolOptions;
 use crate::sys::setup::{Features, RingOptions};
@@ -56,10 +56,16 @@ unsafe impl Operation for Probe {
         outcome.result.map_or(-1, u32::cast_signed)
     }
 
+    fn left_behind() -> Option<i32> {
+        Some(LEFT_BEHIND)
+    }
+
     fn orphaned(self, _outcome: Outcome) {
         self.fate.orphaned.set(self.fate.orphaned.get() + 1);
     }
 }
+
+const LEFT_BEHIND: i32 = -7;
 
 struct StandingProbe {
     probe: Probe,
@@ -95,17 +101,11 @@ fn cqe(key: Key, result: i32, flags: u32) -> Cqe {
 /// A probe in its slot, with its entry made.
 fn insert(slots: &mut Slots, fate: &Rc<Fate>, waker: Option<Waker>, entry: u64) -> Key {
     let probe = Probe { fate: Rc::clone(fate) };
-    let mut unprepared = slots.insert(&mut Some(probe), waker, entry);
+    let mut unprepared = slots.insert(&mut Some(probe), waker);
     let _entry = unprepared.prepare();
-    unprepared.key
-}
-
-/// The operation and how it ended, out of its slot.
-fn poll<T: Operation>(slots: &mut Slots, key: Key, waker: &Waker) -> Result<(T, Cqe), Waiting> {
-    let cell = RefCell::new(std::mem::replace(slots, Slots::new()));
-    let polled = slots::poll(&cell, key, waker, |operation, cqe| (operation, cqe));
-    *slots = cell.into_inner();
-    polled
+    let key = unprepared.key;
+    unprepared.staged(slots, entry);
+    key
 }
 
 fn run(slots: &mut Slots, actions: &mut Actions) {
@@ -129,17 +129,53 @@ fn a_completion_wakes_once_and_its_result_is_taken_once() {
     let count = Arc::new(CountingWaker::default());
     let waker = Waker::from(Arc::clone(&count));
     let key = insert(&mut slots, &fate, Some(waker.clone()), 0);
-    assert!(matches!(poll::<Probe>(&mut slots, key, &waker), Err(Waiting::Pending)));
+    assert!(matches!(slots.poll::<Probe>(key, &waker), Polled::Pending));
 
     slots.complete(cqe(key, 7, 0), &mut actions);
     run(&mut slots, &mut actions);
     assert_eq!(count.0.load(Ordering::Relaxed), 1);
-    let Ok((probe, answer)) = poll::<Probe>(&mut slots, key, &waker) else {
+    let Polled::Done(done, answer) = slots.poll::<Probe>(key, &waker) else {
         panic!("the result is there");
     };
-    assert_eq!(probe.complete(answer.into()), 7);
+    assert_eq!(done.take().complete(answer.into()), 7);
     assert_eq!((slots.live(), fate.completed.get(), fate.dropped.get()), (0, 1, 1));
-    assert!(matches!(poll::<Probe>(&mut slots, key, &waker), Err(Waiting::Lost)));
+    assert!(matches!(slots.poll::<Probe>(key, &waker), Polled::Lost));
+}
+
+/// The table of wakers that their driver trusts; each is a count.
+static TRUSTED: RawWakerVTable =
+    RawWakerVTable::new(|data| RawWaker::new(data, &TRUSTED), count_up, count_up, |_| {});
+
+fn count_up(data: *const ()) {
+    #[expect(unsafe_code, reason = "the test's own waker")]
+    // SAFETY: the data is a count that outlives the waker, and is used on this thread alone.
+    let count = unsafe { &*data.cast::<Cell<u32>>() };
+    count.set(count.get() + 1);
+}
+
+#[test]
+fn a_trusted_waker_is_called_while_its_completion_is_reaped_and_no_other_is() {
+    let (mut slots, fate) = (Slots::new(), Rc::new(Fate::default()));
+    let mut actions = Actions { trusted: Trusted::new(&TRUSTED), ..Actions::default() };
+    let (trusted, foreign) = (Cell::new(0), Arc::new(CountingWaker::default()));
+    #[expect(unsafe_code, reason = "the test's own waker")]
+    // SAFETY: the functions do as a waker's must; the count outlives the waker and all clones.
+    let waker = unsafe { Waker::new((&raw const trusted).cast(), &TRUSTED) };
+    let first = insert(&mut slots, &fate, Some(waker.clone()), 0);
+    let second = insert(&mut slots, &fate, Some(Arc::clone(&foreign).into()), 1);
+    slots.complete(cqe(first, 0, 0), &mut actions);
+    slots.complete(cqe(second, 0, 0), &mut actions);
+    assert_eq!((trusted.get(), foreign.0.load(Ordering::Relaxed)), (1, 0));
+    assert!(actions.wake_keeping(&waker) && !actions.wake_keeping(Waker::noop()));
+    assert_eq!((trusted.get(), actions.wakers.len()), (2, 1));
+    run(&mut slots, &mut actions);
+    assert_eq!((trusted.get(), foreign.0.load(Ordering::Relaxed)), (2, 1));
+    for key in [first, second] {
+        let Polled::Done(done, _) = slots.poll::<Probe>(key, Waker::noop()) else {
+            panic!("both are done");
+        };
+        drop(done.take());
+    }
 }
 
 #[test]
@@ -153,22 +189,22 @@ fn impossible_completions_are_counted_and_touch_nothing() {
     slots.complete(Cqe { user_data: key.user_data() + 5000, result: 0, flags: 0 }, &mut actions);
     slots.complete(Cqe { user_data: 0, result: 0, flags: 0 }, &mut actions);
     assert_eq!(slots.stray(), 2);
-    let Ok((probe, answer)) = poll::<Probe>(&mut slots, key, Waker::noop()) else {
+    let Polled::Done(done, answer) = slots.poll::<Probe>(key, Waker::noop()) else {
         panic!("the first result is there");
     };
     assert_eq!(answer.result, 1);
-    drop(probe);
+    drop(done.take());
     // The slot is used again: the old generation finds nothing.
     let again = insert(&mut slots, &fate, None, 0);
     assert_ne!(key.user_data(), again.user_data());
     slots.complete(cqe(key, 3, 0), &mut actions);
     assert_eq!(slots.stray(), 3);
-    assert!(matches!(poll::<Probe>(&mut slots, again, Waker::noop()), Err(Waiting::OtherWaker)));
+    assert!(matches!(slots.poll::<Probe>(again, Waker::noop()), Polled::OtherWaker));
     slots.complete(cqe(again, 0, 0), &mut actions);
-    let Ok((probe, _)) = poll::<Probe>(&mut slots, again, Waker::noop()) else {
+    let Polled::Done(done, _) = slots.poll::<Probe>(again, Waker::noop()) else {
         panic!("done");
     };
-    drop(probe);
+    drop(done.take());
     run(&mut slots, &mut actions);
     assert_eq!((slots.live(), fate.dropped.get()), (0, 2));
 }
@@ -232,7 +268,10 @@ fn generations_wrap_without_confusing_two_lives_of_a_slot() {
         let key = insert(&mut slots, &fate, None, 0);
         assert_ne!(previous.replace(key.user_data()), Some(key.user_data()));
         slots.complete(cqe(key, 0, 0), &mut actions);
-        assert!(matches!(poll::<Probe>(&mut slots, key, Waker::noop()), Ok(_)));
+        let Polled::Done(done, _) = slots.poll::<Probe>(key, Waker::noop()) else {
+            panic!("done");
+        };
+        drop(done.take());
     }
     assert_eq!((slots.live(), slots.stray()), (0, 0));
     assert_eq!(
@@ -430,13 +469,32 @@ fn a_key_gives_only_the_operation_it_was_made_for() {
     let (mut slots, fate) = (Slots::new(), Rc::new(Fate::default()));
     let key = insert(&mut slots, &fate, None, 0);
     slots.complete(cqe(key, 0, 0), &mut Actions::default());
-    let _ = poll::<RudeProbe>(&mut slots, key, Waker::noop());
+    let _ = slots.poll::<RudeProbe>(key, Waker::noop());
+}
+
+#[test]
+fn a_future_whose_operation_was_left_behind_fails_and_the_slot_keeps_what_the_kernel_has() {
+    let (driver, fate) = (driver(), Rc::new(Fate::default()));
+    let cx = Context::from_waker(Waker::noop());
+    let probe = Probe { fate: Rc::clone(&fate) };
+    let mut in_flight = InFlight::submit(&driver, &mut Some(probe), &cx).expect("it is open");
+    assert!(driver.enter(0, None).is_ok() && in_flight.poll_result(&cx).is_pending());
+    // As a shutdown leaves it whose deadline has passed.
+    driver.open.set(false);
+    drop(driver.ring.take());
+    assert_eq!(in_flight.poll_result(&cx), Poll::Ready(LEFT_BEHIND));
+    let key = in_flight.key.expect("it was not taken");
+    drop(in_flight);
+    assert_eq!((fate.dropped.get(), driver.live_operations()), (0, 1));
+    cancel_unasked(&driver, key);
+    driver.act();
+    assert_eq!((fate.orphaned.get(), fate.dropped.get(), driver.live_operations()), (1, 1, 0));
 }
 
 /// Answers what is under way as the kernel does that could start no thread for it.
 fn cancel_unasked(driver: &Driver, key: Key) {
-    let (mut slots, mut actions) = (driver.slots.borrow_mut(), driver.actions.borrow_mut());
-    slots.complete(cqe(key, -libc::ECANCELED, 0), &mut actions);
+    let (mut under_way, mut actions) = (driver.under_way.borrow_mut(), driver.actions.borrow_mut());
+    under_way.slots.complete(cqe(key, -libc::ECANCELED, 0), &mut actions);
 }
 
 #[test]

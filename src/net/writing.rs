@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use super::connection::Connection;
 use crate::buf::{BufError, BufResult, Chunk, IoBuf};
-use crate::driver::{Key, Op, Operation, Outcome};
+use crate::driver::{Key, Op, gone};
 use crate::executor::budget;
 use crate::op::line::Line;
 use crate::op::send::{Send, Turn, poll_accept};
@@ -45,23 +45,27 @@ impl<B: IoBuf> Sending<'_, B> {
     /// Submits what is left of the buffer, when it is our turn.
     #[inline]
     fn poll_submit(&mut self, cx: &mut Context<'_>) -> Poll<BufResult<usize, B>> {
-        let taken = ready!(self.line.outbox.poll_take(cx));
-        // The turn first: should there be no buffer, the panic gives it up.
-        let turn = taken.map(|number| Turn::new(self.line, number));
-        let buf = self.waiting.take().expect("a send was polled after it gave its result");
-        let turn = match turn {
-            Ok(turn) => turn,
-            Err(error) => return Poll::Ready(Err(BufError { error, buf })),
+        let number = match ready!(self.line.outbox.poll_take(cx)) {
+            Ok(number) => number,
+            Err(error) => return Poll::Ready(Err(BufError { error, buf: self.take_buf() })),
         };
-        self.number = turn.number();
-        let send = Send { turn, buf, offset: self.sent, whole: self.whole };
-        match self.line.fd.driver().submit(send, cx.waker().clone()) {
-            Ok(key) => {
-                self.in_flight = Some(key);
-                Poll::Pending
-            }
-            Err(send) => Poll::Ready(send.complete(Outcome::gone())),
+        // The turn first: should there be no buffer, the panic gives it up.
+        let turn = Turn::new(self.line, number);
+        let buf = self.take_buf();
+        self.number = number;
+        let driver = self.line.fd.driver();
+        let waker = self.line.outbox.wait_for_landing(driver, cx);
+        if !driver.is_open() {
+            return Poll::Ready(Err(BufError { error: gone(), buf }));
         }
+        let mut send = Some(Send { turn, buf, offset: self.sent, whole: self.whole });
+        self.in_flight = driver.stage(&mut send, waker);
+        Poll::Pending
+    }
+
+    #[inline]
+    fn take_buf(&mut self) -> B {
+        self.waiting.take().expect("a send was polled after it gave its result")
     }
 
     /// The kernel stopped half-way, as for a signal: the rest is a send of its own.

@@ -13,7 +13,7 @@ use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::rc::{Rc, Weak};
 
-use crate::driver::{Actions, Driver, Operation, Outcome, Standing, WhenDropped};
+use crate::driver::{Actions, Driver, Operation, Outcome, Standing, WhenDropped, gone};
 use crate::sys::{Cqe, Sqe, plain};
 
 /// A descriptor that operations share. Dropping the last handle closes it through the ring; after the runtime's
@@ -87,6 +87,10 @@ unsafe impl Operation for CloseChecked {
 
     fn prepare(&mut self) -> Sqe {
         io_uring::opcode::Close::new(self.fd.target()).build()
+    }
+
+    fn left_behind() -> Option<Self::Output> {
+        Some(Err(gone()))
     }
 
     fn complete(self, outcome: Outcome) -> io::Result<()> {

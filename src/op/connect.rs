@@ -11,7 +11,7 @@ use std::io;
 use socket2::SockAddr;
 
 use super::close::Fd;
-use crate::driver::{Operation, Outcome, WhenDropped};
+use crate::driver::{Operation, Outcome, WhenDropped, gone};
 use crate::sys::Sqe;
 
 #[derive(Debug)]
@@ -30,6 +30,10 @@ unsafe impl Operation for Connect {
     fn prepare(&mut self) -> Sqe {
         let address = self.address.as_ptr().cast();
         io_uring::opcode::Connect::new(self.socket.target(), address, self.address.len()).build()
+    }
+
+    fn left_behind() -> Option<Self::Output> {
+        Some(Err(gone()))
     }
 
     fn complete(self, outcome: Outcome) -> Self::Output {

@@ -8,7 +8,7 @@
 use std::io;
 
 use super::open_file::Hold;
-use crate::driver::{Operation, Outcome, WhenDropped};
+use crate::driver::{Operation, Outcome, WhenDropped, gone};
 use crate::sys::Sqe;
 
 #[derive(Debug)]
@@ -33,6 +33,10 @@ unsafe impl Operation for Fadvise {
         io_uring::opcode::Fadvise::new(self.hold.file().target(), len, self.advice)
             .offset(self.offset)
             .build()
+    }
+
+    fn left_behind() -> Option<Self::Output> {
+        Some(Err(gone()))
     }
 
     fn complete(mut self, outcome: Outcome) -> io::Result<()> {

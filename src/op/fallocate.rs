@@ -8,7 +8,7 @@
 use std::io;
 
 use super::open_file::Hold;
-use crate::driver::{Operation, Outcome, WhenDropped};
+use crate::driver::{Operation, Outcome, WhenDropped, gone};
 use crate::sys::Sqe;
 
 #[derive(Debug)]
@@ -32,6 +32,10 @@ unsafe impl Operation for Fallocate {
             .offset(self.offset)
             .mode(self.mode)
             .build()
+    }
+
+    fn left_behind() -> Option<Self::Output> {
+        Some(Err(gone()))
     }
 
     fn complete(mut self, outcome: Outcome) -> io::Result<()> {

@@ -11,7 +11,7 @@ use std::io;
 use io_uring::types::FsyncFlags;
 
 use super::open_file::Hold;
-use crate::driver::{Operation, Outcome, WhenDropped};
+use crate::driver::{Operation, Outcome, WhenDropped, gone};
 use crate::sys::Sqe;
 
 #[derive(Debug)]
@@ -39,6 +39,10 @@ unsafe impl Operation for Fsync {
             .offset(self.offset)
             .len(self.len)
             .build()
+    }
+
+    fn left_behind() -> Option<Self::Output> {
+        Some(Err(gone()))
     }
 
     fn complete(mut self, outcome: Outcome) -> io::Result<()> {

@@ -9,7 +9,7 @@
 use std::io;
 
 use super::place::Place;
-use crate::driver::{Operation, Outcome, WhenDropped};
+use crate::driver::{Operation, Outcome, WhenDropped, gone};
 use crate::sys::Sqe;
 
 #[derive(Debug)]
@@ -28,6 +28,10 @@ unsafe impl Operation for Mkdir {
 
     fn prepare(&mut self) -> Sqe {
         io_uring::opcode::MkDirAt::new(self.place.dir(), self.place.path()).mode(self.mode).build()
+    }
+
+    fn left_behind() -> Option<Self::Output> {
+        Some(Err(gone()))
     }
 
     fn complete(self, outcome: Outcome) -> io::Result<()> {

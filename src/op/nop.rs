@@ -7,7 +7,7 @@
 
 use std::io;
 
-use crate::driver::{Operation, Outcome, WhenDropped};
+use crate::driver::{Operation, Outcome, WhenDropped, gone};
 use crate::sys::Sqe;
 
 #[derive(Debug)]
@@ -22,6 +22,10 @@ unsafe impl Operation for Nop {
 
     fn prepare(&mut self) -> Sqe {
         io_uring::opcode::Nop::new().build()
+    }
+
+    fn left_behind() -> Option<Self::Output> {
+        Some(Err(gone()))
     }
 
     fn complete(self, outcome: Outcome) -> io::Result<()> {

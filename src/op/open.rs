@@ -14,7 +14,7 @@ use io_uring::types::OpenHow;
 
 use super::close::Fd;
 use super::place::Place;
-use crate::driver::{Driver, Operation, Outcome, WhenDropped};
+use crate::driver::{Driver, Operation, Outcome, WhenDropped, gone};
 use crate::sys::Sqe;
 
 #[derive(Debug)]
@@ -62,6 +62,10 @@ unsafe impl Operation for Open {
     }
 
     #[inline]
+    fn left_behind() -> Option<Self::Output> {
+        Some(Err(gone()))
+    }
+
     fn complete(self, outcome: Outcome) -> Self::Output {
         let number = outcome.result?.cast_signed();
         // SAFETY: the kernel just opened it for us, and nobody else was told the number.

@@ -74,6 +74,7 @@ enum End {
 /// The future that waits, and what wakes it.
 #[derive(Debug)]
 struct Reader {
+    /// Zero once it was woken, when the waker is kept for the next, who is in most streams the same.
     id: u32,
     waker: Waker,
 }
@@ -186,7 +187,14 @@ impl Arrivals {
     /// The task of `cx` is woken when something arrives. Cloning and dropping wakers runs code of the user's, so
     /// nothing is borrowed meanwhile.
     #[inline]
-    fn register(&self, id: u32, cx: &Context<'_>) {
+    fn register(&self, mut state: RefMut<'_, State>, id: u32, cx: &Context<'_>) {
+        if let Some(reader) = &mut state.reader
+            && reader.waker.will_wake(cx.waker())
+        {
+            reader.id = id;
+            return;
+        }
+        drop(state);
         let reader = Reader { id, waker: cx.waker().clone() };
         let stale = self.state.borrow_mut().reader.replace(reader);
         drop(stale);
@@ -240,8 +248,7 @@ impl Arrivals {
         };
         let cancel = !std::mem::replace(&mut state.cancelling, true);
         let id = state.next_id();
-        drop(state);
-        self.register(id, cx);
+        self.register(state, id, cx);
         if cancel {
             driver.cancel(key);
         }
@@ -259,6 +266,12 @@ impl State {
         if let Some(account) = &self.account {
             account.refuse(class, bid);
         }
+    }
+
+    /// The future that waits.
+    #[inline]
+    fn waiting(&self) -> Option<&Reader> {
+        self.reader.as_ref().filter(|reader| reader.id != 0)
     }
 
     #[inline]
@@ -318,7 +331,7 @@ impl<'a> Reading<'a> {
     pub(crate) fn poll_take(&mut self, cx: &Context<'_>) -> Poll<Arrival> {
         let mut state = self.line.arrivals.state.borrow_mut();
         if let Some(chunk) = state.take() {
-            if state.reader.is_none() {
+            if state.waiting().is_none() {
                 // The arrival took what we had registered: our drop has nothing to look for.
                 self.id = 0;
             }
@@ -327,7 +340,7 @@ impl<'a> Reading<'a> {
         if let Some(end) = state.take_end() {
             return Poll::Ready(end);
         }
-        if state.reader.is_none() && state.armed.is_some() {
+        if state.waiting().is_none() && state.armed.is_some() {
             self.register(state, cx);
             return Poll::Pending;
         }
@@ -351,7 +364,7 @@ impl<'a> Reading<'a> {
 
     /// As `poll_take` and `poll_ready` do, whoever else waits and whether or not the receive is armed.
     fn wait(&mut self, mut state: RefMut<'a, State>, cx: &Context<'_>) -> io::Result<()> {
-        if let Some(reader) = &mut state.reader {
+        if let Some(reader) = state.waiting() {
             let same_task = reader.waker.will_wake(cx.waker());
             if same_task && reader.id == self.id {
                 return Ok(());
@@ -411,8 +424,7 @@ impl<'a> Reading<'a> {
         if self.id == 0 {
             self.id = state.next_id();
         }
-        drop(state);
-        self.line.arrivals.register(self.id, cx);
+        self.line.arrivals.register(state, self.id, cx);
     }
 }
 
@@ -514,12 +526,15 @@ unsafe impl Standing for Receive {
                 actions.cancel(key);
             }
         }
-        if let Some(reader) = state.reader.take() {
-            if cqe.result == -libc::ENOBUFS {
+        if cqe.result == -libc::ENOBUFS {
+            if let Some(reader) = state.reader.take_if(|reader| reader.id != 0) {
                 state.queued.found_none(Wakers::one(reader.id, reader.waker), actions);
-            } else {
-                actions.wake(reader.waker);
             }
+        } else if let Some(reader) = &mut state.reader
+            && std::mem::take(&mut reader.id) != 0
+            && !actions.wake_keeping(&reader.waker)
+        {
+            actions.wake_taken(&mut state.reader.take().map(|reader| reader.waker));
         }
     }
 }

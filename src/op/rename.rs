@@ -9,7 +9,7 @@
 use std::io;
 
 use super::place::Place;
-use crate::driver::{Operation, Outcome, WhenDropped};
+use crate::driver::{Operation, Outcome, WhenDropped, gone};
 use crate::sys::Sqe;
 
 #[derive(Debug)]
@@ -29,6 +29,10 @@ unsafe impl Operation for Rename {
     fn prepare(&mut self) -> Sqe {
         let (from, to) = (&self.from, &self.to);
         io_uring::opcode::RenameAt::new(from.dir(), from.path(), to.dir(), to.path()).build()
+    }
+
+    fn left_behind() -> Option<Self::Output> {
+        Some(Err(gone()))
     }
 
     fn complete(self, outcome: Outcome) -> io::Result<()> {

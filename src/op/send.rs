@@ -18,25 +18,40 @@ use super::entry_len;
 use super::line::Line;
 use super::receive::busy;
 use crate::buf::{BufError, BufResult, IoBuf};
-use crate::driver::{Actions, Operation, Outcome, WhenDropped, gone};
+use crate::driver::{Actions, Driver, Operation, Outcome, WhenDropped, gone};
 use crate::sys::{Cqe, Sqe};
 
 /// Whose turn it is to send on a stream.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
-    busy: Cell<bool>,
-    /// The future of the send in flight was dropped: its error is kept for the next write.
-    orphaned: Cell<bool>,
+    flags: Cell<u8>,
     /// The number of the turn that is being taken, or was last.
     number: Cell<u32>,
     /// Of an orphaned send; zero is none.
     error: Cell<i32>,
+    /// The waker of the last send, where it may be kept: most streams are written by one task.
+    kept: RefCell<Option<Waker>>,
     waiting: RefCell<Vec<Waker>>,
 }
 
+/// A send is in flight, or its turn is taken.
+const BUSY: u8 = 1 << 0;
+/// Its future was dropped: its error is kept for the next write.
+const ORPHANED: u8 = 1 << 1;
+/// It is waited for with the waker that is kept.
+const AWAITED: u8 = 1 << 2;
+/// There are others who wait.
+const WAITING: u8 = 1 << 3;
+
 impl Outbox {
     pub(crate) fn is_busy(&self) -> bool {
-        self.busy.get()
+        self.flags.get() & BUSY != 0
+    }
+
+    /// Ends the turn; what was set until now.
+    #[inline]
+    fn end(&self) -> u8 {
+        self.flags.replace(0)
     }
 
     /// How many turns there were, going round.
@@ -48,7 +63,7 @@ impl Outbox {
     /// its error, or because another task is sending.
     #[inline]
     pub(crate) fn poll_take(&self, cx: &Context<'_>) -> Poll<io::Result<u32>> {
-        if self.busy.get() {
+        if self.is_busy() {
             return wait(self, cx);
         }
         let code = self.error.take();
@@ -56,10 +71,32 @@ impl Outbox {
             return Poll::Ready(Err(io::Error::from_raw_os_error(code)));
         }
         let number = self.number.get().wrapping_add(1);
-        self.busy.set(true);
-        self.orphaned.set(false);
+        self.flags.set(BUSY);
         self.number.set(number);
         Poll::Ready(Ok(number))
+    }
+
+    /// Has the task of `cx` woken when the turn that was just taken ends: the waker for the slot, or none, because it
+    /// is kept here for this send and the next.
+    #[inline]
+    pub(crate) fn wait_for_landing(&self, driver: &Driver, cx: &Context<'_>) -> Option<Waker> {
+        // Mutably, which is less to do.
+        if self.kept.borrow_mut().as_ref().is_some_and(|kept| kept.will_wake(cx.waker())) {
+            self.flags.set(self.flags.get() | AWAITED);
+            return None;
+        }
+        self.keep(driver, cx.waker().clone())
+    }
+
+    #[inline(never)]
+    fn keep(&self, driver: &Driver, waker: Waker) -> Option<Waker> {
+        if !driver.trusts(&waker) {
+            return Some(waker);
+        }
+        self.flags.set(self.flags.get() | AWAITED);
+        let stale = self.kept.replace(Some(waker));
+        drop(stale);
+        None
     }
 
     #[cold]
@@ -69,7 +106,9 @@ impl Outbox {
 
     /// Marks the send in flight, if there is one, as nobody's: the stream is being dropped.
     pub(crate) fn orphan(&self) {
-        self.orphaned.set(self.busy.get());
+        if self.is_busy() {
+            self.flags.set(self.flags.get() & !AWAITED | ORPHANED);
+        }
     }
 
     /// As [`orphan`](Self::orphan), if the turn of this number is still being taken: its future is being dropped.
@@ -130,8 +169,14 @@ impl Turn {
     pub(super) fn landed(&mut self, actions: &mut Actions) {
         self.held = false;
         let outbox = &self.line.outbox;
-        outbox.busy.set(false);
-        if !outbox.waiting.borrow().is_empty() {
+        let flags = outbox.end();
+        if flags & AWAITED != 0
+            && let Some(waker) = &*outbox.kept.borrow_mut()
+        {
+            // It is trusted: see `keep`.
+            waker.wake_by_ref();
+        }
+        if flags & WAITING != 0 {
             outbox.wake_waiting(actions);
         }
     }
@@ -156,13 +201,14 @@ pub(crate) fn poll_accept<B: IoBuf>(
 /// Another send is in flight.
 #[cold]
 fn wait(outbox: &Outbox, cx: &Context<'_>) -> Poll<io::Result<u32>> {
-    if !outbox.orphaned.get() {
+    if outbox.flags.get() & ORPHANED == 0 {
         return Poll::Ready(Err(busy("another task is writing to this stream")));
     }
     if !outbox.waiting.borrow().iter().any(|waker| waker.will_wake(cx.waker())) {
         // Cloning runs code of the user's, so nothing is borrowed.
         let waker = cx.waker().clone();
         outbox.waiting.borrow_mut().push(waker);
+        outbox.flags.set(outbox.flags.get() | WAITING);
     }
     Poll::Pending
 }
@@ -180,7 +226,7 @@ impl Turn {
     /// It was not used, or its send never reached the kernel.
     #[cold]
     fn give_up(&self) {
-        self.line.outbox.busy.set(false);
+        self.line.outbox.end();
         let waiting = self.line.outbox.waiting.take();
         // One at a time: a waker that panics loses nobody else's wake-up.
         let driver = self.line.fd.driver();
@@ -226,11 +272,14 @@ unsafe impl<B: IoBuf> Operation for Send<B> {
         self.turn.orphaned(outcome, due as usize);
     }
 
-    #[inline]
+    #[inline(always)]
     fn complete(self, outcome: Outcome) -> Self::Output {
+        // Apart from the turn, whose drop takes its address, the buffer need not lie in memory.
+        let Self { turn, buf, .. } = self;
+        drop(turn);
         match outcome.result {
-            Ok(count) => Ok((count as usize, self.buf)),
-            Err(error) => Err(BufError { error, buf: self.buf }),
+            Ok(count) => Ok((count as usize, buf)),
+            Err(error) => Err(BufError { error, buf }),
         }
     }
 }

@@ -13,7 +13,7 @@ use std::io;
 use std::mem::MaybeUninit;
 
 use super::place::Place;
-use crate::driver::{Operation, Outcome, WhenDropped};
+use crate::driver::{Operation, Outcome, WhenDropped, gone};
 use crate::sys::Sqe;
 
 pub(crate) struct Statx {
@@ -55,6 +55,10 @@ unsafe impl Operation for Statx {
     }
 
     #[inline]
+    fn left_behind() -> Option<Self::Output> {
+        Some(Err(gone()))
+    }
+
     fn complete(self, outcome: Outcome) -> Self::Output {
         outcome.result?;
         // SAFETY: rule 2.

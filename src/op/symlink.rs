@@ -10,7 +10,7 @@ use std::ffi::CString;
 use std::io;
 
 use super::place::Place;
-use crate::driver::{Operation, Outcome, WhenDropped};
+use crate::driver::{Operation, Outcome, WhenDropped, gone};
 use crate::sys::Sqe;
 
 #[derive(Debug)]
@@ -31,6 +31,10 @@ unsafe impl Operation for Symlink {
     fn prepare(&mut self) -> Sqe {
         let place = &self.place;
         io_uring::opcode::SymlinkAt::new(place.dir(), self.target.as_ptr(), place.path()).build()
+    }
+
+    fn left_behind() -> Option<Self::Output> {
+        Some(Err(gone()))
     }
 
     fn complete(self, outcome: Outcome) -> io::Result<()> {

@@ -9,7 +9,7 @@
 use std::io;
 
 use super::place::Place;
-use crate::driver::{Operation, Outcome, WhenDropped};
+use crate::driver::{Operation, Outcome, WhenDropped, gone};
 use crate::sys::Sqe;
 
 #[derive(Debug)]
@@ -30,6 +30,10 @@ unsafe impl Operation for Unlink {
     fn prepare(&mut self) -> Sqe {
         let flags = if self.dir { libc::AT_REMOVEDIR } else { 0 };
         io_uring::opcode::UnlinkAt::new(self.place.dir(), self.place.path()).flags(flags).build()
+    }
+
+    fn left_behind() -> Option<Self::Output> {
+        Some(Err(gone()))
     }
 
     fn complete(self, outcome: Outcome) -> io::Result<()> {

@@ -109,7 +109,7 @@ impl<'a, B: IoBuf> Writing<'a, B> {
         };
         self.number = turn.number();
         let write = Write { turn, buf, offset: self.offset, keeps_turn: self.keeps_turn };
-        match self.line.fd.driver().submit(write, cx.waker().clone()) {
+        match self.line.fd.driver().submit(write, Some(cx.waker().clone())) {
             Ok(key) => {
                 self.in_flight = Some(key);
                 if let Some(file) = &self.line.file {

@@ -12,7 +12,7 @@ use crate::driver::{Driver, Leaked, Limits};
 use crate::executor::Executor;
 use crate::sys::eventfd::Bell;
 use crate::sys::setup::{Feature, Features, RingOptions};
-use crate::task::{JoinError, PanicHook};
+use crate::task::{JoinError, PanicHook, waker_table};
 use crate::time::timers::Timers;
 
 /// The settings of a [`Runtime`].
@@ -353,6 +353,7 @@ impl Builder {
         };
         pin()?;
         let driver = Driver::new(&self.ring, self.pool, self.limits)?;
+        driver.trust(waker_table());
         let bell = Bell::new()?;
         let executor = Executor::new(bell.waker(), self.tick_budget);
         if let Some(hook) = self.on_unhandled_panic {

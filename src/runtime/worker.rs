@@ -218,6 +218,9 @@ impl Worker {
     /// Sees to it that the kernel's timer fires in time for the wheel's earliest deadline. A timer that is armed for
     /// an earlier time stays: it costs one wake-up.
     fn arm_alarm(&self) {
+        if self.timers.live() == 0 {
+            return;
+        }
         let Some(wanted) = self.timers.alarm() else {
             return;
         };

@@ -107,8 +107,10 @@ impl TaskPtr {
     /// The task is alive (rule 1).
     #[inline]
     pub(super) unsafe fn is_home(self) -> bool {
+        // First, for a look-up may be a call, across which nothing has to be kept then.
+        let current = home::current();
         // SAFETY: rule 1.
-        home::is_current(unsafe { self.header() }.home)
+        current == Some(unsafe { self.header() }.home)
     }
 
     /// Counts one more reference.
@@ -119,8 +121,8 @@ impl TaskPtr {
     #[inline]
     pub(super) unsafe fn retain(self) {
         // SAFETY: rule 1.
-        let header = unsafe { self.header() };
-        if home::is_current(header.home) {
+        let (header, is_home) = unsafe { (self.header(), self.is_home()) };
+        if is_home {
             header.refs.retain_home();
         } else {
             header.refs.retain_abroad();
@@ -135,12 +137,8 @@ impl TaskPtr {
     #[inline]
     pub(super) unsafe fn release(self) {
         // SAFETY: rule 1.
-        let header = unsafe { self.header() };
-        let last = if home::is_current(header.home) {
-            header.refs.release_home()
-        } else {
-            header.refs.release_abroad()
-        };
+        let (header, is_home) = unsafe { (self.header(), self.is_home()) };
+        let last = if is_home { header.refs.release_home() } else { header.refs.release_abroad() };
         if last == Last::Yes {
             // SAFETY: rule 4; we were the last.
             unsafe { home::free(self) };
@@ -166,8 +164,8 @@ impl TaskPtr {
     #[inline]
     pub(super) unsafe fn wake_and_release(self) {
         // SAFETY: rule 1.
-        let header = unsafe { self.header() };
-        if !home::is_current(header.home) {
+        let (header, is_home) = unsafe { (self.header(), self.is_home()) };
+        if !is_home {
             // SAFETY: rule 1; passed on.
             return unsafe { self.post_and_release() };
         }
@@ -197,8 +195,8 @@ impl TaskPtr {
     /// The task is alive during the call (rule 1).
     pub(super) unsafe fn abort(self) {
         // SAFETY: rule 1.
-        let header = unsafe { self.header() };
-        if home::is_current(header.home) {
+        let (header, is_home) = unsafe { (self.header(), self.is_home()) };
+        if is_home {
             header.state.insert(CANCELLED);
             // SAFETY: rules 1 and 2.
             unsafe { self.schedule() };
@@ -227,9 +225,12 @@ impl TaskPtr {
 
     /// Puts the task into its home's inbox and rings, if home is asleep.
     ///
+    /// Out of line, so that a wake at home has no registers to save.
+    ///
     /// # Safety
     ///
     /// The task is alive during the call (rule 1).
+    #[inline(never)]
     pub(super) unsafe fn post(self) {
         // SAFETY: rule 1; a task keeps its home alive.
         let (header, home) = unsafe { (self.header(), self.header().home.as_ref()) };

@@ -147,3 +147,4 @@ pub(crate) use self::root::Root;
 pub(crate) use self::spawn::{
     accepts_tasks, report_panic, running_abort_handle, spawn_arrived, spawn_unstoppable,
 };
+pub(crate) use self::waker::table as waker_table;

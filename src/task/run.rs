@@ -100,13 +100,24 @@ impl HomeRef {
     #[inline]
     pub(crate) fn run_next(&self) -> bool {
         debug_assert!(!self.is_running());
-        let Some(task) = self.home().ready.pop() else { return false };
+        let home = self.home();
+        let Some(task) = home.ready.pop() else { return false };
         // SAFETY: rules 1 and 2; it was kept by `SCHEDULED` until now, and nothing ran since.
         unsafe {
-            if !task.header().state.has(COMPLETE) {
-                turn(task);
+            let header = task.header();
+            if header.state.begin_poll() {
+                home.running.set(Some(task));
+                let done = poll(task);
+                if done {
+                    complete(task);
+                }
+                home.running.set(None);
+                header.state.remove(RUNNING);
+                if done {
+                    settle(task);
+                }
             } else {
-                settle(task);
+                refuse(task);
             }
         }
         true
@@ -138,6 +149,33 @@ impl HomeRef {
     }
 }
 
+/// What is done instead of a poll with a task that came up.
+///
+/// # Safety
+///
+/// Home thread (rule 2); the task is alive and not `RUNNING`. It may be gone afterwards.
+#[cold]
+unsafe fn refuse(task: TaskPtr) {
+    // SAFETY: rules 1 and 2.
+    unsafe { if task.header().state.has(COMPLETE) { settle(task) } else { turn(task) } }
+}
+
+/// Polls the future; whether it is gone and the outcome stored.
+///
+/// # Safety
+///
+/// Home thread (rule 2); the task is alive and not complete, and the caller made it `RUNNING`.
+#[inline]
+unsafe fn poll(task: TaskPtr) -> bool {
+    // SAFETY: rule 1 for the waker, which is borrowed from us, counted nowhere and not dropped; rules 2 and 3 for the
+    // poll.
+    unsafe {
+        let waker = ManuallyDrop::new(waker::borrowed(task));
+        let mut cx = Context::from_waker(&waker);
+        (task.header().vtable.poll)(task, &mut cx).is_ready()
+    }
+}
+
 /// Polls the task, or drops its future if it was cancelled; completes it if that was the end of it.
 ///
 /// # Safety
@@ -154,11 +192,8 @@ unsafe fn turn(task: TaskPtr) {
         // SAFETY: rules 2 and 3; not complete, and `RUNNING` is ours.
         unsafe { (header.vtable.cancel)(task) }
     } else {
-        // SAFETY: rule 1; the waker is borrowed from us, counted nowhere and not dropped.
-        let waker = ManuallyDrop::new(unsafe { waker::borrowed(task) });
-        let mut cx = Context::from_waker(&waker);
         // SAFETY: rules 2 and 3; not complete, and `RUNNING` is ours.
-        unsafe { (header.vtable.poll)(task, &mut cx) }.is_ready()
+        unsafe { poll(task) }
     };
     if done {
         // SAFETY: as above; the future is gone and the outcome stored.

@@ -94,6 +94,16 @@ impl State {
         Schedule::Push
     }
 
+    /// Begins the poll of a task that came up; false if it is complete or cancelled.
+    #[inline]
+    pub(super) fn begin_poll(&self) -> bool {
+        let polled = !self.has(COMPLETE | CANCELLED);
+        if polled {
+            self.insert(RUNNING);
+        }
+        polled
+    }
+
     /// Whether nothing at home needs the task any more.
     #[inline]
     pub(super) fn is_settled(&self) -> bool {

@@ -14,6 +14,12 @@ use super::header::TaskPtr;
 
 static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake_by_ref, drop);
 
+/// What a waker of a task is known by. Whatever is done with one runs no code of the user's and touches nothing but
+/// the home of the task: a list, a count, the inbox and its bell.
+pub(crate) fn table() -> &'static RawWakerVTable {
+    &VTABLE
+}
+
 /// A waker that owns a reference of its own.
 ///
 /// # Safety

@@ -6,6 +6,7 @@
 //! - `async_fd`: readiness of descriptors that the ring has no type for.
 //! - `asyncio`: the names of Python's asyncio, one test for each row of `docs/asyncio.md`.
 //! - `blocking`: the pool for what blocks: jobs, bounds, threads, and the end with work under way.
+//! - `calls`: how many system calls the loop makes for what happens at once.
 //! - `cancel`: what a dropped future leaves behind, row by row of the table in `annulus::net`.
 //! - `compat`: the traits of other crates; built with the features that bridge to them.
 //! - `channel`: channels between cores and plain threads, whatever becomes of either end.
@@ -43,6 +44,7 @@
 mod async_fd;
 mod asyncio;
 mod blocking;
+mod calls;
 mod cancel;
 mod channel;
 #[cfg(feature = "futures")]
