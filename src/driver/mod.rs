@@ -194,7 +194,7 @@ impl Driver {
             if T::BOUNDED { self.depth.borrow_mut().enter(key, entry) } else { Some(entry) };
         let Some(entry) = entered else {
             self.slots.borrow_mut().renumber(key, HELD);
-            return Ok(key);
+            return Some(key);
         };
         let mut staged = self.staged.borrow_mut();
         if staged.next() != number {
