@@ -7,10 +7,10 @@ use std::rc::Rc;
 use annulus::fs::{self, File};
 use annulus::spawn;
 
-use super::annulus_direct;
 use super::{
     BLOCK, LARGE_MIB, MIB, Places, Run, SMALL_SIZE, STREAM_DEPTH, Sample, Stopwatch, large, small,
 };
+use super::{annulus_direct, annulus_log};
 
 pub(super) static CELLS: &[(&str, Run)] = &[
     ("read_d1", |operations| block_on(|| read(operations, 1))),
@@ -19,6 +19,7 @@ pub(super) static CELLS: &[(&str, Run)] = &[
     ("direct_d128", |operations| block_on(|| annulus_direct::read(operations, 128, true))),
     ("direct_plain_d128", |operations| block_on(|| annulus_direct::read(operations, 128, false))),
     ("durable_append", |operations| block_on(|| annulus_direct::append(operations))),
+    ("durable_append_c32", |operations| block_on(|| annulus_log::append(operations, 32))),
     ("open_read_close_d32", |operations| block_on(|| open_read_close(operations, 32))),
     ("metadata_d32", |operations| block_on(|| metadata(operations, 32))),
     ("read_1m", |operations| block_on(|| stream(operations, false))),

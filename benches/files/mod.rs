@@ -2,6 +2,7 @@
 
 mod annulus_direct;
 mod annulus_files;
+mod annulus_log;
 mod raw_direct;
 mod raw_files;
 mod tokio_files;
@@ -32,6 +33,11 @@ pub(crate) static CELLS: &[Cell] = &[
         10_000,
     ),
     uncounted("durable_append", "4 KiB after the other, each on the disk before the next", 1000),
+    uncounted(
+        "durable_append_c32",
+        "4 KiB, 32 appenders whose records are written together; raw is one writer, as in durable_append",
+        4000,
+    ),
     cell("open_read_close_d32", "a cached file of 2 KiB: open, read, close; 32 under way", 20_000),
     cell("metadata_d32", "statx of a cached path, 32 under way", 20_000),
     uncounted("read_1m", "1 MiB of a cached file after the other, 4 under way; per MiB", 1000),

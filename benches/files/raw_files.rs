@@ -28,6 +28,8 @@ pub(super) static CELLS: &[(&str, Run)] = &[
     }),
     ("direct_file_d128", |operations| done(raw_direct::read(operations, 128, Registered::FileToo))),
     ("durable_append", |operations| done(raw_direct::append(operations))),
+    // An eighth of the appends, because each waits for the disk.
+    ("durable_append_c32", |operations| done(raw_direct::append(operations / 8))),
     ("open_read_close_d32", |operations| done(open_read_close(operations, 32))),
     ("metadata_d32", |operations| done(metadata(operations, 32))),
     ("read_1m", |operations| done(stream(operations, false))),

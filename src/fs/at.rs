@@ -52,7 +52,7 @@ impl File {
         buf: B,
         offset: u64,
     ) -> impl Future<Output = BufResult<usize, B>> {
-        self.writing(buf, offset, false)
+        self.writing(buf, offset, false, false)
     }
 
     /// As [`write_at`](Self::write_at), and ends when the bytes, and what is needed to read them again, will be there
@@ -79,9 +79,10 @@ impl File {
         buf: B,
         offset: u64,
         whole: bool,
+        durable: bool,
     ) -> Operating<&OpenFile, WriteAt<B>> {
         let (hold, offset) = (Hold::new(&self.file), named(offset));
-        let write = WriteAt { hold, buf, offset, whole, moves: false, durable: false };
+        let write = WriteAt { hold, buf, offset, whole, moves: false, durable };
         Operating::new(&*self.file, write)
     }
 
@@ -110,7 +111,7 @@ impl File {
     ///
     /// As for [`write_at`](Self::write_at), with the count of the bytes that were written before.
     pub async fn write_all_at<B: IoBuf>(&self, buf: B, offset: u64) -> Result<B, TransferError<B>> {
-        write_all(buf, offset, |slice, at| self.writing(slice, at, true)).await
+        write_all(buf, offset, |slice, at| self.writing(slice, at, true, false)).await
     }
 
     /// Writes all of the buffer at `offset`, as [`write_durable_at`](Self::write_durable_at) does.

@@ -10,8 +10,8 @@
 //! | method | if its future is dropped before it is done |
 //! | --- | --- |
 //! | `File::read_at`, `read_exact_at`, `read_vectored_at` | the read is cancelled; its buffer is dropped when the kernel is done with it |
-//! | `File::write_at`, `write_vectored_at` | the write happens all the same; if it fails, the next write, sync or close says so |
-//! | `File::write_all_at`, `write_all_vectored_at` | as `write_at`; what was not under way is not written |
+//! | `File::write_at`, `write_durable_at`, `write_vectored_at` | the write happens all the same; if it fails, the next write, sync or close says so |
+//! | `File::write_all_at`, `write_all_durable_at`, `write_all_vectored_at` | as `write_at`; what was not under way is not written |
 //! | `DirectFile::read_at`, `read_exact_at` | as those of `File`; what waits for others to end is taken back |
 //! | `DirectFile::write_at`, `write_durable_at`, and their `_all` forms | as those of `File`; what waits for others to end is taken back, and never written |
 //! | `File::read`, `read_exact`, `read_to_end` | the position is behind what was copied into the caller's memory: nothing is lost |
@@ -25,11 +25,11 @@
 //! | the rest of `DirectFile` | as the method of that name of `File` |
 //! | `File::close` | the file is closed |
 //! | `File::into_std` | the file is closed |
-//! | `read`, `read_to_string`, `metadata`, `symlink_metadata`, `exists`, `read_link`, `canonicalize`, `xattr::get`, `list` | nothing |
+//! | `read`, `read_to_string`, `metadata`, `symlink_metadata`, `exists`, `read_link`, `canonicalize`, `xattr::get`, `list`, and those of `File` | nothing |
 //! | `write`, `copy` | the new file has a part of the content |
 //! | `remove_file`, `remove_dir`, `create_dir`, `rename`, `hard_link`, `symlink`, and those of `Dir` | it happens all the same, and its error is lost |
 //! | `create_dir_all` | as `create_dir`; a part may have been made |
-//! | `remove_dir_all`, `set_permissions`, `xattr::set`, `remove` | it may happen all the same, and its error is lost |
+//! | `remove_dir_all`, `set_permissions`, `xattr::set`, `remove`, and those of `File` | it may happen all the same, and its error is lost |
 //! | `read_dir`, `Dir::open` | what was opened is closed |
 //! | `ReadDir::next_entry`, `next_batch`, `Chunks::next` | nothing is lost |
 //! | `File::send_to`, `receive_from` | how much was sent is not known; what was taken from the stream is written |

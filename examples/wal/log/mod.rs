@@ -2,12 +2,12 @@
 //!
 //! # What a commit is
 //!
-//! All that waits is written at once, whole blocks, with one write that ends when the disk has it (`RWF_DSYNC`). A block
-//! is written once: what a commit leaves of its last block stays empty, and the next begins with the next. To fill it up
-//! would mean to write a block again that has acknowledged records in it, and a loss of power meanwhile could tear it:
-//! only a physical sector, often 512 bytes, is sure to be written whole or not at all. The price is space, at most a
-//! block less a byte for each commit; the example prints it. One appender with records of 100 bytes fills 3 % of what
-//! is written, 32 of them 91 %; those who write little have little to save.
+//! All that waits is written at once, whole blocks, with one write that ends when the disk has it (`RWF_DSYNC`). A
+//! block is written once: what a commit leaves of its last block stays empty, and the next commit begins with the next
+//! block. To fill it up would mean to write a block again that has acknowledged records in it, and a loss of power
+//! meanwhile could tear it: only a physical sector, often 512 bytes, is sure to be written whole or not at all. The
+//! price is space, at most a block less a byte for each commit; the example prints it. With records of 100 bytes one
+//! appender fills 3 % of what is written, and 32 fill 91 %; those who write little have little to save.
 //!
 //! # What is found again
 //!

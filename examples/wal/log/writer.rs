@@ -67,8 +67,8 @@ impl Writer {
         Ok(Self { dir, segment, settings, spare, next, buf, waiting, totals })
     }
 
-    /// Writes what is appended until nobody is left who can append. After the first error nothing more is written: it is
-    /// not known what the disk has, and a commit behind a torn one would not be found again.
+    /// Writes what is appended until nobody is left who can append. After the first error nothing more is written: it
+    /// is not known what the disk has, and a commit behind a torn one would not be found again.
     pub(crate) async fn run(mut self, mut appends: mpsc::Receiver<Append>) -> io::Result<Totals> {
         let mut group = Vec::new();
         loop {
