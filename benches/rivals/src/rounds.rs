@@ -41,10 +41,15 @@ impl Plan {
     /// Takes all samples that the record does not have yet.
     pub(crate) fn run(&self) -> Result<(), String> {
         let text = |error: std::io::Error| error.to_string();
-        let known = match self.resume {
+        let known = match self.resume && self.out.exists() {
             true => Record::read(&self.out).map_err(text)?,
             false => Record::default(),
         };
+        let commit = child::commit();
+        if known.runs.iter().any(|run| run["commit"] != commit.as_str()) {
+            let out = self.out.display();
+            return Err(format!("{out} is of another commit than {commit}: choose another --out"));
+        }
         let placement = match cpu::allowed().as_slice() {
             [server, load, ..] => Placement { server: *server, load: *load },
             _ => return Err("two processors are needed".to_owned()),
