@@ -242,7 +242,9 @@ pub(crate) fn commit() -> String {
         let text = output.map(|output| output.stdout).unwrap_or_default();
         String::from_utf8_lossy(&text).trim().to_owned()
     };
-    let changed = !git(&["status", "--porcelain", "--untracked-files=no"]).is_empty();
+    let sources = [":/", ":!/bench-results"];
+    let status = ["status", "--porcelain", "--untracked-files=no", "--", sources[0], sources[1]];
+    let changed = !git(&status).is_empty();
     format!("{}{}", git(&["rev-parse", "--short=12", "HEAD"]), if changed { "+" } else { "" })
 }
 

@@ -15,12 +15,11 @@ use std::task::Poll;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use hdrhistogram::Histogram;
-
 use crate::contest::{Sample, Stopwatch};
 use crate::files::{BLOCK, Places, large};
 use crate::futures::{Table, play};
 use crate::game::Game;
+use crate::load::histogram;
 use crate::rival::{Cross, Files, Job, Runtime, Tools};
 use crate::support::cpu;
 
@@ -101,7 +100,7 @@ async fn timer_cancel<R: Runtime>(operations: u64) -> Sample {
 }
 
 async fn timer_fire<R: Runtime>(operations: u64) -> Sample {
-    let late_ns = Rc::new(RefCell::new(Histogram::<u64>::new(3).expect("three digits")));
+    let late_ns = Rc::new(RefCell::new(histogram()));
     let watch = Stopwatch::start();
     let sleeper = |index| {
         let late_ns = Rc::clone(&late_ns);

@@ -46,7 +46,7 @@ impl Writer {
         self.line(&match outcome {
             Ok(figures) => json!({
                 "kind": "sample", "workload": workload, "rival": rival, "round": round,
-                "figures": figures,
+                "figures": figures.iter().map(|(name, value)| (name, rounded(*value))).collect::<BTreeMap<_, _>>(),
             }),
             Err(reason) => json!({
                 "kind": "none", "workload": workload, "rival": rival, "round": round,
@@ -92,6 +92,11 @@ impl Record {
     pub(crate) fn maximum_per_s(&self) -> Option<u64> {
         self.runs.iter().rev().find_map(|run| run["maximum_per_s"].as_u64())
     }
+}
+
+/// Four digits: more would be noise, and the record is kept.
+fn rounded(value: f64) -> f64 {
+    format!("{value:.3e}").parse().unwrap_or(value)
 }
 
 fn figures(value: &Value) -> Figures {

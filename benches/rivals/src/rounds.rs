@@ -41,10 +41,15 @@ impl Plan {
     /// Takes all samples that the record does not have yet.
     pub(crate) fn run(&self) -> Result<(), String> {
         let text = |error: std::io::Error| error.to_string();
-        let known = match self.resume {
+        let known = match self.resume && self.out.exists() {
             true => Record::read(&self.out).map_err(text)?,
             false => Record::default(),
         };
+        let commit = child::commit();
+        if known.runs.iter().any(|run| run["commit"] != commit.as_str()) {
+            let out = self.out.display();
+            return Err(format!("{out} is of another commit than {commit}: choose another --out"));
+        }
         let placement = match cpu::allowed().as_slice() {
             [server, load, ..] => Placement { server: *server, load: *load },
             _ => return Err("two processors are needed".to_owned()),
@@ -186,8 +191,8 @@ impl Plan {
     }
 }
 
-/// `cpu_ns` and `per_s` are in every sample; `cpu_ratio`, the server's time over the load's, cancels most of the drift
-/// of a shared machine.
+/// `cpu_ns` and `per_s` are in every sample; `cpu_ratio` is the server's time over the load's, in which the machine's
+/// drift cancels out, but also what a server does to its load.
 fn of_server(taken: &Taken, load: Load) -> Figures {
     let Measured { requests, wall_ns, server_cpu_ns, client_cpu_ns, .. } = taken.measured;
     let each = |ns: u64| ns as f64 / requests as f64;
@@ -195,7 +200,6 @@ fn of_server(taken: &Taken, load: Load) -> Figures {
     let mut figures = vec![
         ("operations", requests as f64),
         ("cpu_ns", each(server_cpu_ns)),
-        ("load_cpu_ns", each(client_cpu_ns)),
         ("per_s", requests as f64 * 1e9 / wall_ns as f64),
         ("busy_percent", 100.0 * server_cpu_ns as f64 / wall_ns as f64),
         ("load_busy_percent", 100.0 * client_cpu_ns as f64 / wall_ns as f64),

@@ -54,7 +54,6 @@ pub(super) struct Figure {
     more_is_better: bool,
 }
 
-const CPU_RATIO: Figure = Figure { name: "cpu_ratio", about: "CPU", more_is_better: false };
 const CPU: Figure = Figure { name: "cpu_ns", about: "CPU", more_is_better: false };
 const RATE: Figure = Figure { name: "per_s", about: "throughput", more_is_better: true };
 const P99: Figure = Figure { name: "p99_us", about: "p99", more_is_better: false };
@@ -64,8 +63,8 @@ const MEMORY: Figure =
 /// The figures in which a workload is compared, the first of which is the one of the overview.
 pub(super) fn figures(workload: &Workload) -> &'static [Figure] {
     match (&workload.work, workload.name) {
-        (_, "idle") => &[MEMORY, CPU_RATIO],
-        (Work::Serve { .. }, _) => &[CPU_RATIO, RATE],
+        (_, "idle") => &[MEMORY, CPU],
+        (Work::Serve { .. }, _) => &[CPU, RATE],
         (Work::Paced { .. }, _) => &[P99, CPU],
         // Its time is that of the sleeps.
         (Work::Do { .. }, "timer-1k") => &[CPU],

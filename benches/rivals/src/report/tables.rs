@@ -14,8 +14,9 @@ Made by `cargo run --release --manifest-path benches/rivals/Cargo.toml -- report
 Each sample is a process of its own on one processor, with its load on another. The rounds are interleaved; annulus is
 compared with a rival by the quotient of their figures in the same round. Below 1 annulus takes less. **Bold** is a
 verdict: the 95 % interval leaves out 1, there are enough pairs, and annulus run twice is closer to itself than that.
-Everything else has no verdict, whatever the numbers look like. CPU of a server is its time over that of its load in the
-same window, which cancels most of a shared machine's drift.
+Everything else has no verdict, whatever the numbers look like. CPU is the processor time of the whole process for one
+operation; beside it stands the same over the load's, which a slower server makes slower too. Throughput is compared
+where the load had time to spare.
 ";
 
 pub(super) fn page(record: &Record, cells: &Cells, pictures: &[(PathBuf, String)]) -> String {
@@ -141,6 +142,7 @@ type Column = (&'static str, &'static str, f64);
 
 const COLUMNS: &[Column] = &[
     ("CPU us", "cpu_ns", 1e3),
+    ("CPU / load's", "cpu_ratio", 1.0),
     ("1000/s", "per_s", 1e3),
     ("p50 us", "p50_us", 1.0),
     ("p99 us", "p99_us", 1.0),
