@@ -303,7 +303,7 @@ impl<R: AsyncRead> BufReader<R> {
             match self.search() {
                 Some(len) if len <= self.limit => return Poll::Ready(Ok(Some(len))),
                 None if self.len < self.limit => {}
-                _ => return Poll::Ready(Err(TooLong::new(self.limit))),
+                _ => return Poll::Ready(Err(TooLong::error(self.limit))),
             }
             if !ready!(self.poll_more(cx))? {
                 return Poll::Ready(Ok((self.len > 0).then_some(self.len)));

@@ -157,7 +157,7 @@ impl<R: AsyncRead> FrameReader<R> {
         };
         let len = usize::try_from(len).ok().filter(|len| *len <= self.framing.max);
         let Some(len) = len else {
-            return Poll::Ready(Err(TooLong::new(self.framing.max)));
+            return Poll::Ready(Err(TooLong::error(self.framing.max)));
         };
         match ready!(self.reader.poll_gather(width + len, cx))? {
             true => Poll::Ready(Ok(Some((width, len)))),
@@ -168,7 +168,7 @@ impl<R: AsyncRead> FrameReader<R> {
     fn poll_line(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<(usize, usize)>>> {
         let max = self.framing.max;
         let found = match ready!(self.reader.poll_until(b'\n', cx)) {
-            Err(error) if TooLong::is(&error) => return Poll::Ready(Err(TooLong::new(max))),
+            Err(error) if TooLong::is(&error) => return Poll::Ready(Err(TooLong::error(max))),
             found => found?,
         };
         let Some(len) = found else {
@@ -176,7 +176,7 @@ impl<R: AsyncRead> FrameReader<R> {
         };
         match without_end(self.reader.contiguous(len)).len() <= max {
             true => Poll::Ready(Ok(Some((0, len)))),
-            false => Poll::Ready(Err(TooLong::new(max))),
+            false => Poll::Ready(Err(TooLong::error(max))),
         }
     }
 

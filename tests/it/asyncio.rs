@@ -1,6 +1,7 @@
 //! The names of Python's asyncio, by the table in `docs/asyncio.md`: one test a row, which does what its users do.
 
 mod sockets;
+mod streams;
 mod system;
 mod threads;
 
