@@ -123,9 +123,8 @@ async fn answer<W: AsyncWrite>(
             None => out.write_all(b"-ERR value is not an integer\r\n").await?,
         },
         (b"DEL", keys) => {
-            let mut store = store.borrow_mut();
-            let count = keys.iter().filter(|key| store.remove(**key).is_some()).count();
-            drop(store);
+            let remove = |key: &&&[u8]| store.borrow_mut().remove(**key).is_some();
+            let count = keys.iter().filter(remove).count();
             out.write_all(format!(":{count}\r\n").as_bytes()).await?;
         }
         (b"QUIT", []) => {

@@ -459,9 +459,9 @@ impl Driver {
         self.left_behind::<T>()
     }
 
-    /// As `poll_operation`; `end` makes the result of the answer.
+    /// As `poll_operation`, before the result is made of the answer.
     #[inline]
-    pub(super) fn poll_answer<T: Operation>(
+    fn poll_answer<T: Operation>(
         &self,
         key: Key,
         cx: &Context<'_>,

@@ -17,13 +17,13 @@ const LIMIT: usize = 64 * 1024;
 
 /// Reads lines, pieces and exact lengths from any reader, and keeps what it has not used.
 ///
-/// It looks at the chunks where they lie: what lies in one is lent or copied straight from there. A dropped future, in a
-/// `select!` or a timeout, loses nothing, whatever it had read so far: this is so for all methods here, other than in
-/// tokio, where `read_line`, `read_until` and `read_exact` lose what they had.
+/// It looks at the chunks where they lie: what lies in one is lent or copied straight from there. A dropped future, in
+/// a `select!` or a timeout, loses nothing, whatever it had read so far: this is so for all methods here, other than
+/// in tokio, where `read_line`, `read_until` and `read_exact` lose what they had.
 ///
-/// A line is at most as long as the [limit](Self::with_limit), so a peer that never ends its line takes up that much and a
-/// chunk. The error is [`TooLong`]. Nothing is lost by it, and the reader goes on to be usable: its bytes can be taken by
-/// [`fill_buf`](Self::fill_buf) and [`consume`](Self::consume), and until they are, the error stays.
+/// A line is at most as long as the [limit](Self::with_limit), so a peer that never ends its line takes up that much
+/// and a chunk. The error is [`TooLong`]. Nothing is lost by it, and the reader goes on to be usable: its bytes can be
+/// taken by [`fill_buf`](Self::fill_buf) and [`consume`](Self::consume), and until they are, the error stays.
 ///
 /// ```
 /// use annulus::io::{AsyncWriteExt, BufReader};
@@ -122,8 +122,8 @@ impl<R: AsyncRead> BufReader<R> {
     ///
     /// # Errors
     ///
-    /// As for [`line`](Self::line). `InvalidData` if it is not UTF-8: `line` is as before, and the bytes are still there
-    /// to be read, by [`line`](Self::line) or [`until`](Self::until).
+    /// As for [`line`](Self::line). `InvalidData` if it is not UTF-8: `line` is as before, and the bytes are still
+    /// there to be read, by [`line`](Self::line) or [`until`](Self::until).
     pub async fn read_line(&mut self, line: &mut String) -> io::Result<usize> {
         let Some(len) = poll_fn(|cx| self.poll_until(b'\n', cx)).await? else {
             return Ok(0);
@@ -133,8 +133,8 @@ impl<R: AsyncRead> BufReader<R> {
         Ok(len)
     }
 
-    /// Appends the bytes up to the next `delimiter` to `bytes`, with it; returns how many, 0 at the end of the stream. As
-    /// in std and tokio, but nothing is lost if the future is dropped: `bytes` is appended to when all is there.
+    /// Appends the bytes up to the next `delimiter` to `bytes`, with it; returns how many, 0 at the end of the stream.
+    /// As in std and tokio, but nothing is lost if the future is dropped: `bytes` is appended to when all is there.
     ///
     /// # Errors
     ///
@@ -149,8 +149,8 @@ impl<R: AsyncRead> BufReader<R> {
         Ok(len)
     }
 
-    /// Fills `buf`, when all of it is there. Nothing is lost if the future is dropped: `buf` is as before then, and what
-    /// came waits here, so meanwhile there may be twice the memory.
+    /// Fills `buf`, when all of it is there. Nothing is lost if the future is dropped: `buf` is as before then, and
+    /// what came waits here, so meanwhile there may be twice the memory.
     ///
     /// # Errors
     ///
@@ -272,8 +272,8 @@ impl<R: AsyncRead> BufReader<R> {
         }
     }
 
-    /// Waits until the bytes up to the next delimiter are there: how many, with it. `None` is the end of the stream, with
-    /// nothing before it.
+    /// Waits until the bytes up to the next delimiter are there: how many, with it. `None` is the end of the stream,
+    /// with nothing before it.
     #[inline]
     pub(super) fn poll_until(
         &mut self,
@@ -303,7 +303,7 @@ impl<R: AsyncRead> BufReader<R> {
             match self.search() {
                 Some(len) if len <= self.limit => return Poll::Ready(Ok(Some(len))),
                 None if self.len < self.limit => {}
-                _ => return Poll::Ready(Err(TooLong::new(self.limit))),
+                _ => return Poll::Ready(Err(TooLong::error(self.limit))),
             }
             if !ready!(self.poll_more(cx))? {
                 return Poll::Ready(Ok((self.len > 0).then_some(self.len)));

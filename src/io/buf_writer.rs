@@ -14,9 +14,9 @@ const CAPACITY: usize = 8 * 1024;
 /// Gathers what is written, and hands it on in pieces of at most its capacity, whose memory is sent as it is.
 ///
 /// At most so much waits here, beside what the writer within has accepted. What is gathered leaves when it is full, by
-/// [`flush`](super::AsyncWriteExt::flush) or [`shutdown`](super::AsyncWriteExt::shutdown); **dropped before, it is lost**
-/// with the writer, because nobody is there to wait for it; [`into_parts`](Self::into_parts) gives it back. Chunks and
-/// writes that are longer than the capacity go past it, in order.
+/// [`flush`](super::AsyncWriteExt::flush) or [`shutdown`](super::AsyncWriteExt::shutdown); **dropped before, it is
+/// lost** with the writer, because nobody is there to wait for it; [`into_parts`](Self::into_parts) gives it back.
+/// Chunks and writes that are longer than the capacity go past it, in order.
 ///
 /// ```
 /// use annulus::io::{AsyncReadExt, AsyncWriteExt, BufWriter};

@@ -11,16 +11,16 @@ use crate::buf::Chunk;
 
 /// Writes all that `reader` brings to `writer`, to the end; says how many bytes it was.
 ///
-/// Chunks are handed over where they lie, one at a time: while one is on its way the next may come. What the writer gathers
-/// is flushed whenever the reader has nothing more, and in the end.
+/// Chunks are handed over where they lie, one at a time: while one is on its way the next may come. What the writer
+/// gathers is flushed whenever the reader has nothing more, and in the end.
 ///
 /// If the future is dropped, all that was read was accepted by the writer, but for a chunk that the writer had no room
 /// for: that one is lost. To go on after that, keep the future.
 ///
 /// # Errors
 ///
-/// That of the reader or of the writer, with what was accepted until then. Of what was accepted last, the writer may not
-/// have sent all.
+/// That of the reader or of the writer, with what was accepted until then. Of what was accepted last, the writer may
+/// not have sent all.
 pub async fn copy<R, W>(reader: &mut R, writer: &mut W) -> Result<u64, CopyError<u64>>
 where
     R: AsyncRead + ?Sized,
@@ -34,11 +34,11 @@ where
     }
 }
 
-/// Copies both ways between two streams, until both have ended; says how many bytes went from `a` to `b`, and from `b` to
-/// `a`.
+/// Copies both ways between two streams, until both have ended; says how many bytes went from `a` to `b`, and from `b`
+/// to `a`.
 ///
-/// The end of one direction is passed on when all before it is out, by a shutdown, and the other direction goes on. So a
-/// connection that is passed through ends as one that is not.
+/// The end of one direction is passed on when all before it is out, by a shutdown, and the other direction goes on. So
+/// a connection that is passed through ends as one that is not.
 ///
 /// If the future is dropped: as of [`copy`], for both directions.
 ///

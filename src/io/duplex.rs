@@ -63,7 +63,8 @@ fn wake(waker: Option<Waker>) {
     waker.into_iter().for_each(Waker::wake);
 }
 
-/// Puts the waker of a task into its place. Cloning and dropping wakers runs code of the user's, so nothing is borrowed.
+/// Puts the waker of a task into its place. Cloning and dropping wakers runs code of the user's, so nothing is
+/// borrowed.
 fn wait(flow: &RefCell<Flow>, place: fn(&mut Flow) -> &mut Option<Waker>, cx: &Context<'_>) {
     let waker = cx.waker().clone();
     let stale = place(&mut flow.borrow_mut()).replace(waker);

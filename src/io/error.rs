@@ -13,7 +13,7 @@ pub struct TooLong {
 }
 
 impl TooLong {
-    pub(super) fn new(limit: usize) -> io::Error {
+    pub(super) fn error(limit: usize) -> io::Error {
         io::Error::new(io::ErrorKind::InvalidData, Self { limit })
     }
 

@@ -116,13 +116,14 @@ pub struct FrameReader<R> {
 }
 
 impl<R: AsyncRead> FrameReader<R> {
-    /// The next message, lent; `None` at the end of the stream. What lies in one buffer of the pool is not copied. Nothing
-    /// is lost if the future is dropped.
+    /// The next message, lent; `None` at the end of the stream. What lies in one buffer of the pool is not copied.
+    /// Nothing is lost if the future is dropped.
     ///
     /// # Errors
     ///
-    /// Those of the reader. [`TooLong`] if it is, before memory is taken for it; `UnexpectedEof` if the stream ends within a
-    /// message, of which a last line is none. After those two the error stays: where the next message begins is not known.
+    /// Those of the reader. [`TooLong`] if it is, before memory is taken for it; `UnexpectedEof` if the stream ends
+    /// within a message, of which a last line is none. After those two the error stays: where the next message begins
+    /// is not known.
     pub async fn next(&mut self) -> io::Result<Option<&[u8]>> {
         let found = poll_fn(|cx| self.poll_found(cx)).await?;
         Ok(found.map(|found| self.take(found)))
@@ -157,7 +158,7 @@ impl<R: AsyncRead> FrameReader<R> {
         };
         let len = usize::try_from(len).ok().filter(|len| *len <= self.framing.max);
         let Some(len) = len else {
-            return Poll::Ready(Err(TooLong::new(self.framing.max)));
+            return Poll::Ready(Err(TooLong::error(self.framing.max)));
         };
         match ready!(self.reader.poll_gather(width + len, cx))? {
             true => Poll::Ready(Ok(Some((width, len)))),
@@ -168,7 +169,7 @@ impl<R: AsyncRead> FrameReader<R> {
     fn poll_line(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<(usize, usize)>>> {
         let max = self.framing.max;
         let found = match ready!(self.reader.poll_until(b'\n', cx)) {
-            Err(error) if TooLong::is(&error) => return Poll::Ready(Err(TooLong::new(max))),
+            Err(error) if TooLong::is(&error) => return Poll::Ready(Err(TooLong::error(max))),
             found => found?,
         };
         let Some(len) = found else {
@@ -176,7 +177,7 @@ impl<R: AsyncRead> FrameReader<R> {
         };
         match without_end(self.reader.contiguous(len)).len() <= max {
             true => Poll::Ready(Ok(Some((0, len)))),
-            false => Poll::Ready(Err(TooLong::new(max))),
+            false => Poll::Ready(Err(TooLong::error(max))),
         }
     }
 
@@ -206,8 +207,8 @@ impl<R> FrameReader<R> {
 
 /// Messages into a stream; made by [`Framing::writer`].
 ///
-/// A message is accepted whole or not at all, so a dropped future tears none. What was accepted waits here until the writer
-/// within accepts it: at most 8 KiB of small ones, and one large one. Dropped before, it is lost.
+/// A message is accepted whole or not at all, so a dropped future tears none. What was accepted waits here until the
+/// writer within accepts it: at most 8 KiB of small ones, and one large one. Dropped before, it is lost.
 pub struct FrameWriter<W> {
     writer: BufWriter<W>,
     /// A large message whose length was gathered, and which comes next.
@@ -222,8 +223,8 @@ impl<W: AsyncWrite> FrameWriter<W> {
     ///
     /// # Errors
     ///
-    /// Those of the writer. `InvalidInput` for a message over the [maximum](Framing::max), or a line with a `\n` in it, of
-    /// which nothing is written.
+    /// Those of the writer. `InvalidInput` for a message over the [maximum](Framing::max), or a line with a `\n` in
+    /// it, of which nothing is written.
     pub async fn send(&mut self, message: impl Into<Chunk>) -> io::Result<()> {
         self.feed(message).await?;
         poll_fn(|cx| {

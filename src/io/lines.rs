@@ -18,8 +18,8 @@ impl<R: AsyncRead> Lines<R> {
         Self { reader }
     }
 
-    /// The next line, without its end, `\n` or `\r\n`; `None` at the end of the stream, whose last line need not have an
-    /// end. Nothing is lost if the future is dropped.
+    /// The next line, without its end, `\n` or `\r\n`; `None` at the end of the stream, whose last line need not have
+    /// an end. Nothing is lost if the future is dropped.
     ///
     /// # Errors
     ///

@@ -1,7 +1,14 @@
-//! Input and output that is no socket and no file at an offset: pipes, the standard streams, any descriptor.
+//! What is read and written over any stream, and the streams that are no socket and no file at an offset: pipes, the
+//! standard streams, any descriptor.
 //!
-//! Reads and writes go through the ring, whatever lies behind the descriptor, so nothing here sets `O_NONBLOCK` on an
-//! open file that others may share, as the shell that lends its terminal; and nothing blocks the core.
+//! [`AsyncRead`] and [`AsyncWrite`] are what every stream of this crate does, so that code need not know which it has.
+//! [`BufReader`] reads lines and lengths, [`BufWriter`] gathers, [`copy`](fn@copy) and [`copy_bidirectional`] pass on,
+//! [`Timeout`] ends waits, [`Framing`] cuts a stream into messages, [`split`](fn@split) makes halves, and [`duplex`]
+//! makes streams within a core.
+//!
+//! Reads and writes of a descriptor go through the ring, whatever lies behind the descriptor, so nothing here sets
+//! `O_NONBLOCK` on an open file that others may share, as the shell that lends its terminal; and nothing blocks the
+//! core.
 //!
 //! # What a dropped future does
 //!
@@ -13,6 +20,16 @@
 //! | the same: `write_all`, `write_all_owned` | as `write`; how much was written is not known |
 //! | the same: `flush` | nothing happened |
 //! | `into_fd` of both | the descriptor is closed, with the bytes that it held |
+//! | [`AsyncReadExt`]: `recv`, `read` | nothing is lost: the next read gets the bytes |
+//! | the same: `read_exact`, `read_to_end` | the bytes that it had copied are in the caller's buffer and gone from the reader |
+//! | [`BufReader`]: `line`, `until`, `exact`, `read_line`, `read_until`, `read_exact`, `fill_buf` | nothing is lost, whatever had come: the next read gets it, and the caller's buffer is as before |
+//! | [`Lines::next_line`], [`Split::next_segment`], [`FrameReader::next`] | nothing is lost: the next one gets the line or message, whole |
+//! | [`AsyncWriteExt`]: `write` | nothing was accepted; what was accepted before leaves all the same |
+//! | the same: `write_all` | how much was accepted is not known |
+//! | the same: `send` | the buffer is dropped, and nothing of it was accepted, unless the writer takes copies of parts |
+//! | the same: `flush`, `shutdown` | nothing happened yet; what was accepted leaves all the same, but not what a [`BufWriter`] gathers |
+//! | [`FrameWriter`]: `feed`, `send` | the message was accepted whole or not at all; `feed` that is dropped accepted nothing |
+//! | [`copy`](fn@copy), [`copy_bidirectional`] | of each direction at most one chunk is lost, which the writer had no room for |
 //! | [`AsyncFd`]: `ready`, `readable`, `writable` | nothing is lost |
 //! | [`AsyncFd::async_io`] | the closure was not called, or its last call would have blocked |
 //! | [`nop`] | nothing |

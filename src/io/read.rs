@@ -14,9 +14,9 @@ const PART: usize = 8 * 1024;
 /// Its methods are polled, so nothing is lost when a task gives up: what they did not return stays in the reader. The
 /// task that polled last is woken. The async forms are in [`AsyncReadExt`].
 ///
-/// Sockets, pipes and the streams of this module implement it, and so does a reference to a socket or pipe: one task may
-/// read by `&stream` while another writes. Unlike tokio's trait of this name it takes `&mut Self` without a pin, and gives
-/// whole buffers of the core's pool, so that what only passes through is not copied.
+/// Sockets, pipes and the streams of this module implement it, and so does a reference to a socket or pipe: one task
+/// may read by `&stream` while another writes. Unlike tokio's trait of this name it takes `&mut Self` without a pin,
+/// and gives whole buffers of the core's pool, so that what only passes through is not copied.
 pub trait AsyncRead {
     /// Copies some bytes to `buf`, at least one unless it is empty; 0 is the end.
     ///
@@ -98,8 +98,8 @@ pub trait AsyncReadExt: AsyncRead {
         poll_fn(|cx| self.poll_read(cx, buf)).await
     }
 
-    /// Fills `buf`. If the future is dropped, the bytes that it had copied are in `buf` and gone from the reader; that of
-    /// [`BufReader`](super::BufReader) is without this.
+    /// Fills `buf`. If the future is dropped, the bytes that it had copied are in `buf` and gone from the reader; that
+    /// of [`BufReader`](super::BufReader) is without this.
     ///
     /// # Errors
     ///

@@ -95,7 +95,7 @@ impl Reader {
         let Some(chunk) = self.recv().await? else {
             return Ok(0);
         };
-        Ok(self.line.arrivals.copy_from(chunk, buf))
+        Ok(self.line.copy_from(chunk, buf))
     }
 
     pub(crate) fn poll_read(
@@ -107,7 +107,7 @@ impl Reader {
             return Poll::Ready(Ok(0));
         }
         let chunk = ready!(self.poll_recv(cx))?;
-        Poll::Ready(Ok(chunk.map_or(0, |chunk| self.line.arrivals.copy_from(chunk, buf))))
+        Poll::Ready(Ok(chunk.map_or(0, |chunk| self.line.copy_from(chunk, buf))))
     }
 
     /// As `recv`; who polls last is woken.

@@ -14,8 +14,8 @@ use crate::buf::Chunk;
 /// Sockets have an `into_split` of their own, whose writing half ends the outgoing direction when it is dropped, and
 /// implement the traits by reference, too; here the stream is dropped with the last half.
 ///
-/// While a method of the one half runs, it has the stream for itself: it is an error, and a panic, if that calls the other
-/// half, as only a stream of the user's could.
+/// While a method of the one half runs, it has the stream for itself: it is an error, and a panic, if that calls the
+/// other half, as only a stream of the user's could.
 pub fn split<S: AsyncRead + AsyncWrite>(stream: S) -> (ReadHalf<S>, WriteHalf<S>) {
     let stream = Rc::new(RefCell::new(stream));
     (ReadHalf(Rc::clone(&stream)), WriteHalf(stream))

@@ -9,15 +9,15 @@ use super::{AsyncRead, AsyncWrite};
 use crate::buf::Chunk;
 use crate::time::{Instant, Sleep, sleep_until};
 
-/// A stream whose reads and writes do not wait for ever: until a deadline, and no longer than a time in which not a byte
-/// moves either way.
+/// A stream whose reads and writes do not wait for ever: until a deadline, and no longer than a time in which not a
+/// byte moves either way.
 ///
 /// What waits too long fails with `TimedOut`. Nothing is lost by it, and the stream is usable afterwards: the next call
 /// waits anew, and after a deadline has passed it does so once the deadline is set to a later one, or to none. What has
 /// arrived is given also after the deadline.
 ///
-/// A read or a write costs no timer of its own: one for each direction stays armed, is looked at when it ends, and is armed
-/// again for the rest of the time, so it wakes its task once in a while for nothing.
+/// A read or a write costs no timer of its own: one for each direction stays armed, is looked at when it ends, and is
+/// armed again for the rest of the time, so it wakes its task once in a while for nothing.
 ///
 /// For the whole of something that takes several reads, a line from a peer that sends it byte by byte, there is
 /// [`time::timeout`](crate::time::timeout), which loses nothing either around a [`BufReader`](super::BufReader).

@@ -11,8 +11,8 @@ use crate::buf::Chunk;
 /// A write *accepts* bytes: it takes them over, whole and in order, and lets them leave without anybody waiting. So
 /// nothing is lost or doubled when a task gives up: while a method is pending it has accepted nothing, and what it
 /// accepted goes on its way also if nobody polls again. The error of accepted bytes is that of the next method called.
-/// What is accepted is bounded: sockets and pipes take the next bytes when the last are in the kernel's hands. The async
-/// forms are in [`AsyncWriteExt`].
+/// What is accepted is bounded: sockets and pipes take the next bytes when the last are in the kernel's hands. The
+/// async forms are in [`AsyncWriteExt`].
 ///
 /// Sockets, pipes and the streams of this module implement it, and so does a reference to a socket or pipe. Unlike
 /// tokio's trait of this name it takes `&mut Self` without a pin, and takes over whole buffers without copying them.
@@ -165,8 +165,8 @@ pub trait AsyncWriteExt: AsyncWrite {
         poll_fn(|cx| self.poll_send(cx, &mut chunk)).await
     }
 
-    /// Waits until all that was accepted has left. Dropping the future has no effect: it leaves all the same, but from a
-    /// buffer that only a flush empties.
+    /// Waits until all that was accepted has left. Dropping the future has no effect: it leaves all the same, but from
+    /// a buffer that only a flush empties.
     ///
     /// # Errors
     ///

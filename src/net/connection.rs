@@ -74,7 +74,7 @@ impl Connection {
         let Some(chunk) = self.recv().await? else {
             return Ok(0);
         };
-        Ok(self.line.arrivals.copy_from(chunk, buf))
+        Ok(self.line.copy_from(chunk, buf))
     }
 
     pub(super) fn poll_recv(&self, cx: &mut Context<'_>) -> Poll<Arrival> {
@@ -91,7 +91,7 @@ impl Connection {
             return Poll::Ready(Ok(0));
         }
         let chunk = ready!(self.poll_recv(cx))?;
-        Poll::Ready(Ok(chunk.map_or(0, |chunk| self.line.arrivals.copy_from(chunk, buf))))
+        Poll::Ready(Ok(chunk.map_or(0, |chunk| self.line.copy_from(chunk, buf))))
     }
 
     pub(super) async fn read_exact(&self, mut buf: &mut [u8]) -> io::Result<()> {
@@ -130,7 +130,7 @@ impl Connection {
             return Ok(0);
         }
         match self.line.arrivals.try_take() {
-            Some(Ok(Some(chunk))) => Ok(self.line.arrivals.copy_from(chunk, buf)),
+            Some(Ok(Some(chunk))) => Ok(self.line.copy_from(chunk, buf)),
             Some(Ok(None)) => Ok(0),
             Some(Err(error)) => Err(error),
             None => {

@@ -5,11 +5,11 @@ use std::io;
 use super::{OwnedReadHalf, OwnedWriteHalf, TcpStream, ToSocketAddrs};
 use crate::io::{BufReader, BufWriter};
 
-/// Connects as [`TcpStream::connect`] does, and gives the connection as two: one reads lines and lengths, the other gathers
-/// what is written.
+/// Connects as [`TcpStream::connect`] does, and gives the connection as two: one reads lines and lengths, the other
+/// gathers what is written.
 ///
-/// If the future is dropped, so are all attempts. The connection closes when both are dropped; dropping the writer ends the
-/// outgoing direction, and what was not flushed is lost.
+/// If the future is dropped, so are all attempts. The connection closes when both are dropped; dropping the writer
+/// ends the outgoing direction, and what was not flushed is lost.
 ///
 /// ```
 /// use annulus::io::AsyncWriteExt;

@@ -9,6 +9,7 @@ use std::rc::Rc;
 use super::close::Fd;
 use super::receive::Arrivals;
 use super::send::Outbox;
+use crate::buf::Chunk;
 use crate::driver::Key;
 
 /// See the head of the file.
@@ -40,6 +41,14 @@ impl Line {
     pub(crate) fn of_file(fd: Fd, ahead: bool) -> Rc<Self> {
         let multishot = Cell::new(ahead && fd.driver().features().multishot_read);
         Self::with(fd, Some(Box::new(File { multishot, writing: Cell::new(None) })))
+    }
+
+    /// Copies what fits of a chunk that arrived here, and puts the rest back; says how many bytes.
+    pub(crate) fn copy_from(&self, chunk: Chunk, buf: &mut [u8]) -> usize {
+        let count = chunk.len().min(buf.len());
+        buf[..count].copy_from_slice(&chunk[..count]);
+        self.arrivals.put_back(chunk, count);
+        count
     }
 
     fn with(fd: Fd, file: Option<Box<File>>) -> Rc<Self> {

@@ -148,14 +148,6 @@ impl Arrivals {
         }
     }
 
-    /// Copies what fits of a chunk that was taken from here, and puts the rest back; says how many bytes.
-    pub(crate) fn copy_from(&self, chunk: Chunk, buf: &mut [u8]) -> usize {
-        let count = chunk.len().min(buf.len());
-        buf[..count].copy_from_slice(&chunk[..count]);
-        self.put_back(chunk, count);
-        count
-    }
-
     /// Puts what a read did not take of a chunk back to where the chunk came from.
     pub(crate) fn put_back(&self, mut chunk: Chunk, taken: usize) {
         if taken == chunk.len() {
@@ -378,7 +370,6 @@ impl<'a> Reading<'a> {
                 if !may_be_gone {
                     return Err(busy("another task is reading from this stream"));
                 }
-                // If it is not, it polls again and is told that it is not alone.
                 state = self.line.arrivals.state.borrow_mut();
             }
         }
@@ -439,8 +430,7 @@ impl Drop for Reading<'_> {
 
 /// Takes what arrived, or has the task of `cx` woken when something does, as [`Reading::poll_take`] does for a future.
 ///
-/// There is nothing to be dropped: who polls last is woken. A future of another task that waits meanwhile is refused;
-/// one that comes later takes the place, because whoever polled may not come back.
+/// Nothing is to be dropped: who polls last is woken. A later future takes the place, for who polled may be gone.
 #[inline]
 pub(crate) fn poll_take(line: &Rc<Line>, cx: &Context<'_>) -> Poll<Arrival> {
     let mut reading = Reading { line, id: POLLED };

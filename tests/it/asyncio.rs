@@ -2,6 +2,7 @@
 
 mod servers;
 mod sockets;
+mod streams;
 mod system;
 mod threads;
 
