@@ -155,7 +155,7 @@ fn udp_echo_ends_in_good_order() {
 #[test]
 fn lines_ends_in_good_order() {
     let Some(binary) = example("lines") else { skip!("the examples are not built") };
-    ends_in_good_order(binary, &["--listen", "127.0.0.1:0"], "PING\r\n", "+PONG\r\n", "");
+    ends_in_good_order(binary, &["--serve", "127.0.0.1:0"], "PING\r\n", "+PONG\r\n", "");
 }
 
 /// A server that sends back the first bytes of each of so many connections, and the end after theirs.
