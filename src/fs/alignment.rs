@@ -12,9 +12,9 @@ use crate::op::statx::Statx;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Alignment {
-    /// Buffers begin at a multiple of it.
+    /// Buffers begin at a multiple of it, a power of two.
     pub memory: usize,
-    /// Offsets and lengths are multiples of it.
+    /// Offsets and lengths are multiples of it, a power of two.
     pub offset: usize,
 }
 
@@ -36,11 +36,13 @@ impl Alignment {
         let statx = Statx::new(place, libc::AT_EMPTY_PATH, libc::STATX_DIOALIGN);
         let statx = Op::new(Rc::clone(file.driver()), statx).await?;
         let told = statx.stx_mask & libc::STATX_DIOALIGN != 0;
-        match told
-            .then_some((statx.stx_dio_mem_align as usize, statx.stx_dio_offset_align as usize))
-        {
+        let asked = (statx.stx_dio_mem_align as usize, statx.stx_dio_offset_align as usize);
+        match told.then_some(asked) {
             Some((0, _) | (_, 0)) => Err(unsupported()),
-            Some((memory, offset)) => Ok(Self { memory, offset }),
+            Some((memory, offset)) if memory.is_power_of_two() && offset.is_power_of_two() => {
+                Ok(Self { memory, offset })
+            }
+            Some(other) => Err(io::Error::other(format!("{other:?} is no alignment"))),
             None => Ok(Self::guessed(statx.stx_blksize as usize)),
         }
     }
@@ -57,9 +59,9 @@ impl Alignment {
     /// `InvalidInput` if one of them is no multiple of what it should be.
     #[inline]
     pub(super) fn check(self, offset: u64, address: usize, len: usize) -> io::Result<()> {
-        let unit = self.offset as u64;
-        let is_whole = offset.is_multiple_of(unit) && (len as u64).is_multiple_of(unit);
-        if is_whole && address.is_multiple_of(self.memory) {
+        // Both are powers of two: no division.
+        let in_file = (offset | len as u64) & (self.offset as u64 - 1);
+        if in_file == 0 && address & (self.memory - 1) == 0 {
             return Ok(());
         }
         Err(self.refusal(offset, address, len))

@@ -16,9 +16,10 @@ use crate::sys::files;
 /// cache.
 ///
 /// It is for programs with a cache of their own, such as databases, and for logs. Offsets, lengths and the addresses of
-/// buffers must be [aligned](Self::alignment), for which there is [`AlignedBuf`]; what is not is refused with an error
-/// that names what is wanted and what was given. Methods take `&self`, so tasks can read and write one file at once.
-/// What a dropped future does is as for [`File`].
+/// buffers must be [aligned](Self::alignment), for which there is [`AlignedBuf`], best of a
+/// [`RegisteredPool`](super::RegisteredPool); what is not is refused with an error that names what is wanted and what
+/// was given. Methods take `&self`, so tasks can read and write one file at once. What a dropped future does is as for
+/// [`File`].
 ///
 /// That a direct write is over does not mean that it lasts: the disk may have it in a cache of its own, and the file
 /// system not have written where it lies. For that there are [`write_durable_at`](Self::write_durable_at) and

@@ -5,7 +5,7 @@ use std::future::Future;
 use super::operating::Operating;
 use super::transfer::{read_exact, write_all};
 use super::{DirectFile, TransferError};
-use crate::buf::{BufError, BufResult, IoBuf, IoBufMut};
+use crate::buf::{BufResult, IoBuf, IoBufMut};
 use crate::op::open_file::Hold;
 use crate::op::position::named;
 use crate::op::read_at::ReadAt;
@@ -26,16 +26,15 @@ impl DirectFile {
     /// `InvalidInput`, before the kernel is asked, if the offset, the capacity or the address of the buffer is not
     /// [aligned](Self::alignment); otherwise as `pread(2)`. With the buffer.
     #[inline]
-    pub async fn read_at<B: IoBufMut>(&self, mut buf: B, offset: u64) -> BufResult<usize, B> {
-        let address = buf.buf_mut_ptr().addr();
-        match self.alignment.check(offset, address, buf.buf_capacity()) {
-            Ok(()) => {
-                let (hold, offset) = (Hold::new(&self.file.file), named(offset));
-                let read = ReadDirect(ReadAt { hold, buf, offset });
-                Operating::new(&*self.file.file, read).await
-            }
-            Err(error) => Err(BufError { error, buf }),
-        }
+    pub fn read_at<B: IoBufMut>(
+        &self,
+        mut buf: B,
+        offset: u64,
+    ) -> impl Future<Output = BufResult<usize, B>> {
+        let (address, len) = (buf.buf_mut_ptr().addr(), buf.buf_capacity());
+        let checked = self.alignment.check(offset, address, len);
+        let (hold, offset) = (Hold::new(&self.file.file), named(offset));
+        Operating::checked(&*self.file.file, ReadDirect(ReadAt { hold, buf, offset }), checked)
     }
 
     /// Writes the buffer at `offset`; may write a part of it, and at most 2 GiB.
@@ -50,8 +49,12 @@ impl DirectFile {
     /// [aligned](Self::alignment); otherwise as `pwrite(2)`; or that of an earlier write whose future was dropped, and
     /// this one did not happen. With the buffer.
     #[inline]
-    pub async fn write_at<B: IoBuf>(&self, buf: B, offset: u64) -> BufResult<usize, B> {
-        self.writing(buf, offset, false, false).await
+    pub fn write_at<B: IoBuf>(
+        &self,
+        buf: B,
+        offset: u64,
+    ) -> impl Future<Output = BufResult<usize, B>> {
+        self.writing(buf, offset, false, false)
     }
 
     /// As [`write_at`](Self::write_at), and ends when the bytes, and what is needed to read them again, will be there
@@ -69,8 +72,12 @@ impl DirectFile {
     /// As for [`write_at`](Self::write_at). After another error than `InvalidInput` it is not known whether the bytes
     /// were written.
     #[inline]
-    pub async fn write_durable_at<B: IoBuf>(&self, buf: B, offset: u64) -> BufResult<usize, B> {
-        self.writing(buf, offset, false, true).await
+    pub fn write_durable_at<B: IoBuf>(
+        &self,
+        buf: B,
+        offset: u64,
+    ) -> impl Future<Output = BufResult<usize, B>> {
+        self.writing(buf, offset, false, true)
     }
 
     #[inline]
@@ -82,16 +89,9 @@ impl DirectFile {
         durable: bool,
     ) -> impl Future<Output = BufResult<usize, B>> {
         let checked = self.alignment.check(offset, buf.buf_ptr().addr(), buf.buf_len());
-        async move {
-            match checked {
-                Ok(()) => {
-                    let (hold, offset) = (Hold::new(&self.file.file), named(offset));
-                    let write = WriteAt { hold, buf, offset, whole, moves: false, durable };
-                    Operating::new(&*self.file.file, WriteDirect(write)).await
-                }
-                Err(error) => Err(BufError { error, buf }),
-            }
-        }
+        let (hold, offset) = (Hold::new(&self.file.file), named(offset));
+        let write = WriteAt { hold, buf, offset, whole, moves: false, durable };
+        Operating::checked(&*self.file.file, WriteDirect(write), checked)
     }
 
     /// Fills the buffer's capacity with what lies at `offset`. A [`Slice`](crate::buf::Slice) of the buffer asks for

@@ -17,6 +17,8 @@ pub(super) struct Operating<F: Deref<Target = OpenFile>, T: Operation> {
     file: F,
     /// The operation, until it moves into its slot.
     waiting: Option<T>,
+    /// Why it is not to be submitted.
+    refused: Option<io::Error>,
     in_flight: Option<InFlight<T>>,
 }
 
@@ -27,14 +29,22 @@ impl<F: Deref<Target = OpenFile>, T: Operation> Operating<F, T> {
     /// The operation holds `file`.
     #[inline]
     pub(super) fn new(file: F, operation: T) -> Self {
-        Self { file, waiting: Some(operation), in_flight: None }
+        Self { file, waiting: Some(operation), refused: None, in_flight: None }
+    }
+
+    /// As [`new`](Self::new); an operation that was found wrong ends with the error at its first poll.
+    #[inline]
+    pub(super) fn checked(file: F, operation: T, checked: io::Result<()>) -> Self {
+        Self { file, waiting: Some(operation), refused: checked.err(), in_flight: None }
     }
 
     #[inline]
     fn submit(&mut self, cx: &Context<'_>) -> Poll<T::Output> {
-        if T::WHEN_DROPPED == WhenDropped::Finish
-            && let Some(error) = self.file.take_lost()
-        {
+        let told = match self.refused.take() {
+            None if T::WHEN_DROPPED == WhenDropped::Finish => self.file.take_lost(),
+            refused => refused,
+        };
+        if let Some(error) = told {
             let operation = self.waiting.take().expect("an operation was polled after its end");
             return Poll::Ready(operation.complete(Outcome { result: Err(error) }));
         }
