@@ -461,11 +461,7 @@ impl Driver {
 
     /// As `poll_operation`, before the result is made of the answer.
     #[inline]
-    fn poll_answer<T: Operation>(
-        &self,
-        key: Key,
-        cx: &Context<'_>,
-    ) -> Poll<(Done<T>, Cqe)> {
+    fn poll_answer<T: Operation>(&self, key: Key, cx: &Context<'_>) -> Poll<(Done<T>, Cqe)> {
         let polled = self.under_way.borrow_mut().slots.poll::<T>(key, cx.waker());
         if let Polled::Done(done, cqe) = polled {
             return Poll::Ready((done, cqe));
