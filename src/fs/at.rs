@@ -86,7 +86,8 @@ impl File {
         Operating::new(&*self.file, write)
     }
 
-    /// Fills the buffer's capacity with what lies at `offset`. A [`Slice`] of the buffer asks for less.
+    /// Fills the buffer's capacity with what lies at `offset`. A [`Slice`](crate::buf::Slice) of the buffer asks for
+    /// less.
     ///
     /// If the future is dropped: as for [`read_at`](Self::read_at).
     ///
