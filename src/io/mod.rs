@@ -3,8 +3,8 @@
 //!
 //! [`AsyncRead`] and [`AsyncWrite`] are what every stream of this crate does, so that code need not know which it has.
 //! [`BufReader`] reads lines and lengths, [`BufWriter`] gathers, [`copy`](fn@copy) and [`copy_bidirectional`] pass on,
-//! [`Timeout`] ends waits, [`Framing`] cuts a stream into messages, [`split`](fn@split) makes halves, and [`duplex`]
-//! makes streams within a core.
+//! [`Timeout`] ends waits, [`Framing`] cuts a stream into messages, [`split`](fn@split) makes halves, and
+//! [`duplex`](fn@duplex) makes streams within a core.
 //!
 //! Reads and writes of a descriptor go through the ring, whatever lies behind the descriptor, so nothing here sets
 //! `O_NONBLOCK` on an open file that others may share, as the shell that lends its terminal; and nothing blocks the

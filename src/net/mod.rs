@@ -13,7 +13,7 @@
 //! | `write`, `send` | before its first turn of the loop: nothing is sent; afterwards the bytes may or may not leave, in order and never torn; the next write waits for them and reports their error |
 //! | `write_all`, `send_all`, `send_all_vectored` | as `write`; how much was sent is not known |
 //! | `shutdown`, `writable` | nothing happened yet |
-//! | `TcpStream::connect`, `TcpSocket::connect`, `UnixStream::connect`, `UnixSeqpacket::connect`, [`open_connection`] | the socket is closed, those of all attempts |
+//! | `TcpStream::connect`, `TcpSocket::connect`, `UnixStream::connect`, `UnixSeqpacket::connect`, `open_connection` | the socket is closed, those of all attempts |
 //! | `lookup_host`, and the look-up of a name in `connect` and `bind` | the answer is given up; what a thread has begun with keeps it until the resolver's own timeout |
 //! | `UdpSocket`'s `recv`, `recv_from`, `recv_datagram`, `recv_batch`, `peek`, `peek_from`, `readable` | nothing is lost: the next read gets the datagram |
 //! | `send`, `send_to`, `send_owned`, `send_owned_to`, `send_batch_to` of `UdpSocket`, `UnixDatagram`, `UnixSeqpacket` | never polled: nothing is sent; afterwards the message leaves whole, at once or when there is room, and its error is lost |

@@ -153,7 +153,7 @@ pub(crate) async fn write<B: IoBuf>(line: &Rc<Line>, buf: B, offset: usize) -> B
     Writing::new(line, buf, offset).await.0
 }
 
-/// As [`write`], in a turn that goes on afterwards.
+/// As [`write()`], in a turn that goes on afterwards.
 pub(crate) async fn write_within<B: IoBuf>(
     line: &Rc<Line>,
     turn: Turn,
