@@ -11,6 +11,7 @@ use crate::load::{Length, Measured, Thread, Watched};
 use crate::loads::{self, Load, Taken};
 use crate::record::{Entry, Figures, Record, Writer, run_line};
 use crate::rival::{Rival, Server};
+use crate::rivals::OWN;
 use crate::support::cpu;
 use crate::support::files::raise_file_limit;
 use crate::support::shuffle::Shuffle;
@@ -86,7 +87,11 @@ impl Plan {
             }
         }
         bar.finish_and_clear();
-        Ok(())
+        // What a rival cannot do is a row of the tables; what annulus cannot do is an error.
+        match failed.iter().find(|(_, rival)| *rival == OWN) {
+            Some((workload, _)) => Err(format!("annulus failed at {workload}, see the record")),
+            None => Ok(()),
+        }
     }
 
     /// What tokio reaches at most, for the paced workloads: from the record, or the best of three windows.
