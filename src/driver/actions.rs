@@ -54,7 +54,10 @@ pub(crate) struct Actions {
 impl Actions {
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
-        self.wakers.is_empty() && self.others.is_empty() && self.starved.is_empty()
+        self.wakers.is_empty()
+            && self.others.is_empty()
+            && self.starved.is_empty()
+            && self.ended_bounded == 0
     }
 
     /// The waker is called: at once if it is trusted, else at the end of this turn.

@@ -15,6 +15,7 @@ use std::time::Duration;
 ///     .first_byte(Duration::from_secs(10))
 ///     .idle(Duration::from_secs(60))
 ///     .drain(Duration::from_secs(30));
+/// # drop(limits);
 /// ```
 #[derive(Clone, Debug)]
 pub struct Limits {
