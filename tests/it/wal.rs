@@ -74,7 +74,7 @@ fn read(content: &[u8]) -> Scanned {
 
 const COUNT: u64 = 40;
 /// From which record on the segment is torn: the last two commits.
-const TORN: usize = 33;
+const TORN: usize = 28;
 
 #[test]
 fn a_log_that_is_cut_off_ends_before_the_record_that_was_torn() {
