@@ -22,7 +22,12 @@ fn run_coroutine_threadsafe() {
             let local = handle.spawn(async || Rc::new(RefCell::new(vec![6, 7])).take());
             let product: i32 = local.wait().expect("no panic").into_iter().product();
             // As `concurrent.futures.Future`: a deadline, after which it may still be had, and an end.
-            let slow = handle.spawn(async || pending::<()>().await);
+            let (begun, has_begun) = std::sync::mpsc::channel();
+            let slow = handle.spawn(async move || {
+                begun.send(()).expect("somebody waits for it");
+                pending::<()>().await
+            });
+            has_begun.recv().expect("it begins");
             let slow = slow.wait_timeout(Duration::from_millis(1)).expect_err("it never ends");
             assert!(!slow.is_finished());
             slow.abort();
