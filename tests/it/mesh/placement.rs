@@ -224,8 +224,9 @@ fn all_keeps_to_the_quota_of_a_real_control_group() {
         }
         assert_passed(&output);
         let text = String::from_utf8_lossy(&output.stdout);
-        if text.contains("SKIP") {
-            skip!("no control group with a quota can be made here: {text}");
+        // One line of it: the rest is the harness's, which `.ci/kernels` would count as a result.
+        if let Some((_, reason)) = text.lines().find_map(|line| line.split_once("SKIP ")) {
+            skip!("no control group with a quota can be made here {reason}");
         }
     }
 }
