@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use annulus::Builder;
 
-use super::settled::{PATIENCE, settle};
+use super::settled::{PATIENCE, rounds, settle};
 
 const CHILD: &str = "ANNULUS_CHILD";
 
@@ -59,8 +59,10 @@ pub(crate) fn run(name: &str, body: impl FnOnce()) -> Option<Output> {
         .spawn()
         .expect("start the child");
     let start = Instant::now();
+    // A long form may wait for a thousand of TCP's delayed acknowledgements.
+    let patience = PATIENCE * rounds(1, 10) as u32;
     while child.try_wait().expect("a child").is_none() {
-        if start.elapsed() > PATIENCE {
+        if start.elapsed() > patience {
             child.kill().expect("a child");
             let output = child.wait_with_output().expect("a child");
             panic!("the child hung: {output:?}");
