@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -19,7 +19,6 @@ use crate::op::receive_message::{Head, Message, Receiving, ensure_armed};
 use crate::op::send_message::{Attached, SendMessage};
 use crate::op::send_to::SendTo;
 use crate::sys::datagram::{send_many_now, send_now};
-use crate::sys::message::push_control;
 use crate::sys::sockaddr::Target;
 
 /// The handle of a socket of messages. Dropping it ends the receive and drops what nobody took; sends under way
@@ -37,6 +36,10 @@ impl<H: Head> Messages<H> {
 
     pub(super) fn fd(&self) -> &Fd {
         &self.endpoint.fd
+    }
+
+    pub(super) fn endpoint(&self) -> &Rc<Endpoint<H>> {
+        &self.endpoint
     }
 
     /// The next message. Nothing is lost if the future is dropped.
@@ -104,7 +107,10 @@ impl<H: Head> Messages<H> {
         }
         match send(self.fd().as_fd()) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
-            result => Some(result),
+            result => {
+                self.endpoint.note_sent();
+                Some(result)
+            }
         }
     }
 
@@ -152,17 +158,12 @@ impl<H: Head> Messages<H> {
         target: Target,
         fds: Vec<OwnedFd>,
     ) -> BufResult<usize, (B, Vec<OwnedFd>)> {
-        let mut control = Vec::new();
-        if !fds.is_empty() {
-            let numbers: Vec<u8> = fds.iter().flat_map(|fd| fd.as_raw_fd().to_ne_bytes()).collect();
-            push_control(&mut control, libc::SOL_SOCKET, libc::SCM_RIGHTS, &numbers);
-        }
-        match self.send_with(Attached { buf, fds }, target, control).await {
-            Ok((count, Attached { buf, fds })) => Ok((count, (buf, fds))),
-            Err(BufError { error, buf: Attached { buf, fds } }) => {
-                Err(BufError { error, buf: (buf, fds) })
-            }
-        }
+        let attached = Attached { buf, fds };
+        let sent = match attached.rights() {
+            Ok(control) => self.send_with(attached, target, control).await,
+            Err(error) => Err(BufError { error, buf: attached }),
+        };
+        Attached::apart(sent)
     }
 
     /// Sends several messages, by a system call for many; those that the kernel does not take now go through the ring,

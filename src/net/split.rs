@@ -159,6 +159,10 @@ impl OwnedWriteHalf {
 }
 
 impl<S> OwnedWriteHalf<S> {
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
     /// See [`TcpStream::write`].
     ///
     /// # Errors

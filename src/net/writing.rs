@@ -22,6 +22,15 @@ pub(super) async fn turn(line: &Rc<Line>) -> io::Result<Turn> {
     poll_fn(|cx| Turn::poll(line, cx)).await
 }
 
+/// Dropped with the future of a turn's send, it has that be nobody's.
+pub(super) struct Orphan<'a>(pub(super) &'a Line, pub(super) u32);
+
+impl Drop for Orphan<'_> {
+    fn drop(&mut self) {
+        self.0.outbox.orphan_turn(self.1);
+    }
+}
+
 /// A send of one buffer: a part of it, or all.
 ///
 /// Unlike a read it uses up no budget: it always waits for the kernel.
@@ -225,12 +234,6 @@ impl Connection {
         send: SendVectored<B>,
         number: u32,
     ) -> BufResult<usize, Vec<B>> {
-        struct Orphan<'a>(&'a Line, u32);
-        impl Drop for Orphan<'_> {
-            fn drop(&mut self) {
-                self.0.outbox.orphan_turn(self.1);
-            }
-        }
         let _orphan = Orphan(&self.line, number);
         Op::new(Rc::clone(self.line.fd.driver()), send).await
     }

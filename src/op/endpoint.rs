@@ -18,6 +18,8 @@ pub(crate) struct Endpoint<H> {
     pub(crate) fd: Fd,
     pub(crate) inbox: Inbox<H>,
     sends: Cell<u32>,
+    /// Sends that began, going round.
+    sent: Cell<u32>,
     /// One more waits.
     sends_max: u32,
     /// Who waits for a pass to send.
@@ -27,7 +29,14 @@ pub(crate) struct Endpoint<H> {
 impl<H: Head> Endpoint<H> {
     pub(crate) fn new(fd: Fd, sends_max: u32) -> Rc<Self> {
         let inbox = Inbox::new(fd.driver().limits().undelivered_max);
-        Rc::new(Self { fd, inbox, sends: Cell::new(0), sends_max, senders: Waiting::default() })
+        Rc::new(Self {
+            fd,
+            inbox,
+            sends: Cell::new(0),
+            sent: Cell::new(0),
+            sends_max,
+            senders: Waiting::default(),
+        })
     }
 
     /// Takes a pass to send; waits for one while all are taken.
@@ -35,10 +44,22 @@ impl<H: Head> Endpoint<H> {
     pub(crate) fn poll_pass(self: &Rc<Self>, cx: &Context<'_>) -> Poll<Pass<H>> {
         if self.sends.get() < self.sends_max {
             self.sends.set(self.sends.get() + 1);
+            self.note_sent();
             return Poll::Ready(Pass { endpoint: Rc::clone(self), held: true });
         }
         self.senders.wait_as_task(cx);
         Poll::Pending
+    }
+
+    /// How many sends began, going round.
+    pub(crate) fn sent(&self) -> u32 {
+        self.sent.get()
+    }
+
+    /// A send began, be it by a system call.
+    #[inline]
+    pub(crate) fn note_sent(&self) {
+        self.sent.set(self.sent.get().wrapping_add(1));
     }
 
     pub(crate) fn is_sending(&self) -> bool {

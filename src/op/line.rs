@@ -3,11 +3,11 @@
 //! One allocation a connection. The stream holds it, and so does every operation on it; the descriptor is closed when
 //! the last of them lets go.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 
 use super::close::Fd;
-use super::receive::Arrivals;
+use super::receive::{Arrivals, Heads};
 use super::send::Outbox;
 use crate::buf::Chunk;
 use crate::driver::Key;
@@ -20,6 +20,8 @@ pub(crate) struct Line {
     pub(crate) outbox: Outbox,
     /// Of a line that is no socket, how it is read and written. In a box, because most lines are.
     pub(super) file: Option<Box<File>>,
+    /// What came beside the bytes of a stream that asked for it.
+    pub(super) heads: OnceCell<Box<Heads>>,
 }
 
 /// What a pipe, a terminal or a file has that a socket does without.
@@ -53,6 +55,6 @@ impl Line {
 
     fn with(fd: Fd, file: Option<Box<File>>) -> Rc<Self> {
         let arrivals = Arrivals::new(fd.driver().limits().undelivered_max);
-        Rc::new(Self { fd, arrivals, outbox: Outbox::default(), file })
+        Rc::new(Self { fd, arrivals, outbox: Outbox::default(), file, heads: OnceCell::new() })
     }
 }

@@ -8,6 +8,9 @@
 //!    line's account keeps; the descriptor is kept open by the line.
 #![allow(unsafe_code, reason = "room 3: an operation")]
 
+mod landing;
+mod with_fds;
+
 use std::cell::{RefCell, RefMut};
 use std::collections::VecDeque;
 use std::io;
@@ -17,11 +20,12 @@ use std::task::{Context, Poll, Waker};
 use io_uring::opcode;
 use io_uring::squeue::Flags;
 
+pub(super) use self::with_fds::Heads;
 use super::line::Line;
 use super::queued::Queued;
 use super::{POLL_FIRST, is_passing, read};
 use crate::buf::{Account, Chunk, Class};
-use crate::driver::{Actions, Driver, Key, Standing, Wakers, gone};
+use crate::driver::{Actions, Driver, Key, Standing, gone};
 use crate::sys::{Cqe, Sqe};
 
 /// Completions that fill a small buffer, after which the stream is armed with large ones.
@@ -461,6 +465,10 @@ fn arm(line: &Rc<Line>, state: &mut State) -> io::Result<()> {
         state.account = Some(Account::new(Rc::clone(driver.pool()?)));
     }
     state.queued.end();
+    state.armed = with_fds::stand(line)?;
+    if state.armed.is_some() {
+        return Ok(());
+    }
     let small = driver.pool()?.size(Class::Small);
     let receive = Receive { line: Rc::clone(line), class: state.class, small };
     state.armed = Some(driver.stand(receive).map_err(|_| gone())?);
@@ -507,25 +515,8 @@ unsafe impl Standing for Receive {
             Ok(len) if len > 0 => self.arrived(state, cqe, len),
             _ => self.came_empty(state, cqe),
         }
-        if !cqe.more() {
-            state.armed = None;
-            state.cancelling = false;
-        } else if !state.cancelling && self.should_stop(state) {
-            state.cancelling = true;
-            if let Some(key) = state.armed {
-                actions.cancel(key);
-            }
-        }
-        if cqe.result == -libc::ENOBUFS {
-            if let Some(reader) = state.reader.take_if(|reader| reader.id != 0) {
-                state.queued.found_none(Wakers::one(reader.id, reader.waker), actions);
-            }
-        } else if let Some(reader) = &mut state.reader
-            && std::mem::take(&mut reader.id) != 0
-            && !actions.wake_keeping(&reader.waker)
-        {
-            actions.wake_taken(&mut state.reader.take().map(|reader| reader.waker));
-        }
+        let should_stop = self.should_stop(state);
+        state.landed(cqe, should_stop, actions);
     }
 }
 

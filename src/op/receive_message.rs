@@ -67,7 +67,7 @@ impl Head for Inet {
 }
 
 /// What an untaken descriptor counts: there are fewer of them than bytes.
-const DESCRIPTOR_COST: usize = 4096;
+pub(super) const DESCRIPTOR_COST: usize = 4096;
 
 impl Head for Local {
     /// The address structure, rounded up so that the payload is aligned.
@@ -109,6 +109,8 @@ pub(crate) struct Inbox<H> {
     undelivered_max: usize,
     /// The longest payload that is expected; `None` for what a large buffer holds.
     payload_max: Cell<Option<usize>>,
+    /// Messages that came, going round.
+    brought: Cell<u32>,
 }
 
 #[derive(Debug)]
@@ -145,7 +147,13 @@ impl<H: Head> Inbox<H> {
             waiting: Waiting::default(),
             undelivered_max,
             payload_max: Cell::new(None),
+            brought: Cell::new(0),
         }
+    }
+
+    /// How many messages the kernel has brought, going round.
+    pub(crate) fn brought(&self) -> u32 {
+        self.brought.get()
     }
 
     /// The next message, without waiting. `None` if there is none.
@@ -434,6 +442,8 @@ impl<H: Head> ReceiveMessage<H> {
         } else {
             self.head()
         };
+        let brought = &self.endpoint.inbox.brought;
+        brought.set(brought.get().wrapping_add(1));
         let message = Message { head, payload };
         state.bytes += message.cost();
         state.messages.push_back(message);

@@ -1,27 +1,32 @@
-//! SENDMSG of one message with control data: the size of segments, a source address, descriptors.
+//! SENDMSG of one buffer with control data: the size of segments, a source address, descriptors.
 //!
-//! Once in the kernel it is never cancelled: a message leaves whole or not at all, also if its future is dropped.
+//! Once in the kernel it is never cancelled, also if its future is dropped: a message leaves whole or not at all, and
+//! of a stream what the kernel takes, with the control data beside its first byte.
 //!
 //! # Safety rules
 //!
 //! 1. The entry names `header`, which names `part`, the address and the control data; `part` names the buffer. All
 //!    lie in the operation or on the heap behind it, and none is changed until the completion. `prepare` links them
-//!    when the operation is in pass. The descriptor is kept open by the pass's endpoint.
+//!    when the operation is in pass. The descriptor is kept open by the right.
+//! 2. The bytes of an `Attached` are those of its buffer, which keeps the promises of `IoBuf`.
 #![allow(unsafe_code, reason = "room 3: an operation")]
 
 use std::fmt;
+use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 
 use super::endpoint::Pass;
 use super::receive_message::Head;
+use super::send::Turn;
 use crate::buf::{BufError, BufResult, IoBuf};
 use crate::driver::{Actions, Operation, Outcome, WhenDropped};
+use crate::sys::message::push_control;
 use crate::sys::sockaddr::Target;
 use crate::sys::{Cqe, Sqe};
 
-pub(crate) struct SendMessage<B, H: Head> {
-    pass: Pass<H>,
+pub(crate) struct SendMessage<B, R> {
+    right: R,
     buf: B,
     message: Box<Parts>,
 }
@@ -34,12 +39,48 @@ struct Parts {
     control: Vec<u8>,
 }
 
-impl<B: IoBuf, H: Head> SendMessage<B, H> {
-    pub(crate) fn new(pass: Pass<H>, buf: B, target: Target, control: Vec<u8>) -> Self {
+/// The right to send, which keeps the socket open.
+pub(crate) trait Right: 'static {
+    /// The socket for the entry.
+    fn socket(&self) -> io_uring::types::Fd;
+
+    /// The kernel is done.
+    fn landed(&mut self, actions: &mut Actions);
+
+    /// Nobody is there to be told how it ended; `due` bytes were to be sent.
+    fn orphaned(&self, _outcome: Outcome, _due: usize) {}
+}
+
+impl<H: Head> Right for Pass<H> {
+    fn socket(&self) -> io_uring::types::Fd {
+        self.endpoint().fd.target()
+    }
+
+    fn landed(&mut self, actions: &mut Actions) {
+        Self::landed(self, actions);
+    }
+}
+
+impl Right for Turn {
+    fn socket(&self) -> io_uring::types::Fd {
+        self.line().fd.target()
+    }
+
+    fn landed(&mut self, actions: &mut Actions) {
+        Self::landed(self, actions);
+    }
+
+    fn orphaned(&self, outcome: Outcome, due: usize) {
+        Self::orphaned(self, outcome, due);
+    }
+}
+
+impl<B: IoBuf, R: Right> SendMessage<B, R> {
+    pub(crate) fn new(right: R, buf: B, target: Target, control: Vec<u8>) -> Self {
         // SAFETY: a `msghdr` of zeroes is valid: null pointers and lengths of zero.
         let header = unsafe { MaybeUninit::<libc::msghdr>::zeroed().assume_init() };
         let part = libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 };
-        Self { pass, buf, message: Box::new(Parts { header, part, target, control }) }
+        Self { right, buf, message: Box::new(Parts { header, part, target, control }) }
     }
 }
 
@@ -48,6 +89,41 @@ impl<B: IoBuf, H: Head> SendMessage<B, H> {
 pub(crate) struct Attached<B> {
     pub(crate) buf: B,
     pub(crate) fds: Vec<OwnedFd>,
+}
+
+/// Descriptors that the kernel lets through with one message (`SCM_MAX_FD`).
+const FDS_MAX: usize = 253;
+
+impl<B> Attached<B> {
+    /// The control data that has the kernel send copies of the descriptors.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` for more than a message may have.
+    pub(crate) fn rights(&self) -> io::Result<Vec<u8>> {
+        let count = self.fds.len();
+        if count > FDS_MAX {
+            let text = format!("{count} descriptors in one message, which takes at most {FDS_MAX}");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
+        let mut control = Vec::new();
+        if count > 0 {
+            let numbers = self.fds.iter().flat_map(|fd| fd.as_raw_fd().to_ne_bytes());
+            let numbers: Vec<u8> = numbers.collect();
+            push_control(&mut control, libc::SOL_SOCKET, libc::SCM_RIGHTS, &numbers);
+        }
+        Ok(control)
+    }
+
+    /// A result with the descriptors beside the buffer.
+    pub(crate) fn apart(sent: BufResult<usize, Self>) -> BufResult<usize, (B, Vec<OwnedFd>)> {
+        match sent {
+            Ok((count, Self { buf, fds })) => Ok((count, (buf, fds))),
+            Err(BufError { error, buf: Self { buf, fds } }) => {
+                Err(BufError { error, buf: (buf, fds) })
+            }
+        }
+    }
 }
 
 // SAFETY: rule 2.
@@ -61,7 +137,7 @@ unsafe impl<B: IoBuf> IoBuf for Attached<B> {
     }
 }
 
-impl<B, H: Head> fmt::Debug for SendMessage<B, H> {
+impl<B, R> fmt::Debug for SendMessage<B, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let control = self.message.control.len();
         f.debug_struct("SendMessage").field("control", &control).finish_non_exhaustive()
@@ -69,7 +145,7 @@ impl<B, H: Head> fmt::Debug for SendMessage<B, H> {
 }
 
 // SAFETY: rule 1.
-unsafe impl<B: IoBuf, H: Head> Operation for SendMessage<B, H> {
+unsafe impl<B: IoBuf, R: Right> Operation for SendMessage<B, R> {
     type Output = BufResult<usize, B>;
 
     const KIND: &'static str = "send message";
@@ -88,14 +164,17 @@ unsafe impl<B: IoBuf, H: Head> Operation for SendMessage<B, H> {
             header.msg_control = control.as_mut_ptr().cast();
             header.msg_controllen = control.len();
         }
-        let socket = self.pass.endpoint().fd.target();
-        io_uring::opcode::SendMsg::new(socket, &raw const *header)
+        io_uring::opcode::SendMsg::new(self.right.socket(), &raw const *header)
             .flags(libc::MSG_NOSIGNAL.cast_unsigned())
             .build()
     }
 
     fn landed(&mut self, _cqe: Cqe, actions: &mut Actions) {
-        self.pass.landed(actions);
+        self.right.landed(actions);
+    }
+
+    fn orphaned(self, outcome: Outcome) {
+        self.right.orphaned(outcome, self.buf.buf_len());
     }
 
     fn complete(self, outcome: Outcome) -> Self::Output {

@@ -2,8 +2,8 @@
 //!
 //! # Safety rules
 //!
-//! 1. Each number in the control data of `SCM_RIGHTS` is a descriptor that the kernel made for us when it delivered the
-//!    message, and that nobody else owns; the data is read once.
+//! 1. Each number in the control data of `SCM_RIGHTS` and `SCM_PIDFD` is a descriptor that the kernel made for us when
+//!    it delivered the message, and that nobody else owns; the data is read once.
 #![allow(unsafe_code, reason = "room 1: the kernel's interface")]
 
 use std::os::fd::{FromRawFd, OwnedFd};
@@ -13,8 +13,11 @@ use std::os::unix::net::SocketAddr;
 
 use super::message::{Received, controls};
 
+/// A descriptor of the process that sent a message, from Linux 6.5 on.
+const SCM_PIDFD: i32 = 4;
+
 /// What came with a Unix message.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Local {
     /// `None` for a sender without a name.
     pub(crate) source: Option<Box<SocketAddr>>,
@@ -42,19 +45,33 @@ impl Local {
         };
         for (level, kind, content) in controls(received.control) {
             match (level, kind) {
-                (libc::SOL_SOCKET, libc::SCM_RIGHTS) => {
-                    let numbers = content.chunks_exact(size_of::<i32>());
-                    let numbers = numbers.filter_map(|bytes| bytes.try_into().ok());
-                    // SAFETY: rule 1, passed on by our caller.
-                    let own = |bytes| unsafe { OwnedFd::from_raw_fd(i32::from_ne_bytes(bytes)) };
-                    found.descriptors.extend(numbers.map(own));
-                }
+                // SAFETY: rule 1, passed on by our caller.
+                (libc::SOL_SOCKET, libc::SCM_RIGHTS) => unsafe {
+                    found.descriptors.extend(own(content));
+                },
+                // Of the sender, for who asked by `SO_PASSPIDFD`; nobody takes it, and it must not leak.
+                // SAFETY: rule 1, passed on by our caller.
+                (libc::SOL_SOCKET, SCM_PIDFD) => unsafe { own(content).for_each(drop) },
                 (libc::SOL_SOCKET, libc::SCM_CREDENTIALS) => found.credentials = ucred(content),
                 _ => {}
             }
         }
         found
     }
+}
+
+/// Takes descriptors over, from their numbers.
+///
+/// # Safety
+///
+/// Rule 1.
+unsafe fn own(content: &[u8]) -> impl Iterator<Item = OwnedFd> {
+    let numbers = content.chunks_exact(size_of::<i32>());
+    let numbers = numbers.filter_map(|bytes| Some(i32::from_ne_bytes(bytes.try_into().ok()?)));
+    // A number below zero says that the kernel had none to give.
+    let given = numbers.filter(|number| *number >= 0);
+    // SAFETY: rule 1, passed on by our caller.
+    given.map(|number| unsafe { OwnedFd::from_raw_fd(number) })
 }
 
 /// The sender's name, from a `struct sockaddr_un`; `None` if it has none.

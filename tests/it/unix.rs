@@ -3,4 +3,5 @@
 mod descriptors;
 mod listening;
 mod messages;
+mod passing;
 mod streams;

@@ -1,4 +1,4 @@
-//! A received message.
+//! A received message, or bytes of a stream with what came beside them.
 
 use std::ops::Deref;
 use std::os::fd::OwnedFd;
@@ -9,7 +9,7 @@ use crate::buf::Chunk;
 use crate::op::receive_message;
 use crate::sys::descriptors::Local;
 
-/// A received message: its bytes, in a buffer of the core's pool, and what came with it.
+/// A received message, or bytes of a stream: in a buffer of the core's pool, and what came with them.
 ///
 /// It dereferences to `[u8]`, and may be held as long as one likes. Descriptors that nobody took are closed when it
 /// is dropped; so are those of messages that nobody received, with their socket.
@@ -23,7 +23,7 @@ impl Message {
         Self { message }
     }
 
-    /// Who sent it; `None` if the sender has no name.
+    /// Who sent it; `None` if the sender has no name, and for bytes of a stream.
     pub fn peer_addr(&self) -> Option<&SocketAddr> {
         self.message.head.source.as_deref()
     }

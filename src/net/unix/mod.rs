@@ -3,8 +3,9 @@
 //! A stream here is the one of TCP over another address family: it receives, sends, splits and ends by the same code,
 //! and what the table in [`net`](super) says of a dropped future holds for both.
 //!
-//! Datagrams and sequenced packets keep messages apart, and carry descriptors and credentials: a [`Message`] owns
-//! what came with it, and closes the descriptors that nobody took. A stream discards descriptors that are sent to it.
+//! Datagrams and sequenced packets keep messages apart. They and streams carry descriptors and credentials: a
+//! [`Message`] owns what came with it, and closes the descriptors that nobody took. A stream discards descriptors until
+//! it is [asked](UnixStream::recv_message) for them.
 //!
 //! Addresses are std's [`SocketAddr`]. Where a path is taken, one that begins with a NUL byte is an abstract name,
 //! which has no file: `"\0name"`. A path longer than 107 bytes or with a NUL byte inside is `InvalidInput`. A bound
@@ -15,6 +16,7 @@ mod credentials;
 mod datagram;
 mod listener;
 mod message;
+mod passing;
 mod seqpacket;
 mod stream;
 

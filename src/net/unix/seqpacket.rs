@@ -18,6 +18,7 @@ use crate::net::listening::Listening;
 use crate::net::messages::Messages;
 use crate::op::close::Fd;
 use crate::op::connect::Connect;
+use crate::op::endpoint::Endpoint;
 use crate::sys::descriptors::Local;
 use crate::sys::sockaddr::{self, Target};
 use crate::sys::{plain, unix};
@@ -98,6 +99,10 @@ impl UnixSeqpacket {
 
     fn from_fd(fd: Fd) -> Self {
         Self { messages: Messages::new(fd, SENDS_MAX) }
+    }
+
+    pub(in crate::net) fn endpoint(&self) -> &Rc<Endpoint<Local>> {
+        self.messages.endpoint()
     }
 
     /// The next message, in the buffer where the kernel put it, with what came with it; `None` at the end.

@@ -26,9 +26,9 @@ use crate::sys::{sockaddr, unix};
 /// errors, the same effect of dropping a future. Dropping the stream closes it, also for a send under way the same.
 /// Only an abrupt end is told to nobody: see [`abort`](Self::abort).
 ///
-/// Descriptors that the peer attaches to its bytes (`SCM_RIGHTS`) are not received: the kernel closes them as the bytes
-/// are read, and none leaks. [`UnixSeqpacket`](super::UnixSeqpacket) and [`UnixDatagram`](super::UnixDatagram) hand
-/// them over.
+/// Descriptors that the peer attaches to its bytes (`SCM_RIGHTS`) come by [`recv_with_fds`](Self::recv_with_fds) and
+/// [`recv_message`](Self::recv_message). On a stream that never called one of these they are not received: the kernel
+/// closes them as the bytes are read, and none leaks.
 ///
 /// ```
 /// use annulus::net::UnixStream;
@@ -123,6 +123,10 @@ impl UnixStream {
 
     pub(in crate::net) fn line(&self) -> &Rc<Line> {
         &self.connection.line
+    }
+
+    pub(in crate::net) fn connection(&self) -> &Connection {
+        &self.connection
     }
 
     pub(super) fn from_fd(fd: Fd) -> Self {
@@ -326,6 +330,15 @@ impl UnixStream {
     /// As `getsockopt(2)`.
     pub fn peer_cred(&self) -> io::Result<UCred> {
         unix::peer_credentials(self.as_fd()).map(UCred::new)
+    }
+
+    /// Asks for the [`credentials`](super::Message::credentials) of who sent the bytes (`SO_PASSCRED`).
+    ///
+    /// # Errors
+    ///
+    /// As `setsockopt(2)`.
+    pub fn set_passcred(&self, ask: bool) -> io::Result<()> {
+        SockRef::from(self).set_passcred(ask)
     }
 }
 

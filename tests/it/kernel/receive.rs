@@ -1,5 +1,7 @@
 //! RECV into buffers of the pool, armed once for many messages and once for each.
 
+mod with_fds;
+
 use annulus::Builder;
 use annulus::runtime::{Feature, metrics};
 

@@ -12,16 +12,16 @@ use socket2::SockRef;
 use crate::support::child::inherited_descriptors;
 use crate::support::settled::{poll_and_drop, poll_once, run, run_with, turn, until};
 
-fn both_forms() -> [Builder; 2] {
+pub(super) fn both_forms() -> [Builder; 2] {
     [Builder::new(), Builder::new().disable(Feature::MultishotReceive)]
 }
 
 /// Descriptors of this thread's table.
-fn count() -> usize {
+pub(super) fn count() -> usize {
     std::fs::read_dir("/proc/thread-self/fd").expect("/proc is mounted").count()
 }
 
-fn null() -> OwnedFd {
+pub(super) fn null() -> OwnedFd {
     File::open("/dev/null").expect("open").into()
 }
 
@@ -67,6 +67,8 @@ fn as_many_as_the_kernel_takes_come_in_order_and_one_more_is_refused() {
             let mut too_many = own;
             too_many.push(null());
             let error = near.send_with_fds("x", too_many).await.unwrap_err();
+            assert_eq!(error.error.kind(), std::io::ErrorKind::InvalidInput);
+            assert!(error.error.to_string().contains("at most 253"), "{}", error.error);
             let (text, back) = error.buf;
             assert_eq!((text, back.len()), ("x", 254), "all come back");
         });
@@ -168,7 +170,7 @@ fn untaken_descriptors_are_bounded() {
 }
 
 #[test]
-fn a_stream_discards_descriptors_and_leaks_none() {
+fn a_stream_that_does_not_ask_discards_descriptors_and_leaks_none() {
     for builder in both_forms() {
         run_with(builder, async || {
             let (near, far) = std::os::unix::net::UnixStream::pair().unwrap();
@@ -192,7 +194,7 @@ fn a_stream_discards_descriptors_and_leaks_none() {
 }
 
 /// A descriptor, and whether no copy of it is open any more.
-fn watched() -> (OwnedFd, impl Fn() -> bool) {
+pub(super) fn watched() -> (OwnedFd, impl Fn() -> bool) {
     let (reader, writer) = std::io::pipe().expect("a pipe");
     SockRef::from(&reader).set_nonblocking(true).expect("a descriptor");
     (writer.into(), move || matches!((&reader).read(&mut [0]), Ok(0)))
@@ -220,6 +222,33 @@ impl PlainStream {
             libc::sendmsg(self.0.as_raw_fd(), &raw const header, 0)
         };
         assert_eq!(sent, 1);
+    }
+}
+
+/// Asked for behind our back, a descriptor of the sender's process comes too, and is closed.
+#[test]
+#[allow(unsafe_code, reason = "setsockopt has no safe form for it")]
+fn a_descriptor_of_a_process_that_nobody_takes_is_closed() {
+    const SO_PASSPIDFD: i32 = 76;
+    for builder in both_forms() {
+        run_with(builder, async || {
+            let (near, far) = UnixDatagram::pair().unwrap();
+            let ask = 1_i32;
+            let (at, len) = ((&raw const ask).cast(), size_of_val(&ask) as libc::socklen_t);
+            let fd = far.as_raw_fd();
+            // SAFETY: the pointer names a local that lives across the call, with its size.
+            let result = unsafe { libc::setsockopt(fd, libc::SOL_SOCKET, SO_PASSPIDFD, at, len) };
+            if result < 0 {
+                crate::support::skip::skip!("SO_PASSPIDFD comes with Linux 6.5");
+            }
+            let before = count();
+            for _ in 0..4 {
+                near.send_with_fds("x", vec![null()]).await.map(drop).unwrap();
+                let mut message = far.recv_message().await.unwrap();
+                assert_eq!(message.take_fds().len(), 1);
+                assert_eq!(count(), before);
+            }
+        });
     }
 }
 
