@@ -1,11 +1,14 @@
 //! The servers on annulus.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::io;
+use std::time::Duration;
 
 use annulus::io::{BufReader, copy_bidirectional};
 use annulus::net::udp::Datagram;
-use annulus::net::{TcpListener, TcpStream, UdpSocket};
+use annulus::net::{Limits, TcpListener, TcpStream, UdpSocket, serve};
+use annulus::task::CancellationToken;
 
 use super::load::Load;
 use crate::contest::{Run, Sample, Stopwatch};
@@ -14,6 +17,7 @@ pub(super) static CELLS: &[(&str, Run)] = &[
     ("udp_echo", |operations| block_on(udp_echo(operations))),
     ("udp_echo_single", |operations| block_on(udp_echo_single(operations))),
     ("connections", |operations| block_on(connections(operations))),
+    ("served", |operations| block_on(served(operations))),
     ("proxy_16K", |operations| block_on(proxy("messages", operations))),
     ("proxy_bulk", |operations| block_on(proxy("bulk", operations))),
     ("lines", |operations| block_on(lines(operations))),
@@ -80,6 +84,29 @@ async fn connections(operations: u64) -> io::Result<Sample> {
     if let Some(last) = last {
         last.await??;
     }
+    Ok(watch.stop(operations))
+}
+
+/// The same, by `serve`.
+async fn served(operations: u64) -> io::Result<Sample> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let mut load = Load::start("tcp", listener.local_addr()?, operations)?;
+    let (left, all) = (Cell::new(operations), CancellationToken::new());
+    let ended = all.clone();
+    let limits = Limits::new().idle(Duration::from_secs(60));
+    let server = serve(listener, limits, async move |stream: TcpStream| {
+        if let Some(chunk) = stream.recv().await? {
+            stream.send_all(chunk).await?;
+        }
+        left.set(left.get() - 1);
+        if left.get() == 0 {
+            ended.cancel();
+        }
+        io::Result::Ok(())
+    });
+    let watch = Stopwatch::start();
+    load.begin()?;
+    assert_eq!(server.until(async move { all.cancelled().await }).await?.ended, operations);
     Ok(watch.stop(operations))
 }
 

@@ -31,6 +31,12 @@ pub(crate) static CELLS: &[Cell] = &[
         counted: 1_000,
     },
     Cell {
+        name: "served",
+        about: "the same by `net::serve` with a limit and a deadline, which the others do without",
+        operations: 4_000,
+        counted: 1_000,
+    },
+    Cell {
         name: "proxy_16K",
         about: "a connection passed on, messages of 16 KiB that are answered one by one; per message",
         operations: 4_000,

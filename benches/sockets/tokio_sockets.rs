@@ -13,6 +13,7 @@ pub(super) static CELLS: &[(&str, Run)] = &[
     ("udp_echo", |operations| block_on(udp_echo(operations))),
     ("udp_echo_single", |operations| block_on(udp_echo(operations))),
     ("connections", |operations| block_on(connections(operations))),
+    ("served", |operations| block_on(connections(operations))),
     ("proxy_16K", |operations| block_on(proxy("messages", operations))),
     ("proxy_bulk", |operations| block_on(proxy("bulk", operations))),
     ("lines", |operations| block_on(lines(operations))),

@@ -53,6 +53,8 @@ enum Operation {
     SendTo,
     SendMessage,
     SendWithFds,
+    RecvMessage,
+    Serve,
     Sleep,
 }
 
@@ -422,6 +424,16 @@ fn send_message() {
 #[test]
 fn send_with_fds() {
     assert_eq!(play_all(SendWithFds), 23);
+}
+
+#[test]
+fn recv_message() {
+    assert_eq!(play_all(Operation::RecvMessage), 25);
+}
+
+#[test]
+fn serve() {
+    assert_eq!(play_all(Operation::Serve), 25);
 }
 
 #[test]

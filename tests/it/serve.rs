@@ -3,6 +3,7 @@
 mod deadlines;
 mod ends;
 mod limits;
+mod races;
 
 use std::io;
 use std::net::{SocketAddr, TcpStream as StdStream};

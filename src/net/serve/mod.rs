@@ -17,9 +17,10 @@ pub use shared::ServeHandle;
 use self::sealed::{Sealed, Watched};
 use self::session::{Hook, Place, Session};
 use self::shared::{Ending, Shared};
-use self::watch::Watch;
-use super::{TcpListener, TcpStream, UnixListener, UnixStream};
-use crate::op::line::Line;
+use self::watch::{Movement, Watch};
+use super::{
+    TcpListener, TcpStream, UnixListener, UnixSeqpacket, UnixSeqpacketListener, UnixStream,
+};
 use crate::select;
 use crate::sync::OwnedSemaphorePermit;
 use crate::task::{self, Failure};
@@ -27,10 +28,11 @@ use crate::task::{self, Failure};
 /// Serves the connections of a listener, each by a call of `handler` in a task of its own, within `limits`.
 ///
 /// The future ends when it is told to: by the future that it runs [`until`](Serve::until), or by its
-/// [`handle`](Serve::handle). It accepts no more then, serves what was accepted before, gives the connections the time
-/// of [`Limits::drain`], cuts off those that are left, and says how many ended and how. A handler that fails or panics
-/// ends its own connection and nothing else; it is counted, and told to [`on_failure`](Serve::on_failure). When no
-/// descriptor is left, connections wait in the kernel, as for [`TcpListener::accept`].
+/// [`handle`](Serve::handle). It accepts no more then, serves what was accepted before as far as there is room, closes
+/// the others and the listener, whose backlog is refused, gives the connections the time of [`Limits::drain`], cuts off
+/// those that are left, and says how many ended and how. A handler that fails or panics ends its own connection and
+/// nothing else; it is counted, and told to [`on_failure`](Serve::on_failure). When no descriptor is left, connections
+/// wait in the kernel, as for [`TcpListener::accept`].
 ///
 /// It serves on this core. On many, each shard of a [mesh](crate::mesh) serves a listener of its own, of
 /// [`bind_sharded`](TcpListener::bind_sharded), until [`stopped`](crate::mesh::Shard::stopped).
@@ -76,14 +78,14 @@ where
     Serve { setup: Some(setup), running: None, shared: Shared::new(limits) }
 }
 
-/// A listener whose connections [`serve`] serves: of TCP or of Unix streams.
+/// A listener whose connections [`serve`] serves: of TCP, of Unix streams or of sequenced packets.
 pub trait Listener: Sealed<Connection = Self::Stream> + 'static {
     /// What it accepts.
     type Stream: 'static;
 }
 
 mod sealed {
-    use super::{Line, Weak, io};
+    use super::{Movement, Weak, io};
 
     pub trait Sealed {
         type Connection;
@@ -94,16 +96,16 @@ mod sealed {
 
     /// What the deadlines of a connection look at.
     #[derive(Debug)]
-    pub struct Watched(pub(super) Weak<Line>);
+    pub struct Watched(pub(super) Weak<dyn Movement>);
 }
 
 macro_rules! listener {
-    ($listener:ty, $stream:ty) => {
+    ($listener:ty, $stream:ty, $accept:ident, $moves:ident) => {
         impl Sealed for $listener {
             type Connection = $stream;
 
             async fn next(&self) -> io::Result<$stream> {
-                self.accept_stream().await
+                self.$accept().await
             }
 
             fn waiting(&self) -> usize {
@@ -111,7 +113,8 @@ macro_rules! listener {
             }
 
             fn watched(connection: &$stream) -> Watched {
-                Watched(Rc::downgrade(connection.line()))
+                let moves = Rc::downgrade(connection.$moves());
+                Watched(moves)
             }
         }
 
@@ -121,8 +124,9 @@ macro_rules! listener {
     };
 }
 
-listener!(TcpListener, TcpStream);
-listener!(UnixListener, UnixStream);
+listener!(TcpListener, TcpStream, accept_stream, line);
+listener!(UnixListener, UnixStream, accept_stream, line);
+listener!(UnixSeqpacketListener, UnixSeqpacket, accept, endpoint);
 
 /// A server that serves while it is awaited; made by [`serve`]. It begins with its first poll.
 #[must_use = "a server serves while it is awaited"]

@@ -1,5 +1,6 @@
 //! The deadlines of one connection, on one timer: it fires for a look, not for each read.
 
+use std::fmt;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::AsFd;
@@ -10,7 +11,10 @@ use std::task::{Context, Poll, ready};
 use socket2::SockRef;
 
 use super::Limits;
+use crate::op::close::Fd;
+use crate::op::endpoint::Endpoint;
 use crate::op::line::Line;
+use crate::op::receive_message::Head;
 use crate::sys::options;
 use crate::time::{Duration, Instant, Sleep, sleep_until};
 
@@ -20,7 +24,7 @@ const LOOKS: u32 = 4;
 /// See the head of the file.
 pub(super) struct Watch {
     /// Not kept open for it.
-    line: Weak<Line>,
+    connection: Weak<dyn Movement>,
     timer: Sleep,
     /// The end of the time for the first byte, until that has come.
     first_byte: Option<Instant>,
@@ -38,8 +42,8 @@ struct Idle {
 }
 
 /// What has moved on a connection so far.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Moved {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Moved {
     brought: u32,
     sends: u32,
     /// What the peer has taken, where the kernel says.
@@ -49,7 +53,7 @@ struct Moved {
 
 impl Watch {
     /// `None` if there is no deadline.
-    pub(super) fn new(limits: &Limits, line: Weak<Line>) -> Option<Self> {
+    pub(super) fn new(limits: &Limits, connection: Weak<dyn Movement>) -> Option<Self> {
         if (limits.first_byte, limits.idle, limits.life) == (None, None, None) {
             return None;
         }
@@ -62,7 +66,7 @@ impl Watch {
             Some(Idle { step, next: now.checked_add(step)?, seen, quiet: 0 })
         });
         let mut watch = Self {
-            line,
+            connection,
             timer: sleep_until(now),
             first_byte: after(limits.first_byte),
             idle,
@@ -97,22 +101,23 @@ impl Watch {
         if self.end.is_some_and(|end| end <= now) {
             return true;
         }
-        let Some(line) = self.line.upgrade() else {
+        let Some(connection) = self.connection.upgrade() else {
             // The handler has closed the connection, or given it away, and does something else.
             (self.first_byte, self.idle) = (None, None);
             return false;
         };
-        if self.first_byte.take_if(|end| *end <= now).is_some() && !has_begun(&line) {
+        if self.first_byte.take_if(|end| *end <= now).is_some() && !has_begun(&*connection) {
             return true;
         }
-        self.idle.as_mut().is_some_and(|idle| idle.next <= now && idle.look(&line, now))
+        self.idle
+            .as_mut()
+            .is_some_and(|idle| idle.next <= now && idle.look(connection.moved(), now))
     }
 }
 
 impl Idle {
     /// Whether nothing has moved for the whole time.
-    fn look(&mut self, line: &Line, now: Instant) -> bool {
-        let seen = Moved::until_now(line);
+    fn look(&mut self, seen: Moved, now: Instant) -> bool {
         let may_move = seen.sending && seen.taken.is_none();
         self.quiet = if seen == self.seen && !may_move { self.quiet + 1 } else { 0 };
         self.seen = seen;
@@ -121,22 +126,50 @@ impl Idle {
     }
 }
 
-impl Moved {
-    fn until_now(line: &Line) -> Self {
-        Self {
-            brought: line.arrivals.brought(),
-            sends: line.outbox.turns(),
-            taken: options::acknowledged(line.fd.as_fd()).ok(),
-            sending: line.outbox.is_busy(),
+/// A connection of which can be told whether anything moves on it.
+pub(super) trait Movement: fmt::Debug {
+    /// What has moved so far.
+    fn moved(&self) -> Moved;
+
+    /// Its descriptor.
+    fn fd(&self) -> &Fd;
+}
+
+impl Movement for Line {
+    fn moved(&self) -> Moved {
+        Moved {
+            brought: self.arrivals.brought(),
+            sends: self.outbox.turns(),
+            taken: options::acknowledged(self.fd.as_fd()).ok(),
+            sending: self.outbox.is_busy(),
         }
+    }
+
+    fn fd(&self) -> &Fd {
+        &self.fd
+    }
+}
+
+impl<H: Head + fmt::Debug> Movement for Endpoint<H> {
+    fn moved(&self) -> Moved {
+        Moved {
+            brought: self.inbox.brought(),
+            sends: self.sent(),
+            taken: None,
+            sending: self.is_sending(),
+        }
+    }
+
+    fn fd(&self) -> &Fd {
+        &self.fd
     }
 }
 
 /// Whether a byte has come, or waits in the kernel for a handler that does not read yet.
-fn has_begun(line: &Line) -> bool {
+fn has_begun(connection: &dyn Movement) -> bool {
     let peek = || -> io::Result<usize> {
         let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT;
-        SockRef::from(&line.fd).recv_with_flags(&mut [MaybeUninit::uninit()], flags)
+        SockRef::from(connection.fd()).recv_with_flags(&mut [MaybeUninit::uninit()], flags)
     };
-    line.arrivals.brought() > 0 || peek().is_ok_and(|count| count > 0)
+    connection.moved().brought > 0 || peek().is_ok_and(|count| count > 0)
 }

@@ -7,6 +7,7 @@ mod children;
 mod direct;
 mod files;
 mod pipes;
+mod unix;
 
 use std::cell::RefCell;
 use std::io::{ErrorKind, PipeReader, PipeWriter, Read};
@@ -106,6 +107,8 @@ impl Scene {
             Operation::SendTo => send_datagram(false),
             Operation::SendMessage => send_datagram(true),
             Operation::SendWithFds => send_with_fds(wins),
+            Operation::RecvMessage => unix::recv_message(wins),
+            Operation::Serve => unix::server(wins),
             Operation::Sleep => sleep(wins),
         }
     }

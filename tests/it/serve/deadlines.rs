@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::net::UnixStream as StdUnix;
 use std::time::Duration;
 
-use annulus::net::{Limits, Served, UnixListener, serve};
+use annulus::net::{Limits, Served, UnixListener, UnixSeqpacket, UnixSeqpacketListener, serve};
 use annulus::runtime::metrics;
 use annulus::time::{Instant, sleep};
 use socket2::SockRef;
@@ -190,6 +190,62 @@ fn on_a_unix_socket_quiet_ends_and_a_send_under_way_does_not() {
         handle.stop();
         let served = server.await.unwrap().unwrap();
         assert_eq!((served.late, served.failed), (1, 1));
+    });
+}
+
+#[test]
+fn deadlines_hold_for_sequenced_packets() {
+    run(async || {
+        let name = crate::support::names::abstract_name();
+        let listener = UnixSeqpacketListener::bind(&name).unwrap();
+        let limits = Limits::new().first_byte(SHORT).idle(QUIET);
+        let server = serve(listener, limits, async |connection: UnixSeqpacket| {
+            while let Some(message) = connection.recv_message().await? {
+                connection.send_owned(message.into_chunk()).await?;
+            }
+            io::Result::Ok(())
+        });
+        let handle = server.handle();
+        let server = annulus::spawn(server);
+        let start = Instant::now();
+        let silent = UnixSeqpacket::connect(&name).await.unwrap();
+        let speaking = UnixSeqpacket::connect(&name).await.unwrap();
+        speaking.send(b"x").await.unwrap();
+        assert!(silent.recv_message().await.unwrap().is_none());
+        assert!(start.elapsed() >= SHORT);
+        assert_eq!(speaking.recv(&mut [0; 4]).await.unwrap(), 1, "it had said something");
+        assert!(speaking.recv_message().await.unwrap().is_none());
+        assert!(start.elapsed() >= QUIET);
+        until(|| handle.connections() == 0).await;
+        handle.stop();
+        assert_eq!(server.await.unwrap().unwrap().late, 2);
+    });
+}
+
+#[test]
+fn sends_alone_keep_a_connection_of_sequenced_packets_from_being_idle() {
+    run(async || {
+        let name = crate::support::names::abstract_name();
+        let listener = UnixSeqpacketListener::bind(&name).unwrap();
+        let server = serve(listener, Limits::new().idle(QUIET), async |connection| {
+            for number in 0..20_u8 {
+                sleep(QUIET / 10).await;
+                UnixSeqpacket::send(&connection, &[number]).await?;
+            }
+            io::Result::Ok(())
+        });
+        let handle = server.handle();
+        let server = annulus::spawn(server);
+        let client = UnixSeqpacket::connect(&name).await.unwrap();
+        let mut received = 0;
+        while client.recv_message().await.unwrap().is_some() {
+            received += 1;
+        }
+        until(|| handle.connections() == 0).await;
+        handle.stop();
+        let served = server.await.unwrap().unwrap();
+        // A machine that stalls for the whole time makes it idle in truth.
+        assert!(served.ended == 1 && received == 20 || served.late == 1, "{served:?}, {received}");
     });
 }
 

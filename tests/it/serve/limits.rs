@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream as StdUnix;
 use std::rc::Rc;
 
 use annulus::Builder;
-use annulus::net::{Limits, UnixListener, serve};
+use annulus::net::{Limits, UnixListener, UnixSeqpacket, UnixSeqpacketListener, serve};
 use annulus::task::Failure;
 
 use super::{client, echo, listener};
@@ -128,6 +128,32 @@ fn unix_streams_are_served_as_well() {
             let mut answer = [0; 10];
             until(|| io::Read::read(&mut &client, &mut answer).is_ok()).await;
             assert_eq!(answer, [at; 10]);
+        }
+        until(|| handle.connections() == 0).await;
+        handle.stop();
+        assert_eq!(server.await.unwrap().unwrap().ended, 3);
+    });
+}
+
+#[test]
+fn sequenced_packets_are_served_as_well() {
+    run(async || {
+        let name = crate::support::names::abstract_name();
+        let listener = UnixSeqpacketListener::bind(&name).unwrap();
+        let server = serve(listener, Limits::new(), async |connection| {
+            while let Some(message) = connection.recv_message().await? {
+                connection.send_owned(message.into_chunk()).await?;
+            }
+            io::Result::Ok(())
+        });
+        let handle = server.handle();
+        let server = annulus::spawn(server);
+        for at in 0..3_u8 {
+            let client = UnixSeqpacket::connect(&name).await.unwrap();
+            client.send(&[at; 10]).await.unwrap();
+            client.send(&[at]).await.unwrap();
+            assert_eq!(&*client.recv_message().await.unwrap().unwrap(), [at; 10]);
+            assert_eq!(&*client.recv_message().await.unwrap().unwrap(), [at]);
         }
         until(|| handle.connections() == 0).await;
         handle.stop();
