@@ -51,7 +51,7 @@ impl TcpListener {
     /// Outside a runtime.
     pub async fn bind(address: impl ToSocketAddrs) -> io::Result<Self> {
         let addresses = resolve(&address, "TcpListener::bind").await?;
-        ListenOptions::new().bind(addresses)
+        ListenOptions::new().bind(addresses).await
     }
 
     /// Takes over a listening socket.
@@ -140,7 +140,7 @@ impl fmt::Debug for TcpListener {
 /// use annulus::net::ListenOptions;
 ///
 /// annulus::run(async {
-///     let listener = ListenOptions::new().backlog(4096).nodelay(true).bind("127.0.0.1:0")?;
+///     let listener = ListenOptions::new().backlog(4096).nodelay(true).bind("localhost:0").await?;
 ///     # drop(listener);
 ///     Ok::<_, std::io::Error>(())
 /// })
@@ -195,18 +195,20 @@ impl ListenOptions {
         self
     }
 
-    /// Listens on the first of the addresses that can be bound.
+    /// Listens on the first of the addresses that can be bound. A name is looked up first, as by
+    /// [`lookup_host`](super::lookup_host).
     ///
     /// # Errors
     ///
-    /// `AddrInUse` and the others of `bind(2)`; the text names the address. `InvalidInput` if there is none, or a name
-    /// that [`lookup_host`](super::lookup_host) would have to look up first.
+    /// `AddrInUse` and the others of `bind(2)`, whose text names the address; those of the look-up; `InvalidInput` if
+    /// there is no address.
     ///
     /// # Panics
     ///
     /// Outside a runtime.
-    pub fn bind(&self, address: impl ToSocketAddrs) -> io::Result<TcpListener> {
-        Self::first(address, |address| {
+    pub async fn bind(&self, address: impl ToSocketAddrs) -> io::Result<TcpListener> {
+        let addresses = resolve(&address, "ListenOptions::bind").await?;
+        Self::first(addresses, |address| {
             let socket = self.socket(address)?;
             if self.reuse_port {
                 socket.set_reuseport(true)?;
@@ -218,11 +220,11 @@ impl ListenOptions {
 
     /// What the first of the addresses gives for which it can be made.
     pub(super) fn first<T>(
-        address: impl ToSocketAddrs,
+        addresses: Vec<SocketAddr>,
         make: impl Fn(SocketAddr) -> io::Result<T>,
     ) -> io::Result<T> {
         let mut last = None;
-        for address in address.to_socket_addrs()? {
+        for address in addresses {
             match make(address) {
                 Ok(made) => return Ok(made),
                 Err(error) => last = Some(error),

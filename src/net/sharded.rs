@@ -62,14 +62,15 @@ impl ShardedListener {
 }
 
 impl ListenOptions {
-    /// Takes the first of the addresses that can be bound, for every runtime that asks for it.
+    /// Takes the first of the addresses that can be bound, for every runtime that asks for it. It needs no runtime
+    /// itself, and so looks no name up.
     ///
     /// # Errors
     ///
     /// `AddrInUse` also if those who use it share their port, and the others of `bind(2)`; the text names the address.
-    /// `InvalidInput` if there is none.
+    /// `InvalidInput` if there is none, or a name that [`lookup_host`](super::lookup_host) would have to look up first.
     pub fn bind_sharded(&self, address: impl ToSocketAddrs) -> io::Result<ShardedListener> {
-        Self::first(address, |address| {
+        Self::first(address.to_socket_addrs()?, |address| {
             let socket = bind_alone(address)?;
             socket.set_reuseport(true)?;
             let address = socket.local_addr()?;

@@ -77,7 +77,7 @@ fn untaken_connections_stay_in_the_backlog() {
         skip!("an accept at a time takes one connection ahead, not several");
     }
     run_with(Builder::new().untaken_max(4), async || {
-        let listener = ListenOptions::new().bind("127.0.0.1:0").expect("bind");
+        let listener = ListenOptions::new().bind("127.0.0.1:0").await.expect("bind");
         let address = listener.local_addr().expect("bound");
         assert!(poll_and_drop(listener.accept()).await.is_none());
         turn().await;
@@ -101,7 +101,7 @@ fn untaken_connections_stay_in_the_backlog() {
 /// Connects 100 clients before the first accept and 100 after it; returns the most that were untaken.
 fn burst(builder: Builder) -> usize {
     run_with(builder.untaken_max(4), async || {
-        let listener = ListenOptions::new().bind("127.0.0.1:0").expect("bind");
+        let listener = ListenOptions::new().bind("127.0.0.1:0").await.expect("bind");
         let address = listener.local_addr().expect("bound");
         let connect = || StdStream::connect(address).expect("the backlog has room");
         let mut clients: Vec<_> = (0..100).map(|_| connect()).collect();
@@ -579,7 +579,7 @@ fn a_completion_queue_that_overflows_loses_nothing_without_deferred_work() {
 #[test]
 fn a_burst_of_connections_goes_through_a_small_ring() {
     run_with(small_ring(), async || {
-        let listener = ListenOptions::new().bind("127.0.0.1:0").expect("bind");
+        let listener = ListenOptions::new().bind("127.0.0.1:0").await.expect("bind");
         let address = listener.local_addr().expect("bound");
         let clients: Vec<_> = (0..200).map(|_| spawn(TcpStream::connect(address))).collect();
         let mut accepted = Vec::new();

@@ -105,7 +105,7 @@ async fn take_all(listener: TcpListener, count: usize) {
 
 fn race_accepts(builder: Builder) {
     run_with(builder, async || {
-        let listener = ListenOptions::new().bind("127.0.0.1:0").expect("bind");
+        let listener = ListenOptions::new().bind("127.0.0.1:0").await.expect("bind");
         let clients = connect_all(listener.local_addr().expect("bound"), count());
         take_all(listener, count()).await;
         clients.join().expect("all were served");

@@ -99,7 +99,7 @@ fn a_plain_listener_stays_alone_on_its_port() {
         let taken = listener.local_addr()?;
         let bind = async move || {
             let options = ListenOptions::new().reuse_port(true);
-            options.bind(taken).map(drop).map_err(|error| error.kind())
+            options.bind(taken).await.map(drop).map_err(|error| error.kind())
         };
         assert_eq!(shard(1).call(bind).await?, Err(io::ErrorKind::AddrInUse));
         Result::Ok(())

@@ -14,14 +14,14 @@ use crate::support::skip::skip;
 fn accepted_streams_inherit_what_the_listener_was_told() {
     run(async || {
         let options = ListenOptions::new().nodelay(true).keepalive(Some(Duration::from_secs(77)));
-        let listener = options.bind("127.0.0.1:0").unwrap();
+        let listener = options.bind("127.0.0.1:0").await.unwrap();
         let _client = StdStream::connect(listener.local_addr().unwrap()).unwrap();
         let (stream, _) = listener.accept().await.unwrap();
         assert!(stream.nodelay().unwrap());
         let socket = SockRef::from(&stream);
         assert!(socket.keepalive().unwrap());
         assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_secs(77));
-        let plain = ListenOptions::new().bind("127.0.0.1:0").unwrap();
+        let plain = ListenOptions::new().bind("127.0.0.1:0").await.unwrap();
         let _client = StdStream::connect(plain.local_addr().unwrap()).unwrap();
         let (stream, _) = plain.accept().await.unwrap();
         assert!(!stream.nodelay().unwrap());
@@ -94,8 +94,8 @@ fn a_port_in_use_is_named_and_shared_only_on_request() {
         assert_eq!(error.kind(), ErrorKind::AddrInUse);
         assert!(error.to_string().contains(&address.to_string()), "{error}");
         let shared = ListenOptions::new().reuse_port(true);
-        let first = shared.bind("127.0.0.1:0").unwrap();
-        shared.bind(first.local_addr().unwrap()).unwrap();
+        let first = shared.bind("127.0.0.1:0").await.unwrap();
+        shared.bind(first.local_addr().unwrap()).await.unwrap();
     });
 }
 
