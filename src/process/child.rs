@@ -70,7 +70,10 @@ impl Child {
     ///
     /// Outside a runtime.
     pub fn from_std(child: StdChild) -> io::Result<Self> {
-        Self::new(child, driver::current::expect("Child::from_std"), false, false)
+        let child = Self::new(child, driver::current::expect("Child::from_std"), false, false)?;
+        // If its end was seen by std already, its number may be another's by now. An error is for the wait.
+        let _ = child.ending.try_wait();
+        Ok(child)
     }
 
     pub(super) fn new(

@@ -461,6 +461,25 @@ fn a_child_takes_signals() {
     });
 }
 
+/// Its number may be another's by now, and no signal of ours may reach that.
+#[test]
+fn a_child_that_std_has_waited_for_has_no_number() {
+    need!("true");
+    for builder in both_forms() {
+        run_with(builder, async || {
+            let mut child = StdCommand::new("true").process_group(0).spawn().unwrap();
+            assert!(child.wait().unwrap().success());
+            let mut child = Child::from_std(child).unwrap();
+            assert_eq!(child.id(), None);
+            let refused = child.signal(SignalKind::terminate()).unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::InvalidInput);
+            child.start_kill().unwrap();
+            assert_eq!(child.try_wait().unwrap().and_then(|status| status.code()), Some(0));
+            assert!(child.wait().await.unwrap().success());
+        });
+    }
+}
+
 #[test]
 fn a_child_of_std_is_taken_over() {
     need!("sh");
