@@ -12,12 +12,11 @@ use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Duration;
 
-use annulus::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader, BufWriter, Timeout, TooLong};
-use annulus::net::{TcpListener, TcpStream, open_connection};
-use annulus::signal::{SignalKind, signal};
+use annulus::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader, BufWriter, TooLong};
+use annulus::net::{Limits, Serve, TcpListener, TcpStream, open_connection, serve};
+use annulus::signal::termination;
 use annulus::spawn;
 use annulus::task::{CancellationToken, JoinSet};
-use annulus::time::timeout;
 
 const HELP: &str = "\
 Serves a little of Redis's line protocol, and asks it from several clients.
@@ -33,6 +32,8 @@ Usage: lines [OPTIONS]
 const LINE_MAX: usize = 4096;
 /// A client that says nothing for so long is closed.
 const IDLE: Duration = Duration::from_secs(300);
+/// A client gets so long to end its side of the connection.
+const LINGER: Duration = Duration::from_secs(1);
 /// What open connections get to end after an interrupt.
 const DRAIN: Duration = Duration::from_secs(10);
 
@@ -155,12 +156,14 @@ async fn bulk<W: AsyncWrite>(out: &mut BufWriter<W>, value: Option<&[u8]>) -> io
 }
 
 /// Answers one client until it is done, or, between two commands, until the service is to end.
-async fn serve(stream: TcpStream, store: Store, shutdown: CancellationToken) -> io::Result<()> {
+async fn converse(
+    stream: TcpStream,
+    store: &Store,
+    shutdown: &CancellationToken,
+) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    let stream = Timeout::new(&stream).idle(IDLE);
-    let (reader, writer) = annulus::io::split(stream);
-    let mut reader = BufReader::with_limit(LINE_MAX, reader);
-    let mut writer = BufWriter::new(writer);
+    let mut reader = BufReader::with_limit(LINE_MAX, &stream);
+    let mut writer = BufWriter::new(&stream);
     loop {
         // The answers to all that came at once leave together.
         if reader.buffer().is_empty() {
@@ -175,54 +178,45 @@ async fn serve(stream: TcpStream, store: Store, shutdown: CancellationToken) -> 
             Some(Err(error)) => return Err(error),
             Some(Ok(None)) | None => break,
         };
-        if answer(line, &store, &mut writer).await? == Then::Close {
+        if answer(line, store, &mut writer).await? == Then::Close {
             break;
         }
     }
-    writer.shutdown().await
+    writer.flush().await?;
+    drop((reader, writer));
+    // So that the client reads all its answers, though commands of its own lie unread. It may be gone, or not end.
+    let _ = stream.close_gracefully(LINGER).await;
+    Ok(())
 }
 
-/// Accepts until it is to end, and gives what is open time to end as well.
-async fn accept(listener: TcpListener, shutdown: CancellationToken) -> io::Result<()> {
+/// The server, which ends when it is told to and gives what is open time to end as well.
+fn server(
+    listener: TcpListener,
+    shutdown: CancellationToken,
+) -> Serve<TcpListener, impl AsyncFn(TcpStream) -> io::Result<()> + 'static, io::Error> {
     let store = Store::default();
-    let mut connections = JoinSet::new();
-    loop {
-        annulus::select! {
-            accepted = listener.accept_stream() => {
-                connections.spawn(serve(accepted?, Rc::clone(&store), shutdown.clone()));
-            }
-            Some(_ended) = connections.join_next() => {}
-            () = shutdown.cancelled() => break,
-        }
-    }
-    drop(listener);
-    let drained = async { while connections.join_next().await.is_some() {} };
-    // What is left after the time is dropped.
-    let _ = timeout(DRAIN, drained).await;
-    Ok(())
+    let stopping = shutdown.clone();
+    let limits = Limits::new().idle(IDLE).drain(DRAIN);
+    let handler = async move |stream| converse(stream, &store, &stopping).await;
+    serve(listener, limits, handler).until(async move { shutdown.cancelled().await })
 }
 
 async fn serve_at(address: SocketAddr) -> io::Result<()> {
     // Before the listener: no signal finds the process without its handler once it can be reached.
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
+    let mut termination = termination()?;
     let listener = TcpListener::bind(address).await?;
     println!("serving {}", listener.local_addr()?);
     let shutdown = CancellationToken::new();
-    let mut serving = spawn(accept(listener, shutdown.clone()));
-    annulus::select! {
-        ended = &mut serving => return ended?,
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-    }
-    shutdown.cancel();
-    // The second signal does not wait for those who are still there.
-    annulus::select! {
-        ended = &mut serving => ended??,
-        _ = interrupt.recv() => serving.abort(),
-        _ = terminate.recv() => serving.abort(),
-    }
-    Ok(())
+    let server = server(listener, shutdown.clone());
+    let handle = server.handle();
+    drop(spawn(async move {
+        termination.recv().await;
+        shutdown.cancel();
+        // The second signal does not wait for those who are still there.
+        termination.recv().await;
+        handle.abort();
+    }));
+    server.await.map(drop)
 }
 
 /// An answer of the server.
@@ -290,12 +284,12 @@ async fn ask(server: SocketAddr, client: u32, commands: u32) -> io::Result<u32> 
 
 async fn ask_all(clients: u32, commands: u32) -> io::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let server = listener.local_addr()?;
+    let address = listener.local_addr()?;
     let shutdown = CancellationToken::new();
-    let serving = spawn(accept(listener, shutdown.clone()));
+    let serving = spawn(server(listener, shutdown.clone()));
     let mut asking = JoinSet::new();
     for client in 0..clients {
-        asking.spawn(ask(server, client, commands));
+        asking.spawn(ask(address, client, commands));
     }
     let mut right = 0;
     while let Some(client) = asking.join_next().await {

@@ -12,11 +12,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use annulus::io::{Timeout, copy, copy_bidirectional};
-use annulus::net::{TcpListener, TcpStream};
-use annulus::signal::{SignalKind, signal};
+use annulus::net::{Limits, Serve, TcpListener, TcpStream, serve};
+use annulus::signal::termination;
 use annulus::spawn;
-use annulus::task::{CancellationToken, JoinSet};
-use annulus::time::timeout;
+use annulus::task::JoinSet;
 
 const HELP: &str = "\
 Passes TCP connections on, and counts what goes each way.
@@ -54,7 +53,7 @@ fn main() -> ExitCode {
         }
     };
     let result = match options.listen {
-        Some(address) => annulus::run(serve(address, options.to)),
+        Some(address) => annulus::run(listen(address, options.to)),
         None => annulus::run(ask_all(options.clients, options.bytes)),
     };
     match result {
@@ -98,9 +97,9 @@ struct Counts {
 }
 
 /// Passes one connection on until both directions have ended.
-async fn pass(client: TcpStream, to: String, counts: Rc<Counts>) -> io::Result<()> {
+async fn pass(client: TcpStream, to: &str, counts: &Counts) -> io::Result<()> {
     counts.connections.set(counts.connections.get() + 1);
-    let server = TcpStream::connect(to.as_str()).await?;
+    let server = TcpStream::connect(to).await?;
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
     // The time is for both: what moves one way keeps the other from being idle.
@@ -115,54 +114,33 @@ async fn pass(client: TcpStream, to: String, counts: Rc<Counts>) -> io::Result<(
     result
 }
 
-/// Accepts until it is to end, and gives what is open time to end as well.
-async fn proxy(
+/// The proxy, which gives what is open time to end when it is told to end itself.
+fn proxy(
     listener: TcpListener,
     to: String,
     counts: Rc<Counts>,
-    shutdown: CancellationToken,
-) -> io::Result<()> {
-    let mut connections = JoinSet::new();
-    loop {
-        annulus::select! {
-            accepted = listener.accept_stream() => {
-                connections.spawn(pass(accepted?, to.clone(), Rc::clone(&counts)));
-            }
-            Some((_, ended)) = connections.join_next_with_id() => {
-                if let Ok(Err(error)) = ended {
-                    eprintln!("a connection ended: {error}");
-                }
-            }
-            () = shutdown.cancelled() => break,
-        }
-    }
-    drop(listener);
-    let drained = async { while connections.join_next().await.is_some() {} };
-    // What is left after the time is dropped.
-    let _ = timeout(DRAIN, drained).await;
-    Ok(())
+) -> Serve<TcpListener, impl AsyncFn(TcpStream) -> io::Result<()> + 'static, io::Error> {
+    let limits = Limits::new().drain(DRAIN);
+    serve(listener, limits, async move |client| pass(client, &to, &counts).await)
+        .on_failure(|failure| eprintln!("a connection ended: {failure}"))
 }
 
-async fn serve(address: SocketAddr, to: String) -> io::Result<()> {
+async fn listen(address: SocketAddr, to: String) -> io::Result<()> {
     // Before the listener: no signal finds the process without its handler once it can be reached.
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
+    let mut termination = termination()?;
     let listener = TcpListener::bind(address).await?;
     println!("{} goes to {to}", listener.local_addr()?);
-    let (counts, shutdown) = (Rc::new(Counts::default()), CancellationToken::new());
-    let mut serving = spawn(proxy(listener, to, Rc::clone(&counts), shutdown.clone()));
-    annulus::select! {
-        ended = &mut serving => return ended?,
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-    }
-    shutdown.cancel();
-    // The second signal does not wait for those who are still there.
-    annulus::select! {
-        ended = &mut serving => ended??,
-        _ = interrupt.recv() => serving.abort(),
-        _ = terminate.recv() => serving.abort(),
-    }
+    let counts = Rc::new(Counts::default());
+    let server = proxy(listener, to, Rc::clone(&counts));
+    let handle = server.handle();
+    drop(spawn(async move {
+        termination.recv().await;
+        handle.stop();
+        // The second signal does not wait for those who are still there.
+        termination.recv().await;
+        handle.abort();
+    }));
+    server.await?;
     report(&counts);
     Ok(())
 }
@@ -173,14 +151,9 @@ fn report(counts: &Counts) {
 }
 
 /// Sends back what comes, until the end of it.
-async fn echo(listener: TcpListener) -> io::Result<()> {
-    loop {
-        let stream = listener.accept_stream().await?;
-        drop(spawn(async move {
-            copy(&mut &stream, &mut &stream).await?;
-            stream.shutdown().await
-        }));
-    }
+async fn echo(stream: TcpStream) -> io::Result<()> {
+    copy(&mut &stream, &mut &stream).await?;
+    stream.shutdown().await
 }
 
 /// Sends so many bytes, ends its direction, and reads what comes back; whether it was the same.
@@ -209,9 +182,11 @@ async fn ask_all(clients: u32, len: usize) -> io::Result<()> {
     let to = behind.local_addr()?.to_string();
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
-    let echoing = spawn(echo(behind));
-    let (counts, shutdown) = (Rc::new(Counts::default()), CancellationToken::new());
-    let serving = spawn(proxy(listener, to, Rc::clone(&counts), shutdown.clone()));
+    let echoing = spawn(serve(behind, Limits::new(), echo));
+    let counts = Rc::new(Counts::default());
+    let server = proxy(listener, to, Rc::clone(&counts));
+    let handle = server.handle();
+    let serving = spawn(server);
     let mut asking = JoinSet::new();
     for _ in 0..clients {
         asking.spawn(ask(address, len));
@@ -220,7 +195,7 @@ async fn ask_all(clients: u32, len: usize) -> io::Result<()> {
     while let Some(client) = asking.join_next().await {
         same += u32::from(client??);
     }
-    shutdown.cancel();
+    handle.stop();
     serving.await??;
     echoing.abort();
     report(&counts);

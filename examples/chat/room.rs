@@ -52,7 +52,8 @@ impl Room {
         };
         self.say(format!("* {name} left\n"));
         drop(lines);
-        goodbye(&stream).await;
+        // So that the client reads all that it was told. One that does not end as well has had its time.
+        let _ = stream.close_gracefully(LINGER).await;
         ended
     }
 
@@ -92,16 +93,4 @@ impl Room {
             }
         }
     }
-}
-
-/// Ends the connection so that the client reads all that it was told: if bytes of its own lay unread here at the close,
-/// it would be reset.
-async fn goodbye(stream: &TcpStream) {
-    let rest = async {
-        stream.shutdown().await?;
-        while stream.recv().await?.is_some() {}
-        io::Result::Ok(())
-    };
-    // A client that does not end as well has had its time.
-    let _ = timeout(LINGER, rest).await;
 }

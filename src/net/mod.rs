@@ -10,8 +10,10 @@
 //! | `TcpListener::accept`, `accept_stream`, `Incoming::next`, `accept` and `accept_stream` of `UnixListener` and `UnixSeqpacketListener` | nothing is lost: the next accept gets the connection |
 //! | `TcpStream`'s and `UnixStream`'s `recv`, `read`, `read_owned`, `peek`, `readable` | nothing is lost: the next read gets the bytes, in order; the buffer given to `read_owned` is dropped |
 //! | `read_exact` | the bytes that it had copied are in the caller's buffer and gone from the stream |
+//! | `UnixStream`'s `recv_message`, `recv_with_fds` | nothing is lost: the next of these gets the bytes, in order, with their descriptors |
 //! | `write`, `send` | before its first turn of the loop: nothing is sent; afterwards the bytes may or may not leave, in order and never torn; the next write waits for them and reports their error |
 //! | `write_all`, `send_all`, `send_all_vectored` | as `write`; how much was sent is not known |
+//! | `UnixStream`'s `send_with_fds` | before its first turn of the loop: nothing is sent; afterwards the descriptors leave with what the kernel takes, ours are closed when it is done, and the next write fails if that was not all |
 //! | `shutdown`, `writable` | nothing happened yet |
 //! | `TcpStream::connect`, `TcpSocket::connect`, `UnixStream::connect`, `UnixSeqpacket::connect`, `open_connection` | the socket is closed, those of all attempts |
 //! | `lookup_host`, and the look-up of a name in `connect` and `bind` | the answer is given up; what a thread has begun with keeps it until the resolver's own timeout |
@@ -22,7 +24,7 @@
 //! | `UdpSocket`'s `connect`, `writable` | nothing |
 //! | `serve` | the listener is closed and the connections are aborted |
 //! | `ServeHandle::ended` | nothing |
-//! | `into_std`, `TcpStream::detach`, `TcpStream::move_to` | the stream or socket is dropped, with what it held |
+//! | `into_std`, `close_gracefully`, `TcpStream::detach`, `TcpStream::move_to` | the stream or socket is dropped, with what it held |
 //!
 //! A future that is leaked (`mem::forget`) leaks its memory and, for a write, delays nobody: its turn ends when the
 //! kernel is done.

@@ -6,14 +6,14 @@ use std::net::TcpStream as StdStream;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use annulus::net::TcpStream;
+use annulus::net::{TcpStream, UnixStream};
 use annulus::runtime::metrics;
 use annulus::{Builder, Runtime, spawn};
 
 use crate::support::leak::LeakGuard;
 use crate::support::settled::{
     PATIENCE, assert_content, content, narrow_pair, pair, poll_once, read_len, read_to_end, run,
-    run_with, turn, until, until_operations,
+    run_with, turn, until, until_operations, write_now,
 };
 
 /// More than a narrow connection holds.
@@ -164,7 +164,7 @@ fn a_write_half_dropped_with_a_send_under_way_ends_the_direction_after_it() {
         assert_eq!(bytes.len(), MUCH);
         assert_content(1, 0, &bytes);
         // The other direction is whole.
-        crate::support::settled::write_now(&far, b"still here");
+        write_now(&far, b"still here");
         let mut answer = [0; 10];
         read.read_exact(&mut answer).await.expect("the peer is there");
         assert_eq!(&answer, b"still here");
@@ -220,5 +220,40 @@ fn what_was_sent_before_the_drop_arrives_although_a_receive_is_armed() {
         drop(near);
         assert_eq!(read_to_end(&far).await.expect("an orderly end"), b"all of it");
         drop(read_len(&far, 0).await);
+    });
+}
+
+/// What lies unread at a close is a reset to the peer, and what it was told is lost to it; not so here.
+#[test]
+fn a_graceful_close_lets_the_peer_read_all_though_its_own_bytes_lie_unread() {
+    run(async || {
+        let (near, far) = pair();
+        write_now(&far, &content(1, 0, 1000));
+        near.write_all(b"farewell").await.unwrap();
+        let closing = spawn(near.close_gracefully(PATIENCE));
+        assert_eq!(read_len(&far, 8).await, b"farewell");
+        write_now(&far, &content(1, 0, 1000));
+        assert_eq!(read_to_end(&far).await.expect("an orderly end"), b"");
+        assert!(!closing.is_finished(), "the peer may still send");
+        drop(far);
+        closing.await.unwrap().unwrap();
+    });
+}
+
+#[test]
+fn a_graceful_close_waits_for_a_peer_no_longer_than_it_is_to() {
+    run(async || {
+        let (near, far) = UnixStream::pair().unwrap();
+        let start = Instant::now();
+        let error = near.close_gracefully(Duration::from_millis(20)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+        assert!(start.elapsed() >= Duration::from_millis(20));
+        assert!(far.recv().await.unwrap().is_none());
+        // A dropped one drops the stream; what was sent before leaves first.
+        let (near, far) = narrow_pair();
+        let near = with_orphan(near).await;
+        drop(near.close_gracefully(PATIENCE));
+        assert_eq!(read_to_end(&far).await.expect("an orderly end").len(), MUCH);
+        until(|| metrics().lingering_streams == 0).await;
     });
 }
