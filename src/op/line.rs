@@ -6,8 +6,8 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
+use super::arrivals::Arrivals;
 use super::close::Fd;
-use super::receive::Arrivals;
 use super::send::Outbox;
 use crate::buf::Chunk;
 use crate::driver::Key;
