@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use super::queued::Queued;
-use crate::buf::{Account, Chunk, Class};
+use crate::buf::{Account, Chunk, Class, Demand};
 use crate::driver::{Driver, Key};
 
 /// The number of whoever waits by polls, without a future that could be dropped.
@@ -36,7 +36,10 @@ pub(super) struct State {
     pub(super) cancelling: bool,
     pub(super) queued: Queued,
     pub(super) class: Class,
-    pub(super) streak: u8,
+    /// While the class is the large one, its claim on the ring, armed or not: who arms next is to find it filled.
+    pub(super) demand: Option<Demand>,
+    /// Completions in a row that asked for larger buffers; below zero, for smaller ones.
+    pub(super) streak: i8,
     pub(super) reader: Option<Reader>,
     pub(super) readers: u32,
     /// Chunks that came, going round.
@@ -76,6 +79,7 @@ impl Arrivals {
                 cancelling: false,
                 queued: Queued::default(),
                 class: Class::Small,
+                demand: None,
                 streak: 0,
                 reader: None,
                 readers: 0,

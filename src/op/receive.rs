@@ -7,7 +7,6 @@
 //! 1. The entry names no memory of the operation: the kernel picks a buffer of the group, whose memory the
 //!    line's account keeps; the descriptor is kept open by the line.
 #![allow(unsafe_code, reason = "room 3: an operation")]
-#![allow(unsafe_code, reason = "room 3: an operation")]
 
 use std::io;
 use std::rc::Rc;
@@ -18,14 +17,18 @@ use io_uring::squeue::Flags;
 use super::arrivals::{End, State};
 use super::line::Line;
 use super::{POLL_FIRST, is_passing, read};
-use crate::buf::{Account, Class};
+use crate::buf::{Account, Class, Demand, Pool};
 use crate::driver::{Actions, Standing, Wakers, gone};
 use crate::sys::{Cqe, Sqe};
 
-/// Completions that fill a small buffer, after which the stream is armed with large ones.
-const FULL_STREAK: u8 = 2;
+/// Completions in a row that fill a buffer, after which the stream is armed with larger ones.
+const FULL_STREAK: i8 = 2;
 /// Completions in a row that would have fitted a small buffer, after which it is armed with small ones again.
-const SMALL_STREAK: u8 = 64;
+const SMALL_STREAK: i8 = 64;
+/// Completions in a row that would have fitted a large buffer and left nothing, after which bulk is over.
+const DRAINED_STREAK: i8 = 16;
+/// Large buffers that a stream may need at once.
+const LARGE_DEMAND: usize = 3;
 
 /// Goes on receiving while something waits to be taken, for a reader that looks for more before it takes any.
 pub(crate) fn receive_more(line: &Rc<Line>) -> io::Result<()> {
@@ -45,14 +48,27 @@ pub(crate) fn ensure_armed(line: &Rc<Line>) -> io::Result<()> {
 
 pub(super) fn arm(line: &Rc<Line>, state: &mut State) -> io::Result<()> {
     let driver = line.fd.driver();
-    if state.account.is_none() {
-        state.account = Some(Account::new(Rc::clone(driver.pool()?)));
+    let pool = driver.pool()?;
+    let account = state.account.get_or_insert_with(|| Account::new(Rc::clone(pool)));
+    if state.class == Class::Bulk && !takes_bulk(line, account) {
+        state.class = Class::Large;
+    }
+    match state.class {
+        Class::Large if state.demand.is_some() => {}
+        Class::Large => state.demand = Some(Demand::new(pool, Class::Large, LARGE_DEMAND)),
+        Class::Small | Class::Bulk => state.demand = None,
     }
     state.queued.end();
-    let small = driver.pool()?.size(Class::Small);
-    let receive = Receive { line: Rc::clone(line), class: state.class, small };
+    let receive = Receive::new(line, state, pool);
     state.armed = Some(driver.stand(receive).map_err(|_| gone())?);
     Ok(())
+}
+
+/// A receive of bulk may bring so much, beside what may wait, and finds a buffer.
+fn takes_bulk(line: &Line, account: &Rc<Account>) -> bool {
+    let pool = line.fd.driver().pool();
+    pool.is_ok_and(|pool| pool.size(Class::Bulk) as usize / 2 <= line.arrivals.undelivered_max)
+        && account.takes_bulk()
 }
 
 /// The refusal of a second task in a place that has room for one.
@@ -63,8 +79,48 @@ pub(crate) fn busy(text: &'static str) -> io::Error {
 struct Receive {
     line: Rc<Line>,
     class: Class,
-    /// Bytes in a buffer of the small class.
-    small: u32,
+    form: Form,
+    /// Bytes in a buffer of the class, and in one of the next smaller class.
+    size: u32,
+    smaller: u32,
+    /// The buffer that is kept for it, of bulk.
+    _demand: Option<Demand>,
+}
+
+/// How many messages one receive is to bring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// One, that may be there already: a connection of one request takes no more (`net`, `connections`).
+    First,
+    /// One, when the socket is ready.
+    Next,
+    /// All that come.
+    Many,
+}
+
+impl Form {
+    fn of(line: &Line, state: &State) -> Self {
+        let may_be_many = line.fd.driver().features().multishot_receive;
+        match state.class {
+            _ if state.brought == 0 => Self::First,
+            Class::Small | Class::Large if may_be_many => Self::Many,
+            _ => Self::Next,
+        }
+    }
+}
+
+impl Receive {
+    fn new(line: &Rc<Line>, state: &State, pool: &Rc<Pool>) -> Self {
+        let class = state.class;
+        let smaller = match class {
+            Class::Small => 0,
+            Class::Large => pool.size(Class::Small),
+            Class::Bulk => pool.size(Class::Large),
+        };
+        let (form, size) = (Form::of(line, state), pool.size(class));
+        let demand = (class == Class::Bulk).then(|| Demand::new(pool, class, 1));
+        Self { line: Rc::clone(line), class, form, size, smaller, _demand: demand }
+    }
 }
 
 // SAFETY: rule 1.
@@ -77,13 +133,15 @@ unsafe impl Standing for Receive {
         if let Some(file) = &self.line.file {
             return read::entry(&self.line, file, group);
         }
-        if self.line.fd.driver().features().multishot_receive {
-            return opcode::RecvMulti::new(target, group).build();
-        }
+        let priority = match self.form {
+            Form::Many => return opcode::RecvMulti::new(target, group).build(),
+            Form::First => 0,
+            Form::Next => POLL_FIRST,
+        };
         // Zero bytes: as many as the buffer holds.
         opcode::Recv::new(target, std::ptr::null_mut(), 0)
             .buf_group(group)
-            .ioprio(POLL_FIRST)
+            .ioprio(priority)
             .build()
             .flags(Flags::BUFFER_SELECT)
     }
@@ -152,31 +210,44 @@ impl Receive {
                 Some(_) => state.queue(chunk),
             }
         }
-        let fits_the_other_class = match self.class {
-            Class::Small => len == self.small,
-            Class::Large => len <= self.small,
-        };
-        if fits_the_other_class {
-            self.consider_the_other_class(state);
+        if len == self.size || len <= self.smaller {
+            self.consider_another_class(state, cqe, len);
         } else {
             state.streak = 0;
         }
     }
 
     #[inline(never)]
-    fn consider_the_other_class(&self, state: &mut State) {
+    fn consider_another_class(&self, state: &mut State, cqe: Cqe, len: u32) {
+        if state.class != self.class {
+            // It is decided; these came before the receive was cancelled.
+            return;
+        }
+        let may_be_bulk =
+            || state.account.as_ref().is_some_and(|account| takes_bulk(&self.line, account));
+        let (is_full, more) = (len == self.size, cqe.leaves_more());
         let (streak, next) = match self.class {
+            // Of what follows at once, one large buffer takes what a dozen small ones would.
+            Class::Small if more && self.form == Form::First => (1, Class::Large),
             Class::Small => (FULL_STREAK, Class::Large),
-            Class::Large => (SMALL_STREAK, Class::Small),
+            Class::Large if !is_full => (-SMALL_STREAK, Class::Small),
+            Class::Large if more && may_be_bulk() => (FULL_STREAK, Class::Bulk),
+            Class::Bulk if !is_full && !more => (-DRAINED_STREAK, Class::Large),
+            Class::Large | Class::Bulk => {
+                state.streak = 0;
+                return;
+            }
         };
-        state.streak = state.streak.saturating_add(1);
-        if state.streak >= streak && state.class == self.class {
+        // Of the other sign, it begins anew.
+        let so_far = if state.streak.signum() == streak.signum() { state.streak } else { 0 };
+        state.streak = so_far + streak.signum();
+        if state.streak == streak {
             state.class = next;
             state.streak = 0;
         }
     }
 
-    /// Too much is undelivered, or the other class of buffers fits the traffic better.
+    /// Too much is undelivered, or another class of buffers fits the traffic better.
     fn should_stop(&self, state: &State) -> bool {
         state.bytes >= self.line.arrivals.undelivered_max || state.class != self.class
     }
