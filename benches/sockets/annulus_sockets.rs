@@ -10,7 +10,7 @@ use annulus::net::udp::Datagram;
 use annulus::net::{Limits, TcpListener, TcpStream, UdpSocket, serve};
 use annulus::task::CancellationToken;
 
-use super::load::Load;
+use super::load::{Load, MESSAGE};
 use crate::contest::{Run, Sample, Stopwatch};
 
 pub(super) static CELLS: &[(&str, Run)] = &[
@@ -18,8 +18,11 @@ pub(super) static CELLS: &[(&str, Run)] = &[
     ("udp_echo_single", |operations| block_on(udp_echo_single(operations))),
     ("connections", |operations| block_on(connections(operations))),
     ("served", |operations| block_on(served(operations))),
+    ("churn", |operations| block_on(churn(operations))),
     ("proxy_16K", |operations| block_on(proxy("messages", operations))),
     ("proxy_bulk", |operations| block_on(proxy("bulk", operations))),
+    ("sink", |operations| block_on(sink(operations))),
+    ("sink_owned", |operations| block_on(sink_owned(operations))),
     ("lines", |operations| block_on(lines(operations))),
     ("lines_string", |operations| block_on(lines_string(operations))),
 ];
@@ -110,6 +113,27 @@ async fn served(operations: u64) -> io::Result<Sample> {
     Ok(watch.stop(operations))
 }
 
+async fn churn(operations: u64) -> io::Result<Sample> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let mut load = Load::start("churn", listener.local_addr()?, operations)?;
+    let watch = Stopwatch::start();
+    load.begin()?;
+    let mut last = None;
+    for _ in 0..operations {
+        let stream = listener.accept_stream().await?;
+        last = Some(annulus::spawn(async move {
+            while let Ok(Some(chunk)) = stream.recv().await {
+                stream.send_all(chunk).await?;
+            }
+            io::Result::Ok(())
+        }));
+    }
+    if let Some(last) = last {
+        last.await??;
+    }
+    Ok(watch.stop(operations))
+}
+
 /// Passes one connection on to the port that its first two bytes name.
 async fn proxy(kind: &str, operations: u64) -> io::Result<Sample> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -123,6 +147,39 @@ async fn proxy(kind: &str, operations: u64) -> io::Result<Sample> {
     near.set_nodelay(true)?;
     far.set_nodelay(true)?;
     copy_bidirectional(&mut near, &mut far).await?;
+    Ok(watch.stop(operations))
+}
+
+async fn poured(operations: u64) -> io::Result<(TcpStream, Stopwatch, Load)> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let mut load = Load::start("sink", listener.local_addr()?, operations)?;
+    let watch = Stopwatch::start();
+    load.begin()?;
+    Ok((listener.accept_stream().await?, watch, load))
+}
+
+async fn sink(operations: u64) -> io::Result<Sample> {
+    let (stream, watch, _load) = poured(operations).await?;
+    let mut len = 0;
+    while let Some(chunk) = stream.recv().await? {
+        len += chunk.len() as u64;
+    }
+    assert_eq!(len, MESSAGE as u64 * operations);
+    Ok(watch.stop(operations))
+}
+
+async fn sink_owned(operations: u64) -> io::Result<Sample> {
+    let (stream, watch, _load) = poured(operations).await?;
+    let (mut buf, mut len) = (Vec::with_capacity(64 * 1024), 0);
+    loop {
+        let count;
+        (count, buf) = stream.read_owned(buf).await?;
+        if count == 0 {
+            break;
+        }
+        len += count as u64;
+    }
+    assert_eq!(len, MESSAGE as u64 * operations);
     Ok(watch.stop(operations))
 }
 

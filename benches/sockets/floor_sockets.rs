@@ -11,21 +11,31 @@ use std::os::fd::AsRawFd;
 
 use io_uring::{cqueue, opcode, types};
 
+use super::floor_streams::{connections, lines, proxy, sink};
 use super::load::Load;
 use crate::contest::{Run, Sample, Stopwatch};
 use crate::uring::buffers::{Buffers, GROUP};
 use crate::uring::{Queues, Uring};
 
-pub(super) static CELLS: &[(&str, Run)] =
-    &[("udp_echo", udp_echo_or_panic), ("udp_echo_single", udp_echo_or_panic)];
+pub(super) static CELLS: &[(&str, Run)] = &[
+    ("udp_echo", |operations| or_panic(udp_echo(operations))),
+    ("udp_echo_single", |operations| or_panic(udp_echo(operations))),
+    ("connections", |operations| or_panic(connections(operations))),
+    ("proxy_16K", |operations| or_panic(proxy("messages", operations))),
+    ("proxy_bulk", |operations| or_panic(proxy("bulk", operations))),
+    ("sink", |operations| or_panic(sink(operations))),
+    ("sink_owned", |operations| or_panic(sink(operations))),
+    ("lines", |operations| or_panic(lines(operations))),
+    ("lines_string", |operations| or_panic(lines(operations))),
+];
 
 /// `struct io_uring_recvmsg_out` and, after it, an IPv4 address.
 const HEADER: usize = 16;
 const NAME: u32 = 16;
 const RECEIVE: u64 = 1 << 32;
 
-fn udp_echo_or_panic(operations: u64) -> Sample {
-    udp_echo(operations).unwrap_or_else(|error| panic!("floor: {error}"))
+fn or_panic(sample: io::Result<Sample>) -> Sample {
+    sample.unwrap_or_else(|error| panic!("floor: {error}"))
 }
 
 fn udp_echo(operations: u64) -> io::Result<Sample> {

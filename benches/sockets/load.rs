@@ -1,7 +1,7 @@
 //! The other side of each cell: a process of its own that begins when it is told to.
 
 use std::io::{self, Read, Write};
-use std::net::{TcpListener, TcpStream, ToSocketAddrs, UdpSocket};
+use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs, UdpSocket};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use socket2::SockRef;
 const WINDOW: usize = 32;
 const DATAGRAM: [u8; 64] = [7; 64];
 const CLIENTS: u64 = 8;
-const MESSAGE: usize = 16 * 1024;
+pub(super) const MESSAGE: usize = 16 * 1024;
 /// A line of 64 bytes, and how many are written at once.
 const LINE: usize = 64;
 const LINES: u64 = 256;
@@ -60,10 +60,12 @@ pub(crate) fn run(kind: &str, address: &str, operations: u64) -> Result<(), Stri
         io::stdin().read_to_end(&mut Vec::new())?;
         match kind {
             "udp" => datagrams(address, operations),
-            "tcp" => connections(address, operations),
+            "tcp" => connections(address, operations, until_the_end),
+            "churn" => connections(address, operations, until_the_answer),
             "messages" => messages(address, operations),
             "bulk" => pour(address, &[7; MESSAGE], operations),
             "lines" => lines(address, operations),
+            "sink" => sink(address, operations),
             _ => Err(io::Error::other(format!("no load {kind}"))),
         }
     };
@@ -94,7 +96,11 @@ fn datagrams(address: &str, operations: u64) -> io::Result<()> {
 }
 
 /// Several clients, one connection after the other.
-fn connections(address: &str, operations: u64) -> io::Result<()> {
+fn connections(
+    address: &str,
+    operations: u64,
+    connection: fn(&[SocketAddr]) -> io::Result<()>,
+) -> io::Result<()> {
     let addresses: Vec<_> = address.to_socket_addrs()?.collect();
     let client = |index: u64| {
         let addresses = addresses.clone();
@@ -106,7 +112,17 @@ fn connections(address: &str, operations: u64) -> io::Result<()> {
     ended.try_for_each(|end| end.unwrap_or_else(|_| Err(io::Error::other("a client panicked"))))
 }
 
-fn connection(addresses: &[std::net::SocketAddr]) -> io::Result<()> {
+/// A reset after the answer.
+fn until_the_answer(addresses: &[SocketAddr]) -> io::Result<()> {
+    let mut stream = TcpStream::connect(addresses)?;
+    SockRef::from(&stream).set_linger(Some(Duration::ZERO))?;
+    stream.write_all(&DATAGRAM)?;
+    let mut answer = [0; DATAGRAM.len()];
+    stream.read_exact(&mut answer)?;
+    if answer == DATAGRAM { Ok(()) } else { Err(io::Error::other("not what was sent")) }
+}
+
+fn until_the_end(addresses: &[SocketAddr]) -> io::Result<()> {
     let mut stream = TcpStream::connect(addresses)?;
     // A reset at the end: no port waits for stray packets afterwards.
     SockRef::from(&stream).set_linger(Some(Duration::ZERO))?;
@@ -156,6 +172,15 @@ fn pour(address: &str, bytes: &[u8], operations: u64) -> io::Result<()> {
         true => Ok(()),
         false => Err(io::Error::other("not all came through")),
     }
+}
+
+/// Sends the same bytes as fast as they are taken.
+fn sink(address: &str, operations: u64) -> io::Result<()> {
+    let mut stream = TcpStream::connect(address)?;
+    (0..operations).try_for_each(|_| stream.write_all(&[7; MESSAGE]))?;
+    stream.shutdown(std::net::Shutdown::Write)?;
+    let _end = stream.read(&mut [0])?;
+    Ok(())
 }
 
 fn lines(address: &str, operations: u64) -> io::Result<()> {

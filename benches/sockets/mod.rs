@@ -6,6 +6,7 @@
 
 mod annulus_sockets;
 pub(crate) mod floor_sockets;
+mod floor_streams;
 pub(crate) mod load;
 mod tokio_sockets;
 
@@ -37,6 +38,12 @@ pub(crate) static CELLS: &[Cell] = &[
         counted: 1_000,
     },
     Cell {
+        name: "churn",
+        about: "8 clients connect, have 64 bytes echoed and reset, which the server waits for; per connection",
+        operations: 4_000,
+        counted: 1_000,
+    },
+    Cell {
         name: "proxy_16K",
         about: "a connection passed on, messages of 16 KiB that are answered one by one; per message",
         operations: 4_000,
@@ -45,6 +52,18 @@ pub(crate) static CELLS: &[Cell] = &[
     Cell {
         name: "proxy_bulk",
         about: "a connection passed on, one way, as fast as it goes; per 16 KiB",
+        operations: 20_000,
+        counted: 4_000,
+    },
+    Cell {
+        name: "sink",
+        about: "bytes read as fast as they come, lent by one, into 64 KiB of the reader's by the others; per 16 KiB",
+        operations: 20_000,
+        counted: 4_000,
+    },
+    Cell {
+        name: "sink_owned",
+        about: "the same, into 64 KiB of the reader's by all; per 16 KiB",
         operations: 20_000,
         counted: 4_000,
     },

@@ -6,7 +6,7 @@ use std::io;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
-use super::load::Load;
+use super::load::{Load, MESSAGE};
 use crate::contest::{Run, Sample, Stopwatch};
 
 pub(super) static CELLS: &[(&str, Run)] = &[
@@ -14,8 +14,11 @@ pub(super) static CELLS: &[(&str, Run)] = &[
     ("udp_echo_single", |operations| block_on(udp_echo(operations))),
     ("connections", |operations| block_on(connections(operations))),
     ("served", |operations| block_on(connections(operations))),
+    ("churn", |operations| block_on(churn(operations))),
     ("proxy_16K", |operations| block_on(proxy("messages", operations))),
     ("proxy_bulk", |operations| block_on(proxy("bulk", operations))),
+    ("sink", |operations| block_on(sink(operations))),
+    ("sink_owned", |operations| block_on(sink(operations))),
     ("lines", |operations| block_on(lines(operations))),
     ("lines_string", |operations| block_on(lines_string(operations))),
 ];
@@ -59,6 +62,28 @@ async fn connections(operations: u64) -> io::Result<Sample> {
     Ok(watch.stop(operations))
 }
 
+async fn churn(operations: u64) -> io::Result<Sample> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let mut load = Load::start("churn", listener.local_addr()?, operations)?;
+    let watch = Stopwatch::start();
+    load.begin()?;
+    let mut last = None;
+    for _ in 0..operations {
+        let (mut stream, _) = listener.accept().await?;
+        last = Some(tokio::spawn(async move {
+            let mut buf = [0; 1024];
+            while let Ok(count @ 1..) = stream.read(&mut buf).await {
+                stream.write_all(&buf[..count]).await?;
+            }
+            io::Result::Ok(())
+        }));
+    }
+    if let Some(last) = last {
+        last.await??;
+    }
+    Ok(watch.stop(operations))
+}
+
 async fn proxy(kind: &str, operations: u64) -> io::Result<Sample> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let mut load = Load::start(kind, listener.local_addr()?, operations)?;
@@ -71,6 +96,23 @@ async fn proxy(kind: &str, operations: u64) -> io::Result<Sample> {
     near.set_nodelay(true)?;
     far.set_nodelay(true)?;
     copy_bidirectional(&mut near, &mut far).await?;
+    Ok(watch.stop(operations))
+}
+
+async fn sink(operations: u64) -> io::Result<Sample> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let mut load = Load::start("sink", listener.local_addr()?, operations)?;
+    let watch = Stopwatch::start();
+    load.begin()?;
+    let (mut stream, _) = listener.accept().await?;
+    let (mut buf, mut len) = (vec![0; 64 * 1024], 0);
+    loop {
+        match stream.read(&mut buf).await? {
+            0 => break,
+            count => len += count as u64,
+        }
+    }
+    assert_eq!(len, MESSAGE as u64 * operations);
     Ok(watch.stop(operations))
 }
 

@@ -14,7 +14,7 @@ mod traits;
 
 pub use aligned::AlignedBuf;
 pub use chunk::Chunk;
-pub(crate) use pool::{Account, Class, Pool, PoolOptions};
+pub(crate) use pool::{Account, Class, Demand, Pool, PoolOptions};
 pub use registered::Registration;
 pub(crate) use registered::Table;
 pub use slice::Slice;

@@ -1,9 +1,8 @@
 //! Buffers that the kernel picks from when data arrives, so that an idle stream holds none.
 //!
-//! A pool has two classes, small and large; a stream is armed with the one that fits its traffic. A buffer is
-//! charged to its stream until it is recycled. Where a stream is past its share, or the pool below its low-water
-//! mark, what arrived is copied to the heap at once and the buffer goes back: a task that hoards chunks cannot
-//! starve the others.
+//! A pool has three classes; a stream is armed with the one that fits its traffic. A buffer is charged to its stream
+//! until it is recycled. Where a stream is past its share, or the pool below its low-water mark, what arrived is copied
+//! to the heap at once and the buffer goes back: a task that hoards chunks cannot starve the others.
 //!
 //! Only as many buffers as a turn of the loop can use lie in the ring; the others wait on a stack, the one that was
 //! used last on top. So a quiet core goes round a few warm buffers, and memory is taken up as the load needs it.
@@ -36,6 +35,8 @@ pub(crate) struct PoolOptions {
     pub(crate) small_count: u16,
     pub(crate) large_size: u32,
     pub(crate) large_count: u16,
+    pub(crate) bulk_size: u32,
+    pub(crate) bulk_count: u16,
     /// Buffers that one stream may hold before its data is copied to the heap.
     pub(crate) stream_share: u32,
 }
@@ -43,11 +44,14 @@ pub(crate) struct PoolOptions {
 /// With fewer buffers in its ring a class is filled up before a system call: more than a call usually brings receives.
 const OFFERED_MIN: u16 = 64;
 
-/// Which of the two sizes.
+/// Which of the sizes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Class {
     Small,
     Large,
+    /// For one receive at a time of a stream that always has more: the larger a receive, the fewer acknowledgements,
+    /// and times that a sender who waits for room is woken (`net`, `proxy_bulk`).
+    Bulk,
 }
 
 impl Class {
@@ -56,7 +60,18 @@ impl Class {
     fn depth_max(self) -> u16 {
         match self {
             Self::Small => 256,
-            Self::Large => 64,
+            Self::Large | Self::Bulk => 64,
+        }
+    }
+
+    /// How many buffers are to lie in a ring of this depth, when the receives that are armed may need so many at once.
+    ///
+    /// The kernel goes round all that lie there, whether or not it needs them, so of those that fill a cache there are
+    /// no more than needed (`net`, `lines`: with 64 large ones instead of 4 a line cost 1.4 times as much).
+    fn wanted(self, demand: usize, depth: u16) -> u16 {
+        match self {
+            Self::Small => depth,
+            Self::Large | Self::Bulk => demand.min(usize::from(depth)) as u16,
         }
     }
 
@@ -66,10 +81,10 @@ impl Class {
     }
 }
 
-/// Both classes of a core's receive buffers.
+/// All classes of a core's receive buffers.
 #[derive(Debug)]
 pub(crate) struct Pool {
-    classes: [Group; 2],
+    classes: [Group; 3],
     stream_share: usize,
     /// Messages that were copied to the heap for want of a buffer to spare.
     copied: Cell<u64>,
@@ -86,6 +101,10 @@ struct Group {
     size: u32,
     /// Entries of the ring: a power of two.
     depth: u16,
+    /// Buffers that the receives which are armed may need at once.
+    demand: Cell<usize>,
+    /// Buffers that are to lie in the ring.
+    wanted: Cell<u16>,
     tail: Cell<u16>,
     /// Buffers in the ring.
     offered: Cell<u16>,
@@ -108,12 +127,13 @@ struct Entry {
 }
 
 impl Pool {
-    /// Maps both classes and offers every buffer to the kernel.
+    /// Maps all classes and registers their rings.
     pub(crate) fn new(ring_fd: RawFd, options: &PoolOptions) -> io::Result<Rc<Self>> {
         let small = Group::new(ring_fd, Class::Small, options.small_size, options.small_count)?;
         let large = Group::new(ring_fd, Class::Large, options.large_size, options.large_count)?;
+        let bulk = Group::new(ring_fd, Class::Bulk, options.bulk_size, options.bulk_count)?;
         Ok(Rc::new(Self {
-            classes: [small, large],
+            classes: [small, large, bulk],
             stream_share: options.stream_share as usize,
             copied: Cell::new(0),
         }))
@@ -123,7 +143,7 @@ impl Pool {
         self.group(class).size
     }
 
-    /// Buffers that are with a chunk, of both classes.
+    /// Buffers that are with a chunk, of all classes.
     pub(crate) fn lent(&self) -> u32 {
         self.classes.iter().map(|group| u32::from(group.lent_count.get())).sum()
     }
@@ -150,16 +170,22 @@ impl Pool {
     #[inline]
     pub(crate) fn refill(&self) {
         for group in &self.classes {
-            if group.offered.get() < OFFERED_MIN.min(group.depth) {
+            if group.offered.get() < OFFERED_MIN.min(group.wanted.get()) {
                 group.refill();
             }
         }
     }
 
-    /// How many receives are sure to find a buffer now, whatever their class.
+    /// How many receives are sure to find a buffer now, whatever their class. For bulk one is armed only then.
     pub(crate) fn room(&self) -> usize {
-        self.refill();
-        self.classes.iter().map(|group| usize::from(group.offered.get())).min().unwrap_or(0)
+        self.group(Class::Small).room().min(self.group(Class::Large).room())
+    }
+
+    /// A buffer for bulk is there for one more receive, and the class is not low then.
+    fn has_bulk(&self) -> bool {
+        let bulk = self.group(Class::Bulk);
+        let (armed, lent) = (bulk.demand.get(), usize::from(bulk.lent_count.get()));
+        armed < usize::from(bulk.depth) && armed + lent < usize::from(bulk.lent_max)
     }
 
     /// Takes a lent buffer back.
@@ -184,9 +210,11 @@ impl Group {
             _memory: memory,
             size,
             depth,
+            demand: Cell::new(0),
+            wanted: Cell::new(class.wanted(0, depth)),
             tail: Cell::new(0),
             offered: Cell::new(0),
-            spare: RefCell::new((depth..count).rev().collect()),
+            spare: RefCell::new((0..count).rev().collect()),
             lent_count: Cell::new(0),
             // At least one is kept: with none in the ring, every receive would fail at once and be armed again.
             lent_max: count - (count / 4).max(1),
@@ -195,14 +223,14 @@ impl Group {
         // SAFETY: rule 3: the mapping stays until after `unregister`.
         unsafe { register::buffer_ring(ring_fd, group.ring.pointer(), depth, class.group()) }?;
         group.registered.set(Some(ring_fd));
-        group.buffers[..usize::from(depth)].iter().for_each(|buffer| group.offer(buffer));
+        group.refill();
         Ok(group)
     }
 
     /// Takes back a buffer that is not lent any more: into the ring while there is room, else onto the stack.
     #[inline]
     fn put(&self, buffer: &Buffer) {
-        if self.offered.get() < self.depth {
+        if self.offered.get() < self.wanted.get() {
             self.offer(buffer);
         } else {
             self.put_aside(buffer);
@@ -215,9 +243,20 @@ impl Group {
         self.spare.borrow_mut().push(buffer.bid);
     }
 
+    /// The buffers that are in the ring or may be put there.
+    fn room(&self) -> usize {
+        let spare = self.spare.borrow().len();
+        usize::from(self.depth).min(usize::from(self.offered.get()) + spare)
+    }
+
+    fn set_demand(&self, demand: usize) {
+        self.demand.set(demand);
+        self.wanted.set(self.class.wanted(demand, self.depth));
+    }
+
     fn refill(&self) {
         let mut spare = self.spare.borrow_mut();
-        while self.offered.get() < self.depth
+        while self.offered.get() < self.wanted.get()
             && let Some(bid) = spare.pop()
         {
             self.offer(&self.buffers[usize::from(bid)]);
@@ -279,6 +318,30 @@ pub(crate) struct Account {
     share: usize,
 }
 
+/// While it is there, the ring of a class has buffers for the receive that holds it.
+#[derive(Debug)]
+pub(crate) struct Demand {
+    pool: Rc<Pool>,
+    class: Class,
+    buffers: usize,
+}
+
+impl Demand {
+    /// Of a receive that may need so many buffers at once, as far as there are any.
+    pub(crate) fn new(pool: &Rc<Pool>, class: Class, buffers: usize) -> Self {
+        let group = pool.group(class);
+        group.set_demand(group.demand.get() + buffers);
+        Self { pool: Rc::clone(pool), class, buffers }
+    }
+}
+
+impl Drop for Demand {
+    fn drop(&mut self) {
+        let group = self.pool.group(self.class);
+        group.set_demand(group.demand.get() - self.buffers);
+    }
+}
+
 /// What a socket of messages may hold, in shares of a stream: each message takes a buffer, and its peers are many.
 const MESSAGES_SHARES: usize = 16;
 
@@ -293,6 +356,11 @@ impl Account {
     pub(crate) fn of_messages(pool: Rc<Pool>) -> Rc<Self> {
         let share = pool.stream_share.saturating_mul(MESSAGES_SHARES);
         Rc::new(Self { pool, share })
+    }
+
+    /// The next receive of the stream may be bulk: a buffer is there for it, which will not have to be copied.
+    pub(crate) fn takes_bulk(self: &Rc<Self>) -> bool {
+        Rc::strong_count(self) <= self.share && self.pool.has_bulk()
     }
 
     /// Turns a completed receive into a chunk; `None` if the kernel named a buffer that it did not have.

@@ -347,6 +347,8 @@ pub(crate) fn driver() -> Rc<Driver> {
         small_count: 16,
         large_size: 256,
         large_count: 4,
+        bulk_size: 1024,
+        bulk_count: 2,
         stream_share: 4,
     };
     let limits = Limits {

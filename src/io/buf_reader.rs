@@ -6,11 +6,10 @@ use std::future::poll_fn;
 use std::io;
 use std::task::{Context, Poll, ready};
 
-use memchr::memchr;
-
 use super::write::{AsyncWrite, write_as};
 use super::{AsyncRead, Lines, Split, TooLong};
 use crate::buf::Chunk;
+use crate::sys::plain::find;
 
 /// The longest line, where nothing else is said.
 const LIMIT: usize = 64 * 1024;
@@ -199,10 +198,19 @@ impl<R: AsyncRead> BufReader<R> {
     /// # Panics
     ///
     /// If so many are not there.
+    #[inline]
     pub fn consume(&mut self, count: usize) {
         assert!(count <= self.len, "consume {count} of {} bytes", self.len);
         self.len -= count;
         self.searched = self.searched.saturating_sub(count);
+        match &self.first {
+            Some(first) if count <= first.len() - self.start => self.start += count,
+            _ => self.skip(count),
+        }
+    }
+
+    /// Goes past so many bytes, which lie in several chunks.
+    fn skip(&mut self, count: usize) {
         let mut left = count;
         while left > 0 {
             let here = self.settle().len() - self.start;
@@ -224,10 +232,9 @@ impl<R: AsyncRead> BufReader<R> {
     /// Takes `len` bytes that are there, lent.
     #[inline]
     pub(super) fn take(&mut self, len: usize) -> &[u8] {
-        if len == 0 {
-            return &[];
+        if self.first.as_ref().is_none_or(|first| first.len() - self.start < len) {
+            self.contiguous(len);
         }
-        self.contiguous(len);
         let start = self.start;
         self.start += len;
         self.len -= len;
@@ -282,7 +289,7 @@ impl<R: AsyncRead> BufReader<R> {
     ) -> Poll<io::Result<Option<usize>>> {
         if self.searched == 0
             && let Some(first) = &self.first
-            && let Some(at) = memchr(delimiter, &first[self.start..])
+            && let Some(at) = find(delimiter, &first[self.start..])
             && at < self.limit
         {
             return Poll::Ready(Ok(Some(at + 1)));
@@ -317,7 +324,7 @@ impl<R: AsyncRead> BufReader<R> {
         let first = self.first.as_ref().map_or(&[][..], |first| &first[self.start..]);
         for part in [first].into_iter().chain(self.others.iter().map(|chunk| &**chunk)) {
             let known = self.searched.saturating_sub(before).min(part.len());
-            if let Some(at) = memchr(self.delimiter, &part[known..]) {
+            if let Some(at) = find(self.delimiter, &part[known..]) {
                 // It is looked for from there, should nobody take it.
                 self.searched = before + known + at;
                 return Some(self.searched + 1);

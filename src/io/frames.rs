@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 use super::buf_reader::without_end;
 use super::{AsyncRead, AsyncWrite, BufReader, BufWriter, TooLong};
 use crate::buf::Chunk;
+use crate::sys::plain::find;
 
 /// The longest message, where nothing else is said.
 const LENGTH_MAX: usize = 8 * 1024 * 1024;
@@ -327,7 +328,7 @@ impl Framing {
             let (len, max) = (message.len(), self.max);
             return refuse(format!("a message of {len} bytes; at most {max} are allowed"));
         }
-        if self.kind == Kind::Lines && memchr::memchr(b'\n', message).is_some() {
+        if self.kind == Kind::Lines && find(b'\n', message).is_some() {
             return refuse("a line with a line end in it".to_owned());
         }
         Ok(())

@@ -10,10 +10,12 @@ use std::task::{Context, Poll, ready};
 use crate::buf::{BufError, BufResult, Chunk, IoBufMut, fill};
 use crate::driver;
 use crate::executor::budget;
+use crate::op::arrivals::Arrival;
 use crate::op::close::Fd;
 use crate::op::line::Line;
 use crate::op::poll::{Direction, Id};
-use crate::op::receive::{Arrival, Reading, busy, poll_take};
+use crate::op::reading::{Reading, poll_take};
+use crate::op::receive::busy;
 use crate::sys::pipes::is_anonymous_pipe;
 
 use super::readiness::Readiness;

@@ -15,9 +15,11 @@ use super::writing::turn;
 use crate::buf::{BufError, BufResult, Chunk, IoBufMut, fill};
 use crate::driver::Driver;
 use crate::executor::{self, budget};
+use crate::op::arrivals::Arrival;
 use crate::op::close::Fd;
 use crate::op::line::Line;
-use crate::op::receive::{Arrival, Reading, busy, ensure_armed, poll_take, receive_more};
+use crate::op::reading::{Reading, poll_take};
+use crate::op::receive::{busy, ensure_armed, receive_more};
 use crate::sys::plain;
 
 /// The handle of a connected socket. Dropping it ends the connection; operations may hold the line a little longer.

@@ -17,6 +17,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use super::close::Fd;
+use super::is_to_be_asked_again;
 use super::waiting::{Id, Waiting};
 use crate::driver::{Actions, Key, Standing};
 use crate::sys::{Cqe, Sqe};
@@ -138,14 +139,14 @@ unsafe impl Standing for Accept {
 
     fn deliver(&mut self, cqe: Cqe, actions: &mut Actions) {
         let mut state = self.accepted.state.borrow_mut();
-        match cqe.to_result() {
-            Ok(fd) => {
+        match cqe.result {
+            fd @ 0.. => {
                 // SAFETY: rule 2.
-                let connection = unsafe { OwnedFd::from_raw_fd(fd.cast_signed()) };
+                let connection = unsafe { OwnedFd::from_raw_fd(fd) };
                 state.connections.push_back(connection);
             }
-            Err(error) if is_passing(&error) => {}
-            Err(error) => state.error = Some(error),
+            error if is_to_be_asked_again(-error) || has_died(-error) => {}
+            error => state.error = Some(io::Error::from_raw_os_error(-error)),
         }
         if !cqe.more() {
             state.armed = None;
@@ -161,21 +162,18 @@ unsafe impl Standing for Accept {
     }
 }
 
-/// The connection died before it was accepted, or the accept was ended by us: the next one will do.
-fn is_passing(error: &io::Error) -> bool {
-    let codes = [
-        libc::ECANCELED,
-        libc::EINTR,
-        libc::EAGAIN,
-        libc::ECONNABORTED,
-        libc::EPROTO,
-        libc::EPERM,
-        libc::ENETDOWN,
-        libc::ENOPROTOOPT,
-        libc::EHOSTDOWN,
-        libc::ENONET,
-        libc::EHOSTUNREACH,
-        libc::ENETUNREACH,
-    ];
-    error.raw_os_error().is_some_and(|code| codes.contains(&code))
+/// The connection died before it was accepted: the next one will do.
+fn has_died(code: i32) -> bool {
+    matches!(
+        code,
+        libc::ECONNABORTED
+            | libc::EPROTO
+            | libc::EPERM
+            | libc::ENETDOWN
+            | libc::ENOPROTOOPT
+            | libc::EHOSTDOWN
+            | libc::ENONET
+            | libc::EHOSTUNREACH
+            | libc::ENETUNREACH
+    )
 }

@@ -6,8 +6,9 @@
 use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 
+use super::arrivals::Arrivals;
 use super::close::Fd;
-use super::receive::{Arrivals, Heads};
+use super::receive::Heads;
 use super::send::Outbox;
 use crate::buf::Chunk;
 use crate::driver::Key;

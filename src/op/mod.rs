@@ -1,11 +1,13 @@
 //! One file per operation: what the kernel is shown, how its answer is read, what becomes of an orphan.
 //!
 //! A file here has a struct that owns all the kernel will see and its `Operation` or `Standing`; nothing else
-//! knows the operation's entry. The other files are what operations share: `line` those of a connection, `endpoint`
-//! those of a socket of messages, `open_file` and `position` those of a file, `place` those that name a path, `parts`
-//! those with several buffers; `waiting` is who waits for any of these, `queued` where a receive waits for a buffer.
+//! knows the operation's entry. The other files are what operations share: `line` those of a connection, with
+//! `arrivals` and `reading`, what came and who reads it; `endpoint` those of a socket of messages, `open_file` and
+//! `position` those of a file, `place` those that name a path, `parts` those with several buffers; `waiting` is who
+//! waits for any of these, `queued` where a receive waits for a buffer.
 
 pub(crate) mod accept;
+pub(crate) mod arrivals;
 pub(crate) mod bell;
 pub(crate) mod cancel_all;
 pub(crate) mod close;
@@ -30,6 +32,7 @@ mod read;
 pub(crate) mod read_at;
 pub(crate) mod read_direct;
 pub(crate) mod read_vectored;
+pub(crate) mod reading;
 pub(crate) mod receive;
 pub(crate) mod receive_message;
 pub(crate) mod rename;
@@ -66,5 +69,10 @@ const POLL_FIRST: u16 = 1;
 /// Not the end of a stream nor a failure of what is asked: no buffer was free, we cancelled, or the kernel wants it
 /// asked again.
 fn is_passing(code: i32) -> bool {
-    matches!(code, libc::ENOBUFS | libc::ECANCELED | libc::EINTR | libc::EAGAIN | libc::ENOMEM)
+    is_to_be_asked_again(code) || matches!(code, libc::ENOBUFS | libc::ENOMEM)
+}
+
+/// We cancelled, or the kernel wants it asked again.
+fn is_to_be_asked_again(code: i32) -> bool {
+    matches!(code, libc::ECANCELED | libc::EINTR | libc::EAGAIN)
 }

@@ -25,7 +25,7 @@ use super::endpoint::Endpoint;
 use super::queued::Queued;
 use super::waiting::{Id, Waiting};
 use super::{POLL_FIRST, is_passing};
-use crate::buf::{Account, Chunk, Class};
+use crate::buf::{Account, Chunk, Class, Demand};
 use crate::driver::{Actions, Driver, Key, Standing, gone};
 use crate::sys::descriptors::Local;
 use crate::sys::message::{self, Inet, Received};
@@ -33,6 +33,9 @@ use crate::sys::{Cqe, Sqe};
 
 /// What each untaken message counts beside its bytes, so that empty ones are bounded too.
 const MESSAGE_COST: usize = 256;
+
+/// Messages that the kernel may bring in one wake, each in a buffer of its own.
+const AT_ONCE: usize = 32;
 
 /// What comes beside the payload of a family's messages.
 pub(crate) trait Head: Sized + 'static {
@@ -345,7 +348,8 @@ fn arm<H: Head>(endpoint: &Rc<Endpoint<H>>, state: &mut State<H>) -> io::Result<
     }
     let form = endpoint.inbox.form(driver)?;
     state.queued.end();
-    let receive = ReceiveMessage::new(Rc::clone(endpoint), form);
+    let demand = Demand::new(driver.pool()?, form.class, AT_ONCE);
+    let receive = ReceiveMessage::new(Rc::clone(endpoint), form, demand);
     state.armed = Some(driver.stand(receive).map_err(|_| gone())?);
     Ok(())
 }
@@ -356,14 +360,21 @@ struct ReceiveMessage<H: Head> {
     header: Box<libc::msghdr>,
     /// For the name and control data of a message at a time; empty where they lie in the buffer.
     room: Box<[u8]>,
+    _demand: Demand,
 }
 
 impl<H: Head> ReceiveMessage<H> {
-    fn new(endpoint: Rc<Endpoint<H>>, form: Form) -> Self {
+    fn new(endpoint: Rc<Endpoint<H>>, form: Form, demand: Demand) -> Self {
         // SAFETY: a `msghdr` of zeroes is valid: null pointers and lengths of zero.
         let header = unsafe { MaybeUninit::<libc::msghdr>::zeroed().assume_init() };
         let room = if form.multishot { 0 } else { H::NAME_MAX + H::CONTROL_MAX };
-        Self { endpoint, form, header: Box::new(header), room: vec![0; room].into_boxed_slice() }
+        Self {
+            endpoint,
+            form,
+            header: Box::new(header),
+            room: vec![0; room].into_boxed_slice(),
+            _demand: demand,
+        }
     }
 }
 

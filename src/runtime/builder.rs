@@ -62,6 +62,8 @@ impl Builder {
                 small_count: 4096,
                 large_size: 65536,
                 large_count: 1024,
+                bulk_size: 512 * 1024,
+                bulk_count: 64,
                 stream_share: 16,
             },
             limits: Limits {
@@ -118,8 +120,8 @@ impl Builder {
     }
 
     /// Large receive buffers: bytes of each and their count, 65536 bytes and 1024 of them by default. A stream whose
-    /// messages fill small ones gets them. Memory is taken up only as it is first used: a core
-    /// that never held more than ten of them at once has paid for at most 266.
+    /// messages fill small ones gets them. Memory is taken up only as it is first used: a core pays for as many as it
+    /// ever held at once, and for three for each stream that receives with them, up to 64.
     ///
     /// # Panics
     ///
@@ -129,6 +131,22 @@ impl Builder {
         check_buffers(size, count);
         self.pool.large_size = size;
         self.pool.large_count = count;
+        self
+    }
+
+    /// Receive buffers for bulk: bytes of each and their count, 512 KiB and 64 of them by default. A stream that fills
+    /// large ones and has more to give receives with these, one at a time and only what it asks for, while there is one
+    /// for it and [`undelivered_max`](Self::undelivered_max) is no less than half of it; otherwise with large ones.
+    /// Memory is taken up only as it is first used: a core pays for as many as it ever held at once.
+    ///
+    /// # Panics
+    ///
+    /// As for [`small_buffers`](Self::small_buffers).
+    #[must_use]
+    pub fn bulk_buffers(mut self, size: u32, count: u16) -> Self {
+        check_buffers(size, count);
+        self.pool.bulk_size = size;
+        self.pool.bulk_count = count;
         self
     }
 

@@ -49,6 +49,11 @@ impl Cqe {
         io_uring::cqueue::buffer_select(self.flags)
     }
 
+    /// The socket has more than this receive took.
+    pub(crate) fn leaves_more(&self) -> bool {
+        io_uring::cqueue::sock_nonempty(self.flags)
+    }
+
     /// The result as std has it: the count, or the error that the kernel named.
     pub(crate) fn to_result(self) -> std::io::Result<u32> {
         u32::try_from(self.result).map_err(|_| std::io::Error::from_raw_os_error(-self.result))

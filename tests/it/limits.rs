@@ -174,7 +174,9 @@ fn assert_turns(served: &[usize], readers: usize) {
     let first = |number| served.iter().position(|one| *one == number).expect("served");
     let latest = (0..readers).map(first).max().expect("readers");
     let most = (0..readers).map(|number| count(&served[..latest], number)).max();
-    assert!(most < Some(latest / 16), "{most:?} for one of {latest}, before another had any");
+    // At best each is served once before any is twice, but one wake may bring all that lies in a ring of four.
+    let most_allowed = (latest / 16).max(8);
+    assert!(most < Some(most_allowed), "{most:?} for one of {latest}, before another had any");
     let half = &served[..served.len() / 2];
     let shares: Vec<usize> = (0..readers).map(|number| count(half, number)).collect();
     let (least, most) = (shares.iter().min().unwrap(), shares.iter().max().unwrap());
@@ -185,7 +187,9 @@ fn assert_turns(served: &[usize], readers: usize) {
 fn streams_that_find_no_buffer_take_turns() {
     const STREAMS: usize = 64;
     const CHUNKS: usize = 50;
-    run_with(Builder::new().small_buffers(64, 4).large_buffers(64, 4), async || {
+    // The only one for bulk is kept back.
+    let builder = Builder::new().small_buffers(64, 4).large_buffers(64, 4).bulk_buffers(64, 1);
+    run_with(builder, async || {
         let served = Rc::new(RefCell::new(Vec::new()));
         let mut tasks = Vec::new();
         let mut peers = Vec::new();

@@ -11,7 +11,7 @@ use crate::driver::Op;
 use crate::executor::budget;
 use crate::net::connection::Connection;
 use crate::net::writing::{Orphan, turn};
-use crate::op::receive::Reading;
+use crate::op::reading::Reading;
 use crate::op::send_message::{Attached, SendMessage};
 use crate::sys::sockaddr::Target;
 

@@ -22,11 +22,12 @@ use std::task::{Context, Poll, ready};
 use io_uring::opcode;
 use io_uring::squeue::Flags;
 
+use super::super::arrivals::{Arrivals, End, State};
 use super::super::line::Line;
+use super::super::reading::Reading;
 use super::super::receive_message::{DESCRIPTOR_COST, Head, Message};
 use super::super::{POLL_FIRST, is_passing};
-use super::{Arrivals, End, Reading, State};
-use crate::buf::{Chunk, Class};
+use crate::buf::{Chunk, Class, Pool};
 use crate::driver::{Actions, Key, Standing, gone};
 use crate::sys::descriptors::Local;
 use crate::sys::message::{self, Received};
@@ -39,7 +40,7 @@ const CONTROL_MAX: usize = <Local as Head>::CONTROL_MAX;
 const OVERHEAD: usize = message::HEADER + CONTROL_MAX;
 
 /// The class of its buffers, whatever the traffic: control data takes a good part of a small one.
-const CLASS: Class = Class::Large;
+pub(super) const CLASS: Class = Class::Large;
 
 /// What came beside the bytes of a stream and nobody took.
 #[derive(Debug, Default)]
@@ -131,15 +132,12 @@ impl Reading<'_> {
     }
 }
 
-/// Arms such a receive if the stream asked for one.
-pub(super) fn stand(line: &Rc<Line>) -> io::Result<Option<Key>> {
-    if line.heads.get().is_none() {
-        return Ok(None);
-    }
+/// Arms such a receive.
+pub(super) fn stand(line: &Rc<Line>, pool: &Pool) -> io::Result<Key> {
     let driver = line.fd.driver();
-    let fits = driver.pool()?.size(CLASS) as usize > 2 * OVERHEAD;
+    let fits = pool.size(CLASS) as usize > 2 * OVERHEAD;
     let multishot = driver.features().multishot_receive && fits;
-    driver.stand(ReceiveWithFds::new(line, multishot)).map(Some).map_err(|_| gone())
+    driver.stand(ReceiveWithFds::new(line, multishot)).map_err(|_| gone())
 }
 
 struct ReceiveWithFds {
@@ -187,8 +185,10 @@ unsafe impl Standing for ReceiveWithFds {
             Ok(len) => self.arrived(&mut state, cqe, len),
             Err(_) => self.failed(&mut state, cqe),
         }
-        let untaken = state.bytes + self.line.heads.get().map_or(0, |heads| heads.cost());
-        let should_stop = untaken >= self.line.arrivals.undelivered_max;
+        let should_stop = |state: &State| {
+            let beside = self.line.heads.get().map_or(0, |heads| heads.cost());
+            state.bytes + beside >= self.line.arrivals.undelivered_max
+        };
         state.landed(cqe, should_stop, actions);
     }
 }
