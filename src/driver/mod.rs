@@ -34,7 +34,7 @@ pub(crate) use inflight::{InFlight, Op};
 pub(crate) use operation::{Operation, Outcome, Standing, WhenDropped, gone};
 pub use shutdown::Leaked;
 pub(crate) use slots::Key;
-use slots::{Abandoned, Done, Polled, Slots};
+use slots::{Abandoned, Done, Polled, Slots, Unprepared};
 use staged::Staged;
 pub(crate) use starved::Place;
 pub(crate) use wakers::Wakers;
@@ -223,7 +223,27 @@ impl Driver {
         if !self.is_open() {
             return None;
         }
-        let mut unprepared = self.under_way.borrow_mut().slots.insert(operation, waker);
+        let unprepared = self.under_way.borrow_mut().slots.insert(operation, waker);
+        Some(self.prepare(unprepared))
+    }
+
+    /// As [`stage`](Self::stage), of an operation that is made in its slot.
+    #[inline]
+    pub(crate) fn stage_made<T: Operation>(
+        &self,
+        make: impl FnOnce() -> T,
+        waker: Option<Waker>,
+    ) -> Option<Key> {
+        if !self.is_open() {
+            return None;
+        }
+        let unprepared = self.under_way.borrow_mut().slots.insert_made(make, waker);
+        Some(self.prepare(unprepared))
+    }
+
+    /// Makes the entry of an operation that lies in its slot, and stages it.
+    #[inline]
+    fn prepare<T: Operation>(&self, mut unprepared: Unprepared<T>) -> Key {
         let key = unprepared.key;
         // With nothing borrowed: the address of a buffer is the user's to say, or to panic instead.
         let unwinding = GiveUp { driver: self, key };
@@ -233,7 +253,7 @@ impl Driver {
             if T::BOUNDED { self.depth.borrow_mut().enter(key, entry) } else { Some(entry) };
         let UnderWay { slots, staged } = &mut *self.under_way.borrow_mut();
         unprepared.staged(slots, entered.map_or(HELD, |entry| staged.push(entry)));
-        Some(key)
+        key
     }
 
     /// Stages an operation that belongs to a resource. Gives it back if the runtime is gone.
@@ -451,12 +471,10 @@ impl Driver {
         key: Key,
         cx: &Context<'_>,
     ) -> Poll<T::Output> {
-        let polled = self.under_way.borrow_mut().slots.poll::<T>(key, cx.waker());
-        if let Polled::Done(done, cqe) = polled {
-            return Poll::Ready(done.take().complete(cqe.into()));
-        }
-        self.wait(key, &polled, cx);
-        self.left_behind::<T>()
+        let Poll::Ready((done, cqe)) = self.poll_answer::<T>(key, cx) else {
+            return self.left_behind::<T>();
+        };
+        Poll::Ready(done.take().complete(cqe.into()))
     }
 
     /// As `poll_operation`, before the result is made of the answer.

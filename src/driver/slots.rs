@@ -179,6 +179,21 @@ impl Slots {
         Unprepared { key, slot, operation: PhantomData }
     }
 
+    /// As [`insert`](Self::insert), of an operation that is made where it will lie, of parts that lie apart. No code of
+    /// the user's runs in `make`; what it captures is not copied if it needs no drop.
+    #[inline]
+    pub(super) fn insert_made<T: Operation>(
+        &mut self,
+        make: impl FnOnce() -> T,
+        waker: Option<Waker>,
+    ) -> Unprepared<T> {
+        let slot = self.vacant();
+        // SAFETY: rules 2 and 3: the slot is free, so its payload is ours to write.
+        unsafe { store(payload(slot), make()) };
+        let key = self.occupy(slot, one_shot_table::<T>(), waker, UNNUMBERED);
+        Unprepared { key, slot, operation: PhantomData }
+    }
+
     /// The entry waited, and is staged under this number.
     #[cold]
     pub(super) fn renumber(&mut self, key: Key, entry: u64) {

@@ -8,10 +8,10 @@ use std::task::{Context, Poll, ready};
 
 use super::connection::Connection;
 use crate::buf::{BufError, BufResult, Chunk, IoBuf};
-use crate::driver::{Key, Op, gone};
+use crate::driver::{Key, Op};
 use crate::executor::budget;
 use crate::op::line::Line;
-use crate::op::send::{Send, Turn, poll_accept};
+use crate::op::send::{Send, Turn, poll_accept, poll_send};
 use crate::op::send_vectored::SendVectored;
 
 /// The most bytes that one `write` copies.
@@ -54,27 +54,17 @@ impl<B: IoBuf> Sending<'_, B> {
     /// Submits what is left of the buffer, when it is our turn.
     #[inline]
     fn poll_submit(&mut self, cx: &mut Context<'_>) -> Poll<BufResult<usize, B>> {
-        let number = match ready!(self.line.outbox.poll_take(cx)) {
-            Ok(number) => number,
-            Err(error) => return Poll::Ready(Err(BufError { error, buf: self.take_buf() })),
-        };
-        // The turn first: should there be no buffer, the panic gives it up.
-        let turn = Turn::new(self.line, number);
-        let buf = self.take_buf();
-        self.number = number;
-        let driver = self.line.fd.driver();
-        let waker = self.line.outbox.wait_for_landing(driver, cx);
-        if !driver.is_open() {
-            return Poll::Ready(Err(BufError { error: gone(), buf }));
+        match ready!(poll_send(self.line, cx, &mut self.waiting, self.sent, self.whole)) {
+            Ok((key, number)) => {
+                self.in_flight = Some(key);
+                self.number = number;
+                Poll::Pending
+            }
+            Err(error) => {
+                let buf = self.waiting.take().expect("an error leaves it where it was");
+                Poll::Ready(Err(BufError { error, buf }))
+            }
         }
-        let mut send = Some(Send { turn, buf, offset: self.sent, whole: self.whole });
-        self.in_flight = driver.stage(&mut send, waker);
-        Poll::Pending
-    }
-
-    #[inline]
-    fn take_buf(&mut self) -> B {
-        self.waiting.take().expect("a send was polled after it gave its result")
     }
 
     /// The kernel stopped half-way, as for a signal: the rest is a send of its own.

@@ -11,6 +11,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::mem::ManuallyDrop;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 
@@ -18,7 +19,7 @@ use super::entry_len;
 use super::line::Line;
 use super::receive::busy;
 use crate::buf::{BufError, BufResult, IoBuf};
-use crate::driver::{Actions, Driver, Operation, Outcome, WhenDropped, gone};
+use crate::driver::{Actions, Driver, Key, Operation, Outcome, WhenDropped, gone};
 use crate::sys::{Cqe, Sqe};
 
 /// Whose turn it is to send on a stream.
@@ -59,10 +60,10 @@ impl Outbox {
         self.number.get()
     }
 
-    /// Begins a turn, to be made a [`Turn`] at once; says its number. Waits until an orphaned send is out; fails with
-    /// its error, or because another task is sending.
+    /// Begins a turn, to be made a [`Turn`] or given up; says its number. Waits until an orphaned send is out; fails
+    /// with its error, or because another task is sending.
     #[inline]
-    pub(crate) fn poll_take(&self, cx: &Context<'_>) -> Poll<io::Result<u32>> {
+    fn poll_take(&self, cx: &Context<'_>) -> Poll<io::Result<u32>> {
         if self.is_busy() {
             return wait(self, cx);
         }
@@ -79,17 +80,20 @@ impl Outbox {
     /// Has the task of `cx` woken when the turn that was just taken ends: the waker for the slot, or none, because it
     /// is kept here for this send and the next.
     #[inline]
-    pub(crate) fn wait_for_landing(&self, driver: &Driver, cx: &Context<'_>) -> Option<Waker> {
+    fn wait_for_landing(&self, driver: &Driver, cx: &Context<'_>) -> Option<Waker> {
         // Mutably, which is less to do.
         if self.kept.borrow_mut().as_ref().is_some_and(|kept| kept.will_wake(cx.waker())) {
             self.flags.set(self.flags.get() | AWAITED);
             return None;
         }
-        self.keep(driver, cx.waker().clone())
+        self.keep(driver, cx.waker())
     }
 
     #[inline(never)]
-    fn keep(&self, driver: &Driver, waker: Waker) -> Option<Waker> {
+    fn keep(&self, driver: &Driver, waker: &Waker) -> Option<Waker> {
+        let unwinding = GiveUp { outbox: self, driver };
+        let waker = waker.clone();
+        let _cloned = ManuallyDrop::new(unwinding);
         if !driver.trusts(&waker) {
             return Some(waker);
         }
@@ -97,6 +101,15 @@ impl Outbox {
         let stale = self.kept.replace(Some(waker));
         drop(stale);
         None
+    }
+
+    /// Ends a turn that was not used, or whose send never reached the kernel.
+    #[cold]
+    fn give_up(&self, driver: &Driver) {
+        self.end();
+        let waiting = self.waiting.take();
+        // One at a time: a waker that panics loses nobody else's wake-up.
+        waiting.into_iter().for_each(|waker| driver.catching(|| waker.wake()));
     }
 
     #[cold]
@@ -119,6 +132,18 @@ impl Outbox {
     }
 }
 
+/// Ends a turn if the clone of a waker panics.
+struct GiveUp<'a> {
+    outbox: &'a Outbox,
+    driver: &'a Driver,
+}
+
+impl Drop for GiveUp<'_> {
+    fn drop(&mut self) {
+        self.outbox.give_up(self.driver);
+    }
+}
+
 /// The right to have a send in flight. It ends when the kernel is done, whether or not anybody still waits.
 #[derive(Debug)]
 pub(crate) struct Turn {
@@ -135,7 +160,7 @@ impl Turn {
 
     /// The turn that [`Outbox::poll_take`] gave a number to.
     #[inline]
-    pub(crate) fn new(line: &Rc<Line>, number: u32) -> Self {
+    fn new(line: &Rc<Line>, number: u32) -> Self {
         Self { line: Rc::clone(line), number, held: true }
     }
 
@@ -182,6 +207,36 @@ impl Turn {
     }
 }
 
+/// Sends a buffer from an offset on, when the last send is out: the key of the send and the number of its turn. Until
+/// then, and with an error, the buffer stays where it is.
+///
+/// # Panics
+///
+/// If there is none.
+#[inline]
+pub(crate) fn poll_send<B: IoBuf>(
+    line: &Rc<Line>,
+    cx: &Context<'_>,
+    buf: &mut Option<B>,
+    offset: usize,
+    whole: bool,
+) -> Poll<io::Result<(Key, u32)>> {
+    assert!(buf.is_some(), "a send was polled after it gave its result");
+    let outbox = &line.outbox;
+    let number = ready!(outbox.poll_take(cx))?;
+    let driver = line.fd.driver();
+    let waker = outbox.wait_for_landing(driver, cx);
+    let make = move || {
+        let buf = buf.take().expect("it was just looked at");
+        Send { turn: Turn::new(line, number), buf, offset, whole }
+    };
+    let staged = driver.stage_made(make, waker);
+    if staged.is_none() {
+        outbox.give_up(driver);
+    }
+    Poll::Ready(staged.map(|key| (key, number)).ok_or_else(gone))
+}
+
 /// Takes what `make` gives, whole, when the last send is out; nobody waits for this one. Its error is for the next
 /// write, flush or shutdown.
 ///
@@ -217,20 +272,8 @@ impl Drop for Turn {
     #[inline]
     fn drop(&mut self) {
         if self.held {
-            self.give_up();
+            self.line.outbox.give_up(self.line.fd.driver());
         }
-    }
-}
-
-impl Turn {
-    /// It was not used, or its send never reached the kernel.
-    #[cold]
-    fn give_up(&self) {
-        self.line.outbox.end();
-        let waiting = self.line.outbox.waiting.take();
-        // One at a time: a waker that panics loses nobody else's wake-up.
-        let driver = self.line.fd.driver();
-        waiting.into_iter().for_each(|waker| driver.catching(|| waker.wake()));
     }
 }
 

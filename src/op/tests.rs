@@ -1,22 +1,26 @@
 //! The first operations on the real ring, without a runtime around them.
-#![allow(unsafe_code, reason = "a family of messages passes on what it was promised")]
+#![allow(unsafe_code, reason = "a message family passes on a promise; a waker of the test's own")]
 
 use std::future::{Future, poll_fn};
 use std::io::{self, Read};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::net::UnixDatagram;
+use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::pin::Pin;
+use std::ptr;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, RawWakerVTable, Waker};
 use std::time::{Duration, Instant};
 
 use super::close::Fd;
 use super::endpoint::Endpoint;
+use super::line::Line;
 use super::nop::Nop;
 use super::open_file::{Hold, OpenFile};
 use super::read_at::ReadAt;
 use super::receive_message::{Head, Receiving};
+use super::send::{Send, poll_send};
 use super::send_message::SendMessage;
 use super::write_at::WriteAt;
 use crate::driver::tests::driver;
@@ -172,6 +176,36 @@ fn descriptors_for_which_there_is_no_room_are_closed() {
         far.inbox.close(&driver);
     }
     driver.close(Duration::from_secs(5)).expect("nothing is stuck");
+}
+
+/// A waker that panics instead of being cloned.
+static UNCLONABLE: RawWakerVTable =
+    RawWakerVTable::new(|_| panic!("no clone today"), |_| (), |_| (), |_| ());
+
+#[test]
+fn a_waker_that_panics_when_cloned_leaves_the_buffer_and_gives_the_turn_up() {
+    let driver = driver();
+    let (near, mut far) = UnixStream::pair().expect("a pair");
+    let line = Line::new(Fd::new(Rc::clone(&driver), OwnedFd::from(near)));
+    let mut buf = Some(b"whole".to_vec());
+    // SAFETY: the functions do nothing with the data, and may be called on any thread.
+    let waker = unsafe { Waker::new(ptr::null(), &UNCLONABLE) };
+    let mut cx = Context::from_waker(&waker);
+    let unwound = AssertUnwindSafe(|| poll_send(&line, &cx, &mut buf, 0, true).is_ready());
+    assert!(catch_unwind(unwound).is_err());
+    assert!(buf.is_some() && !line.outbox.is_busy());
+    cx = Context::from_waker(Waker::noop());
+    let Poll::Ready(Ok((key, _))) = poll_send(&line, &cx, &mut buf, 0, true) else {
+        panic!("nobody holds the turn");
+    };
+    assert!(buf.is_none() && line.outbox.is_busy());
+    let landed = poll_fn(|cx| driver.poll_operation::<Send<Vec<u8>>>(key, cx));
+    assert_eq!(block_on(&driver, landed).expect("sent").0, 5);
+    drop(line);
+    let mut bytes = Vec::new();
+    driver.close(Duration::from_secs(5)).expect("nothing is stuck");
+    far.read_to_end(&mut bytes).expect("the end");
+    assert_eq!(bytes, b"whole");
 }
 
 /// A write that nobody reads: its future is gone, its policy is to finish, and it never will.

@@ -81,6 +81,20 @@ impl Core {
     }
 }
 
+/// Another thread does as `caller` says, with a handle of this one's core, which does as `home` says, the join
+/// included. In the end nobody has the core's memory any more.
+fn with_caller<T: 'static>(
+    caller: impl FnOnce(Handle) -> T + 'static,
+    home: impl FnOnce(&Core, thread::JoinHandle<T>),
+) {
+    let core = Core::new();
+    let entered = core.executor.enter();
+    let handle = core.handle();
+    home(&core, thread::spawn(move || caller(handle)));
+    drop(entered);
+    assert_eq!(core.end().load(StdOrdering::SeqCst), 1);
+}
+
 /// Counts its drops.
 struct Canary(StdArc<StdAtomicUsize>);
 
@@ -98,11 +112,9 @@ fn look<T>(handle: &mut RemoteHandle<T>) -> Poll<Result<T, RemoteError>> {
 #[test]
 fn loom_a_call_goes_to_a_sleeping_core_and_wakes_its_caller() {
     loom::model(|| {
-        let core = Core::new();
-        let entered = core.executor.enter();
         let served = StdArc::new(StdAtomicUsize::new(0));
-        let (handle, count) = (core.handle(), StdArc::clone(&served));
-        let caller = thread::spawn(move || {
+        let count = StdArc::clone(&served);
+        let caller = move |handle: Handle| {
             let core = Core::new();
             let entered = core.executor.enter();
             let answer = Rc::new(Cell::new(None));
@@ -118,100 +130,90 @@ fn loom_a_call_goes_to_a_sleeping_core_and_wakes_its_caller() {
             assert_eq!(answer.get(), Some(7));
             drop(entered);
             core.end()
+        };
+        let mut caller_freed = None;
+        with_caller(caller, |core, caller| {
+            core.turn_until(|| served.load(StdOrdering::SeqCst) == 1);
+            // What the task has left to do: send its answer.
+            core.executor.run_batch(0);
+            caller_freed = Some(caller.join().expect("no panic"));
         });
-        core.turn_until(|| served.load(StdOrdering::SeqCst) == 1);
-        // What the task has left to do: send its answer.
-        core.executor.run_batch(0);
-        let caller_freed = caller.join().expect("no panic");
-        drop(entered);
-        for freed in [caller_freed, core.end()] {
-            assert_eq!(freed.load(StdOrdering::SeqCst), 1);
-        }
+        assert_eq!(caller_freed.expect("joined").load(StdOrdering::SeqCst), 1);
     });
+}
+
+/// What a core is sent that never ends by itself.
+fn spawn_pending(handle: &Handle, canary: Canary) -> RemoteHandle<()> {
+    handle.spawn(async move || {
+        let _canary = canary;
+        std::future::pending::<()>().await;
+    })
 }
 
 #[test]
 fn loom_shutdown_meets_a_send() {
     loom::model(|| {
-        let core = Core::new();
-        let entered = core.executor.enter();
         let dropped = StdArc::new(StdAtomicUsize::new(0));
-        let (handle, canary) = (core.handle(), Canary(StdArc::clone(&dropped)));
-        let sender = thread::spawn(move || {
-            let mut task = handle.spawn(async move || {
-                let _canary = canary;
-                std::future::pending::<()>().await;
-            });
+        let canary = Canary(StdArc::clone(&dropped));
+        let sender = move |handle: Handle| {
+            let mut task = spawn_pending(&handle, canary);
             drop(handle);
             // Either the home is closed, and says so at once, or its end will.
             let was_refused = look(&mut task).is_ready();
             (task, was_refused)
+        };
+        with_caller(sender, |core, sender| {
+            core.executor.take_inbox();
+            core.executor.run_batch(0);
+            core.executor.shutdown();
+            let (mut task, was_refused) = sender.join().expect("no panic");
+            assert!(task.is_finished(), "nobody waits for what has ended");
+            assert!(was_refused || matches!(look(&mut task), Poll::Ready(Err(_))));
+            assert_eq!(dropped.load(StdOrdering::SeqCst), 1, "dropped once");
         });
-        core.executor.take_inbox();
-        core.executor.run_batch(0);
-        core.executor.shutdown();
-        let (mut task, was_refused) = sender.join().expect("no panic");
-        assert!(task.is_finished(), "nobody waits for what has ended");
-        assert!(was_refused || matches!(look(&mut task), Poll::Ready(Err(_))));
-        assert_eq!(dropped.load(StdOrdering::SeqCst), 1, "dropped once");
-        drop(task);
-        drop(entered);
-        assert_eq!(core.end().load(StdOrdering::SeqCst), 1);
     });
 }
 
 #[test]
 fn loom_an_abort_meets_the_work() {
     loom::model(|| {
-        let core = Core::new();
-        let entered = core.executor.enter();
         let dropped = StdArc::new(StdAtomicUsize::new(0));
-        let (handle, canary) = (core.handle(), Canary(StdArc::clone(&dropped)));
-        let sender = thread::spawn(move || {
-            let task = handle.spawn(async move || {
-                let _canary = canary;
-                std::future::pending::<()>().await;
-            });
-            task.abort();
-            drop(task);
+        let canary = Canary(StdArc::clone(&dropped));
+        let sender = move |handle: Handle| spawn_pending(&handle, canary).abort();
+        with_caller(sender, |core, sender| {
+            core.executor.take_inbox();
+            core.executor.run_batch(0);
+            sender.join().expect("no panic");
+            core.executor.take_inbox();
+            core.executor.run_batch(0);
+            assert_eq!(dropped.load(StdOrdering::SeqCst), 1, "dropped once");
+            assert_eq!(core.executor.live_tasks(), 0);
         });
-        core.executor.take_inbox();
-        core.executor.run_batch(0);
-        sender.join().expect("no panic");
-        core.executor.take_inbox();
-        core.executor.run_batch(0);
-        assert_eq!(dropped.load(StdOrdering::SeqCst), 1, "dropped once");
-        assert_eq!(core.executor.live_tasks(), 0);
-        drop(entered);
-        assert_eq!(core.end().load(StdOrdering::SeqCst), 1);
     });
 }
 
 #[test]
 fn loom_an_answer_meets_a_handle_that_goes() {
     loom::model(|| {
-        let core = Core::new();
-        let entered = core.executor.enter();
         let dropped = StdArc::new(StdAtomicUsize::new(0));
-        let (handle, canary) = (core.handle(), Canary(StdArc::clone(&dropped)));
+        let canary = Canary(StdArc::clone(&dropped));
         let begun = StdArc::new(StdAtomicUsize::new(0));
         let ran = StdArc::clone(&begun);
-        let sender = thread::spawn(move || {
+        let sender = move |handle: Handle| {
             let mut task = handle.spawn(async move || {
                 ran.store(1, StdOrdering::SeqCst);
                 canary
             });
             // Taken, left to the task, or given back by it: dropped once.
             drop(look(&mut task));
-            drop(task);
+        };
+        with_caller(sender, |core, sender| {
+            core.turn_until(|| begun.load(StdOrdering::SeqCst) == 1);
+            sender.join().expect("no panic");
+            core.executor.take_inbox();
+            core.executor.run_batch(0);
+            assert_eq!(dropped.load(StdOrdering::SeqCst), 1);
         });
-        core.turn_until(|| begun.load(StdOrdering::SeqCst) == 1);
-        sender.join().expect("no panic");
-        core.executor.take_inbox();
-        core.executor.run_batch(0);
-        assert_eq!(dropped.load(StdOrdering::SeqCst), 1);
-        drop(entered);
-        assert_eq!(core.end().load(StdOrdering::SeqCst), 1);
     });
 }
 
@@ -233,53 +235,46 @@ fn wait<T>(mut task: RemoteHandle<T>) -> Result<T, RemoteError> {
 #[test]
 fn loom_an_answer_meets_a_waker_that_takes_the_place_of_another() {
     loom::model(|| {
-        let core = Core::new();
-        let entered = core.executor.enter();
         let served = StdArc::new(StdAtomicUsize::new(0));
-        let (handle, count) = (core.handle(), StdArc::clone(&served));
-        let caller = thread::spawn(move || {
+        let count = StdArc::clone(&served);
+        let caller = move |handle: Handle| {
             let task = handle.spawn(async move || {
                 count.fetch_add(1, StdOrdering::SeqCst);
                 Box::new(7)
             });
             assert_eq!(*wait(task).expect("the core lives"), 7);
+        };
+        with_caller(caller, |core, caller| {
+            core.turn_until(|| served.load(StdOrdering::SeqCst) == 1);
+            core.executor.run_batch(0);
+            caller.join().expect("no panic");
         });
-        core.turn_until(|| served.load(StdOrdering::SeqCst) == 1);
-        core.executor.run_batch(0);
-        caller.join().expect("no panic");
-        drop(entered);
-        assert_eq!(core.end().load(StdOrdering::SeqCst), 1);
     });
 }
 
 #[test]
 fn loom_an_abort_meets_the_first_poll_and_its_outcome_is_told() {
     loom::model(|| {
-        let core = Core::new();
-        let entered = core.executor.enter();
         let dropped = StdArc::new(StdAtomicUsize::new(0));
-        let (handle, canary) = (core.handle(), Canary(StdArc::clone(&dropped)));
+        let canary = Canary(StdArc::clone(&dropped));
         let ended = StdArc::new(StdAtomicUsize::new(0));
         let end = StdArc::clone(&ended);
-        let caller = thread::spawn(move || {
-            let task = handle.spawn(async move || {
-                let _canary = canary;
-                std::future::pending::<()>().await;
-            });
+        let caller = move |handle: Handle| {
+            let task = spawn_pending(&handle, canary);
             // Before it begins, in its first poll, or when it waits.
             task.abort();
             let error = wait(task).expect_err("it was aborted");
             drop(handle.spawn(async move || end.store(1, StdOrdering::SeqCst)));
             error
+        };
+        with_caller(caller, |core, caller| {
+            core.turn_until(|| ended.load(StdOrdering::SeqCst) == 1);
+            assert_eq!(dropped.load(StdOrdering::SeqCst), 1, "dropped once");
+            match caller.join().expect("no panic") {
+                RemoteError::NeverBegan => {}
+                RemoteError::Task(error) => assert!(error.is_cancelled()),
+            }
+            assert_eq!(core.executor.live_tasks(), 0);
         });
-        core.turn_until(|| ended.load(StdOrdering::SeqCst) == 1);
-        assert_eq!(dropped.load(StdOrdering::SeqCst), 1, "dropped once");
-        match caller.join().expect("no panic") {
-            RemoteError::NeverBegan => {}
-            RemoteError::Task(error) => assert!(error.is_cancelled()),
-        }
-        assert_eq!(core.executor.live_tasks(), 0);
-        drop(entered);
-        assert_eq!(core.end().load(StdOrdering::SeqCst), 1);
     });
 }

@@ -88,6 +88,7 @@ impl Ring {
     /// Submits what was pushed, runs deferred work, and waits for `want` completions, at most for `timeout`.
     ///
     /// Returns the number of entries that the kernel consumed. An elapsed timeout is `ETIME`.
+    #[inline]
     pub(crate) fn enter(&mut self, want: u32, timeout: Option<Duration>) -> io::Result<usize> {
         let to_submit = self.uring.submission().len();
         let mut flags = ENTER_GETEVENTS | self.enter_flags;
@@ -135,6 +136,7 @@ impl Ring {
     }
 
     /// Hands each completion that is in the queue now to `each`, then gives the space back to the kernel.
+    #[inline]
     pub(crate) fn drain(&mut self, mut each: impl FnMut(Cqe)) -> u32 {
         let mut count = 0;
         for entry in self.uring.completion() {

@@ -310,6 +310,12 @@ impl HomeRef {
     /// Moves the wakes and aborts of other threads to the ready queue, and takes parcels in; whether there were any.
     #[inline]
     pub(crate) fn take_inbox(&self) -> bool {
+        // Each turn looks, and most find nothing.
+        self.has_arrivals() && self.take_arrivals()
+    }
+
+    #[inline(never)]
+    fn take_arrivals(&self) -> bool {
         let mut parcels = 0;
         let mut any = false;
         for arrival in self.home().inbox.take() {

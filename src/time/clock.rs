@@ -60,10 +60,13 @@ impl Clock {
 
     #[inline]
     pub(super) fn now_ns(&self) -> u64 {
+        if let Mode::Paused { now_ns } = self.mode.get() {
+            return now_ns;
+        }
+        // Read first: what is needed after the call need not be kept across it.
+        let monotonic_ns = monotonic_ns();
         match self.mode.get() {
-            Mode::Running { since_ns, base_ns } => {
-                base_ns.saturating_add(monotonic_ns() - since_ns)
-            }
+            Mode::Running { since_ns, base_ns } => base_ns.saturating_add(monotonic_ns - since_ns),
             Mode::Paused { now_ns } => now_ns,
         }
     }

@@ -10,8 +10,8 @@
 use std::fmt;
 use std::ops::{Index, IndexMut};
 
-/// The index that names no entry: the end of a list.
-pub(super) const NIL: u32 = u32::MAX;
+/// The first of the indices that name no entry: a list's ends are among them.
+pub(super) const ENDS: u32 = u32::MAX - 1023;
 
 const CHUNK_BITS: u32 = 6;
 const CHUNK_ENTRIES: usize = 1 << CHUNK_BITS;
@@ -35,7 +35,7 @@ pub(super) struct Entry<T> {
 }
 
 impl<T> Entry<T> {
-    const VACANT: Self = Self { payload: None, deadline_ns: 0, prev: NIL, next: NIL };
+    const VACANT: Self = Self { payload: None, deadline_ns: 0, prev: ENDS, next: ENDS };
 }
 
 /// 64 places of entries; they have memory while one is occupied.
@@ -45,44 +45,49 @@ struct Chunk<T> {
     entries: Option<Box<[Entry<T>; CHUNK_ENTRIES]>>,
 }
 
+impl<T> Chunk<T> {
+    const NONE: Self = Self { vacant: 0, entries: None };
+}
+
 pub(super) struct Entries<T> {
+    /// The chunk that is inserted into, and its number. It keeps its memory when it is empty, so that
+    /// insert and remove in turn do not allocate.
+    current: Chunk<T>,
+    current_index: u32,
+    /// The other chunks; in the place of the current one nothing.
     chunks: Vec<Chunk<T>>,
-    /// The chunk that is inserted into. It keeps its memory when it is empty, so that insert and
-    /// remove in turn do not allocate.
-    current: u32,
     /// Each other chunk that is not full, once.
     roomy: Vec<u32>,
 }
 
 impl<T> Entries<T> {
     pub(super) fn new() -> Self {
-        let chunks = vec![Chunk { vacant: 0, entries: None }];
-        Self { chunks, current: 0, roomy: Vec::new() }
+        let chunks = vec![Chunk::NONE];
+        Self { current: Chunk::NONE, current_index: 0, chunks, roomy: Vec::new() }
     }
 
-    /// Makes sure of a vacant place for the next `insert`.
+    /// Takes a vacant place, which `fill` is to fill before anything else.
     ///
     /// # Panics
     ///
-    /// With 2^32 - 64 entries live.
+    /// With 2^32 - 1024 entries live.
     #[inline]
-    pub(super) fn reserve(&mut self) {
-        if self.chunks[self.current as usize].vacant == 0 {
+    pub(super) fn occupy(&mut self) -> Key {
+        if self.current.vacant == 0 {
             self.next_chunk();
         }
+        let place = self.current.vacant.trailing_zeros();
+        self.current.vacant &= self.current.vacant - 1;
+        Key(self.current_index << CHUNK_BITS | place)
     }
 
-    /// Puts `entry` into the place that `reserve` made sure of.
+    /// Puts an entry into the place that was just taken.
     #[inline(always)]
-    pub(super) fn insert(&mut self, entry: Entry<T>) -> Key {
-        let chunk = &mut self.chunks[self.current as usize];
-        assert!(chunk.vacant != 0, "there was a call of `reserve`");
-        let place = chunk.vacant.trailing_zeros();
-        chunk.vacant &= chunk.vacant - 1;
-        let entries = chunk.entries.as_mut().expect("a chunk with room has memory");
-        let vacant = std::mem::replace(&mut entries[place as usize % CHUNK_ENTRIES], entry);
-        assert!(vacant.payload.is_none(), "a vacant place holds nothing");
-        Key(self.current << CHUNK_BITS | place)
+    pub(super) fn fill(&mut self, key: &Key, entry: Entry<T>) {
+        let entries = self.current.entries.as_mut().expect("a chunk with room has memory");
+        let place = &mut entries[key.0 as usize % CHUNK_ENTRIES];
+        assert!(place.payload.is_none(), "a vacant place holds nothing");
+        *place = entry;
     }
 
     /// Frees an entry and returns what it was, for the caller to unlink; also its chunk's memory if
@@ -90,39 +95,56 @@ impl<T> Entries<T> {
     #[inline]
     pub(super) fn remove(&mut self, key: Key) -> Entry<T> {
         let chunk_index = key.0 >> CHUNK_BITS;
-        let chunk = &mut self.chunks[chunk_index as usize];
+        let is_current = chunk_index == self.current_index;
+        let chunk = self.chunk_mut(chunk_index);
         let entries = chunk.entries.as_mut().expect("a chunk with an entry has memory");
         let place = key.0 as usize % CHUNK_ENTRIES;
         let Entry { deadline_ns, prev, next, .. } = entries[place];
         let entry = Entry { payload: entries[place].payload.take(), deadline_ns, prev, next };
-        let was_full = chunk.vacant == 0;
+        let before = chunk.vacant;
         chunk.vacant |= 1 << place;
-        if chunk_index != self.current && (was_full || chunk.vacant == u64::MAX) {
-            self.roomier(chunk_index, was_full);
+        if !is_current {
+            let after = chunk.vacant;
+            if before == 0 || after == u64::MAX {
+                self.roomier(chunk_index, before == 0);
+            }
         }
         entry
+    }
+
+    #[inline]
+    fn chunk_mut(&mut self, chunk_index: u32) -> &mut Chunk<T> {
+        if chunk_index == self.current_index {
+            &mut self.current
+        } else {
+            &mut self.chunks[chunk_index as usize]
+        }
     }
 
     /// The entries there is memory for, occupied or not.
     #[cfg(test)]
     pub(super) fn capacity(&self) -> usize {
-        self.chunks.iter().filter(|chunk| chunk.entries.is_some()).count() * CHUNK_ENTRIES
+        let chunks = self.chunks.iter().chain([&self.current]);
+        chunks.filter(|chunk| chunk.entries.is_some()).count() * CHUNK_ENTRIES
     }
 
     /// The current chunk is full, or was never used.
     #[cold]
     fn next_chunk(&mut self) {
-        if self.chunks[self.current as usize].entries.is_some() {
-            self.current = self.roomy.pop().unwrap_or_else(|| {
-                self.chunks.push(Chunk { vacant: 0, entries: None });
-                u32::try_from(self.chunks.len() - 1).unwrap_or(NIL)
+        if self.current.entries.is_some() {
+            let next = self.roomy.pop().unwrap_or_else(|| {
+                self.chunks.push(Chunk::NONE);
+                u32::try_from(self.chunks.len() - 1).unwrap_or(ENDS)
             });
-            assert!(self.current < NIL >> CHUNK_BITS, "fewer than 2^32 - 64 timers at a time");
+            assert!(next < ENDS >> CHUNK_BITS, "fewer than 2^32 - 1024 timers at a time");
+            let full = std::mem::replace(&mut self.current, Chunk::NONE);
+            self.chunks[self.current_index as usize] = full;
+            self.current = std::mem::replace(&mut self.chunks[next as usize], Chunk::NONE);
+            self.current_index = next;
         }
-        let chunk = &mut self.chunks[self.current as usize];
-        if chunk.entries.is_none() {
-            chunk.entries = Some(Box::new([Entry::VACANT; CHUNK_ENTRIES]));
-            chunk.vacant = u64::MAX;
+        if self.current.entries.is_none() {
+            self.current.entries = Some(Box::new([Entry::VACANT; CHUNK_ENTRIES]));
+            self.current.vacant = u64::MAX;
         }
     }
 
@@ -132,7 +154,7 @@ impl<T> Entries<T> {
         if was_full {
             self.roomy.push(chunk_index);
         } else {
-            self.chunks[chunk_index as usize] = Chunk { vacant: 0, entries: None };
+            self.chunks[chunk_index as usize] = Chunk::NONE;
         }
     }
 }
@@ -142,15 +164,18 @@ impl<T> Index<u32> for Entries<T> {
 
     #[inline]
     fn index(&self, index: u32) -> &Entry<T> {
-        let entries = self.chunks[(index >> CHUNK_BITS) as usize].entries.as_ref();
-        &entries.expect("a chunk with an entry has memory")[index as usize % CHUNK_ENTRIES]
+        let chunk_index = index >> CHUNK_BITS;
+        let is_current = chunk_index == self.current_index;
+        let chunk = if is_current { &self.current } else { &self.chunks[chunk_index as usize] };
+        let entries = chunk.entries.as_ref().expect("a chunk with an entry has memory");
+        &entries[index as usize % CHUNK_ENTRIES]
     }
 }
 
 impl<T> IndexMut<u32> for Entries<T> {
     #[inline]
     fn index_mut(&mut self, index: u32) -> &mut Entry<T> {
-        let entries = self.chunks[(index >> CHUNK_BITS) as usize].entries.as_mut();
+        let entries = self.chunk_mut(index >> CHUNK_BITS).entries.as_mut();
         &mut entries.expect("a chunk with an entry has memory")[index as usize % CHUNK_ENTRIES]
     }
 }
@@ -167,8 +192,9 @@ mod tests {
     use std::task::Waker;
 
     fn insert<T>(entries: &mut Entries<T>, payload: T) -> Key {
-        entries.reserve();
-        entries.insert(Entry { payload: Some(payload), ..Entry::VACANT })
+        let key = entries.occupy();
+        entries.fill(&key, Entry { payload: Some(payload), ..Entry::VACANT });
+        key
     }
 
     #[test]
@@ -223,6 +249,6 @@ mod tests {
             }
             assert_eq!(entries.capacity(), (3 - emptied).max(1) * CHUNK_ENTRIES);
         }
-        assert_eq!((entries.current, entries.roomy.len()), (3, 3));
+        assert_eq!((entries.current_index, entries.roomy.len()), (3, 3));
     }
 }

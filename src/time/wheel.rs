@@ -17,16 +17,19 @@
 //!
 //! It is pure: no clock, no waker is called, and a payload is dropped only with the wheel itself.
 
+use std::array;
 use std::fmt;
 
-use super::entries::{Entries, Entry, Key, NIL};
+use super::entries::{ENDS, Entries, Entry, Key};
 
 const TICK_BITS: u32 = 14;
 const SLOT_BITS: u32 = 6;
 const SLOTS: usize = 1 << SLOT_BITS;
 const LEVELS: usize = (u64::BITS - TICK_BITS).div_ceil(SLOT_BITS) as usize;
 
-/// A list of entries whose ticks agree from its level's digit up.
+/// A list of entries whose ticks agree from its level's digit up. Beyond its first and its last entry lies its end,
+/// which stands for an entry's index there and names the list: so an entry is taken out without a look at where its
+/// deadline belongs (`micro`, `timer_create_cancel`).
 #[derive(Clone, Copy)]
 struct Slot {
     head: u32,
@@ -36,8 +39,16 @@ struct Slot {
 }
 
 impl Slot {
-    const EMPTY: Self = Self { head: NIL, tail: NIL, earliest_ns: u64::MAX };
+    const fn empty(end: u32) -> Self {
+        Self { head: end, tail: end, earliest_ns: u64::MAX }
+    }
+
+    const fn end(level: usize, slot: usize) -> u32 {
+        ENDS + (level * SLOTS + slot) as u32
+    }
 }
+
+const _: () = assert!(LEVELS * SLOTS <= (u32::MAX - ENDS) as usize + 1, "each list has its end");
 
 /// See the file's head.
 pub(super) struct Wheel<T> {
@@ -57,7 +68,9 @@ impl<T> Wheel<T> {
         Self {
             now_ns: 0,
             occupied: [0; LEVELS],
-            slots: Box::new([[Slot::EMPTY; SLOTS]; LEVELS]),
+            slots: Box::new(array::from_fn(|level| {
+                array::from_fn(|slot| Slot::empty(Slot::end(level, slot)))
+            })),
             entries: Entries::new(),
             live: 0,
         }
@@ -74,16 +87,15 @@ impl<T> Wheel<T> {
     pub(super) fn insert_coming(&mut self, deadline_ns: u64, payload: T) -> Key {
         debug_assert!(deadline_ns >= self.now_ns, "it would be in a slot that is never reached");
         // First of all: what is computed before a call that grows would have to be kept across it.
-        self.entries.reserve();
+        let key = self.entries.occupy();
         let (level, slot) = self.place(deadline_ns);
         let list = &mut self.slots[level][slot];
-        let prev = list.tail;
-        let key =
-            self.entries.insert(Entry { payload: Some(payload), deadline_ns, prev, next: NIL });
+        let (prev, next) = (list.tail, Slot::end(level, slot));
+        self.entries.fill(&key, Entry { payload: Some(payload), deadline_ns, prev, next });
         self.live += 1;
         list.earliest_ns = list.earliest_ns.min(deadline_ns);
         list.tail = key.index();
-        if prev == NIL {
+        if prev == next {
             list.head = key.index();
             self.occupied[level] |= 1 << slot;
         } else {
@@ -98,7 +110,7 @@ impl<T> Wheel<T> {
         let entry = self.entries.remove(key);
         let payload = entry.payload?;
         self.live -= 1;
-        self.unlink(entry.prev, entry.next, entry.deadline_ns);
+        self.unlink(entry.prev, entry.next);
         Some(payload)
     }
 
@@ -172,9 +184,10 @@ impl<T> Wheel<T> {
     /// Takes each entry of a slot out of it, and into `due` or to where it now belongs.
     fn empty(&mut self, level: usize, slot: usize, now_ns: u64, due: &mut Vec<T>) {
         let mut index = self.slots[level][slot].head;
-        self.slots[level][slot] = Slot::EMPTY;
+        let end = Slot::end(level, slot);
+        self.slots[level][slot] = Slot::empty(end);
         self.occupied[level] &= !(1 << slot);
-        while index != NIL {
+        while index != end {
             let entry = &self.entries[index];
             let next = entry.next;
             // Only level 0 is in the order of deadlines.
@@ -195,7 +208,8 @@ impl<T> Wheel<T> {
         let list = &mut self.slots[level][slot];
         list.earliest_ns = list.earliest_ns.min(deadline_ns);
         let tail = std::mem::replace(&mut list.tail, index);
-        if tail == NIL {
+        let end = Slot::end(level, slot);
+        if tail == end {
             list.head = index;
             self.occupied[level] |= 1 << slot;
         } else {
@@ -203,28 +217,26 @@ impl<T> Wheel<T> {
         }
         let entry = &mut self.entries[index];
         entry.prev = tail;
-        entry.next = NIL;
+        entry.next = end;
     }
 
     /// Takes an entry that was freed, and had these neighbours, out of its list.
     #[inline]
-    fn unlink(&mut self, prev: u32, next: u32, deadline_ns: u64) {
-        let (level, slot) = self.place(deadline_ns);
-        let list = &mut self.slots[level][slot];
-        match (prev, next) {
-            (NIL, NIL) => {
-                *list = Slot::EMPTY;
-                self.occupied[level] &= !(1 << slot);
-            }
-            (NIL, _) => list.head = next,
-            (_, NIL) => list.tail = prev,
-            _ => {}
+    fn unlink(&mut self, prev: u32, next: u32) {
+        if prev == next {
+            // Both are the end: nothing is left.
+            let list = (prev - ENDS) as usize;
+            self.slots.as_flattened_mut()[list] = Slot::empty(prev);
+            self.occupied[list / SLOTS] &= !(1 << (list % SLOTS));
+            return;
         }
-        if prev != NIL {
-            self.entries[prev].next = next;
+        match prev.checked_sub(ENDS) {
+            Some(list) => self.slots.as_flattened_mut()[list as usize].head = next,
+            None => self.entries[prev].next = next,
         }
-        if next != NIL {
-            self.entries[next].prev = prev;
+        match next.checked_sub(ENDS) {
+            Some(list) => self.slots.as_flattened_mut()[list as usize].tail = prev,
+            None => self.entries[next].prev = prev,
         }
     }
 

@@ -6,7 +6,7 @@
 //! - `async_fd`: readiness of descriptors that the ring has no type for.
 //! - `asyncio`: the names of Python's asyncio, one test for each row of `docs/asyncio.md`.
 //! - `blocking`: the pool for what blocks: jobs, bounds, threads, and the end with work under way.
-//! - `calls`: how many system calls the loop makes for what happens at once.
+//! - `calls`: which system calls the loop makes, and how many for what happens at once.
 //! - `cancel`: what a dropped future leaves behind, row by row of the table in `annulus::net`.
 //! - `compat`: the traits of other crates; built with the features that bridge to them.
 //! - `channel`: channels between cores and plain threads, whatever becomes of either end.
@@ -39,7 +39,7 @@
 //! - `unix`: Unix sockets, which do as TCP's do, and what only they have.
 //! - `wal`: the durable log of the example: torn at every byte, its writer killed at random moments.
 //! - `support`: what the tests stand on, with its own tests: the allocator, the leak guard,
-//!   `skip!`.
+//!   filters of system calls, `skip!`.
 
 mod async_fd;
 mod asyncio;

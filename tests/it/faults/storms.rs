@@ -5,10 +5,10 @@
 //! 1. The signal has a handler that does nothing, and nobody else here uses it.
 //! 2. Structures passed to the kernel are locals that live across the call, zeroed where it asks for that.
 //! 3. A thread that is signalled has joined the thread that signals it before it ends.
-#![allow(unsafe_code, reason = "signals and filters are made by system calls")]
+#![allow(unsafe_code, reason = "signals are sent by system calls")]
 
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver};
@@ -20,6 +20,7 @@ use annulus::net::{TcpListener, TcpStream};
 use annulus::time::sleep;
 
 use crate::support::files::nameless_file;
+use crate::support::filter::{Calls, Question, ask_for};
 use crate::support::settled::{PATIENCE, content, run_with, stream_pair};
 use crate::support::skip::skip;
 
@@ -115,65 +116,19 @@ fn a_storm_of_signals_is_not_seen() {
     assert!(handled > 0 && handled <= sent, "{handled} of {sent}");
 }
 
-/// Has each `io_uring_enter` of this thread asked for at the descriptor that is returned.
-fn ask_for_enter() -> io::Result<OwnedFd> {
-    let statement = |code: u32, jt, jf, k| libc::sock_filter { code: code as u16, jt, jf, k };
-    let mut filter = [
-        statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0),
-        statement(
-            libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K,
-            0,
-            1,
-            libc::SYS_io_uring_enter as u32,
-        ),
-        statement(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_USER_NOTIF),
-        statement(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
-    ];
-    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
-    // SAFETY: rule 2; the program names the four statements above, and the kernel copies them.
-    let fd = unsafe {
-        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-        let (mode, flags) = (libc::SECCOMP_SET_MODE_FILTER, libc::SECCOMP_FILTER_FLAG_NEW_LISTENER);
-        libc::syscall(libc::SYS_seccomp, mode, flags, &raw const program)
-    };
-    if fd < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the kernel just gave us this descriptor and nobody else has it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
-}
-
 /// What the third call and each seventh after it is refused with, in turn.
 const REFUSALS: [i32; 4] = [libc::EINTR, libc::EAGAIN, libc::EBUSY, libc::ENOMEM];
 
-/// Answers for the kernel until the asking thread has ended; says how many calls it refused.
+/// Answers for the kernel until the asking thread has ended; counts the calls it refused.
 fn answer(asked: Receiver<OwnedFd>, refused: &AtomicUsize) {
     let Ok(listener) = asked.recv() else { return };
     for call in 0.. {
-        let mut event = libc::pollfd { fd: listener.as_raw_fd(), events: libc::POLLIN, revents: 0 };
-        // SAFETY: rule 2. Before Linux 6.11 the call below would wait on when nobody is left to ask.
-        while unsafe { libc::poll(&raw mut event, 1, -1) } < 0 {}
-        if event.revents & libc::POLLIN == 0 {
-            return;
-        }
-        // SAFETY: rule 2.
-        let mut question: libc::seccomp_notif = unsafe { std::mem::zeroed() };
-        let request = libc::SECCOMP_IOCTL_NOTIF_RECV;
-        // SAFETY: rule 2. It fails where who asked was interrupted meanwhile, and asks again.
-        if unsafe { libc::ioctl(listener.as_raw_fd(), request, &raw mut question) } != 0 {
-            continue;
-        }
-        let is_refused = call >= 3 && (call - 3) % 7 == 0;
-        let mut reply = libc::seccomp_notif_resp { id: question.id, val: 0, error: 0, flags: 0 };
-        if is_refused {
-            reply.error = -REFUSALS[refused.fetch_add(1, Ordering::Relaxed) % REFUSALS.len()];
+        let Some(question) = Question::next(&listener) else { return };
+        if call >= 3 && (call - 3) % 7 == 0 {
+            question.refuse(REFUSALS[refused.fetch_add(1, Ordering::Relaxed) % REFUSALS.len()]);
         } else {
-            reply.flags = libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE as u32;
+            question.allow();
         }
-        // SAFETY: rule 2. The call may have been interrupted meanwhile; it is asked for again.
-        unsafe {
-            libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SEND, &raw const reply)
-        };
     }
 }
 
@@ -186,7 +141,7 @@ fn a_call_that_is_refused_for_a_moment_is_made_again() {
     let answers = std::thread::spawn(move || answer(asked, &count));
     let count = Arc::clone(&refused);
     let worker = std::thread::spawn(move || {
-        give.send(ask_for_enter()?).expect("it waits");
+        give.send(ask_for(Calls::Only(libc::SYS_io_uring_enter))?).expect("it waits");
         run_with(Builder::new(), async || {
             let start = Instant::now();
             work_until(|_| count.load(Ordering::Relaxed) >= 200 || start.elapsed() > PATIENCE)

@@ -51,7 +51,7 @@ pub(crate) fn is_switched_off(feature: Feature) -> bool {
 }
 
 /// Forces off the feature that `ANNULUS_OFF` names: so one kernel stands in for many.
-fn without_switched_off(builder: Builder) -> Builder {
+pub(crate) fn without_switched_off(builder: Builder) -> Builder {
     let Ok(name) = std::env::var("ANNULUS_OFF") else {
         return builder;
     };
