@@ -171,6 +171,7 @@ const BANNED_WORDS: &[(&str, &str)] =
 
 /// Files of `src/op` that are no operation.
 const NOT_OPERATIONS: &[&str] = &[
+    "changes.rs",
     "endpoint.rs",
     "line.rs",
     "mod.rs",
