@@ -35,7 +35,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "runtime", "mesh", "select",
         ],
     ),
-    ("fs", &["sys", "buf", "driver", "op", "time", "blocking", "net"]),
+    ("fs", &["sys", "buf", "driver", "op", "io", "time", "blocking", "net"]),
     ("io", &["sys", "buf", "driver", "op", "executor", "task", "time"]),
     (
         "process",
