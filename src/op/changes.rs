@@ -3,7 +3,7 @@
 //! They are kept with the file, so that a sync or a close waits for them too, and their errors are told as those of
 //! dropped writes are.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::fmt;
 use std::io;
 use std::pin::Pin;
@@ -17,7 +17,7 @@ pub(crate) type Change = Pin<Box<dyn Future<Output = io::Result<()>>>>;
 #[derive(Default)]
 pub(super) struct Changes {
     under_way: RefCell<Vec<Change>>,
-    bell: Arc<Bell>,
+    bell: OnceCell<Arc<Bell>>,
 }
 
 impl Changes {
@@ -27,7 +27,10 @@ impl Changes {
 
     /// Lets go of those that ended, and tells `lose` of each that failed. True if there is none left.
     pub(super) fn settle(&self, lose: impl Fn(&io::Error)) -> bool {
-        let waker = Waker::from(Arc::clone(&self.bell));
+        if self.under_way.borrow().is_empty() {
+            return true;
+        }
+        let waker = Waker::from(Arc::clone(self.bell()));
         let mut cx = Context::from_waker(&waker);
         // Nothing is borrowed while they are polled.
         let mut changes = self.under_way.take();
@@ -47,8 +50,20 @@ impl Changes {
 
     /// As [`settle`](Self::settle), and has the task of `cx` woken when one more ended.
     pub(super) fn poll_settled(&self, cx: &Context<'_>, lose: impl Fn(&io::Error)) -> Poll<()> {
-        self.bell.wait(cx.waker());
-        if self.settle(lose) { Poll::Ready(()) } else { Poll::Pending }
+        if self.under_way.borrow().is_empty() {
+            return Poll::Ready(());
+        }
+        self.bell().wait(cx.waker());
+        if !self.settle(lose) {
+            return Poll::Pending;
+        }
+        // The others who wait find it so, too.
+        self.bell().ring_for_all_but(cx.waker());
+        Poll::Ready(())
+    }
+
+    fn bell(&self) -> &Arc<Bell> {
+        self.bell.get_or_init(Arc::default)
     }
 }
 
@@ -76,11 +91,18 @@ impl Bell {
         drop(waiting);
         drop(spare);
     }
+
+    fn take(&self) -> Vec<Waker> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn ring_for_all_but(&self, mine: &Waker) {
+        self.take().into_iter().filter(|waker| !waker.will_wake(mine)).for_each(Waker::wake);
+    }
 }
 
 impl Wake for Bell {
     fn wake(self: Arc<Self>) {
-        let waiting = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        waiting.into_iter().for_each(Waker::wake);
+        self.take().into_iter().for_each(Waker::wake);
     }
 }

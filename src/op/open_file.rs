@@ -28,24 +28,21 @@ pub(crate) struct OpenFile {
     orphans: Cell<isize>,
     /// How the first orphaned write or change failed that nobody was told of; zero is none.
     lost: Cell<i32>,
+    /// Made at its first use: most files have none, and are opened and closed at a higher rate than the others.
+    rare: OnceCell<Box<Rare>>,
+}
+
+#[derive(Debug, Default)]
+struct Rare {
+    cursor: Cursor,
     /// Tasks that wait until there is no orphan.
     waiting: Waiting,
-    /// Made at its first use: most files have none, and are opened and closed at a higher rate than the others.
-    cursor: OnceCell<Box<Cursor>>,
-    /// Made when the first is kept.
-    changes: OnceCell<Box<Changes>>,
+    changes: Changes,
 }
 
 impl OpenFile {
     pub(crate) fn new(fd: Fd) -> Rc<Self> {
-        Rc::new(Self {
-            fd,
-            orphans: Cell::new(0),
-            lost: Cell::new(0),
-            waiting: Waiting::default(),
-            cursor: OnceCell::new(),
-            changes: OnceCell::new(),
-        })
+        Rc::new(Self { fd, orphans: Cell::new(0), lost: Cell::new(0), rare: OnceCell::new() })
     }
 
     #[inline]
@@ -62,8 +59,8 @@ impl OpenFile {
     /// The error of an orphaned write or change, once.
     #[inline]
     pub(crate) fn take_lost(&self) -> Option<io::Error> {
-        if let Some(changes) = self.changes.get() {
-            changes.settle(|error| self.lose(error));
+        if let Some(rare) = self.rare.get() {
+            rare.changes.settle(|error| self.lose(error));
         }
         match self.lost.take() {
             0 => None,
@@ -72,7 +69,11 @@ impl OpenFile {
     }
 
     pub(crate) fn cursor(&self) -> &Cursor {
-        self.cursor.get_or_init(Box::default)
+        &self.rare().cursor
+    }
+
+    fn rare(&self) -> &Rare {
+        self.rare.get_or_init(Box::default)
     }
 
     /// One more operation is nobody's, to be called before its future lets go of it.
@@ -90,18 +91,18 @@ impl OpenFile {
     /// Waits until no orphan is under way, and no change that nobody waits for.
     pub(crate) fn poll_quiet(&self, cx: &Context<'_>) -> Poll<()> {
         if self.orphans.get() > 0 {
-            self.waiting.wait_as_task(cx);
+            self.rare().waiting.wait_as_task(cx);
             return Poll::Pending;
         }
-        match self.changes.get() {
+        match self.rare.get() {
             None => Poll::Ready(()),
-            Some(changes) => changes.poll_settled(cx, |error| self.lose(error)),
+            Some(rare) => rare.changes.poll_settled(cx, |error| self.lose(error)),
         }
     }
 
     /// Nobody waits for the change any more.
     pub(crate) fn keep(&self, change: Change) {
-        self.changes.get_or_init(Box::default).keep(change);
+        self.rare().changes.keep(change);
     }
 
     /// Nobody was told of the error; the first one is told to who asks.
@@ -119,8 +120,10 @@ impl OpenFile {
     #[cold]
     fn orphan_gone(&self) {
         self.adopt();
-        if self.orphans.get() <= 0 {
-            self.waiting.wake_now(self.driver());
+        if self.orphans.get() <= 0
+            && let Some(rare) = self.rare.get()
+        {
+            rare.waiting.wake_now(self.driver());
         }
     }
 
