@@ -32,7 +32,7 @@ impl Block {
     /// Puts a path here, with a zero behind; false if there is one in it.
     ///
     /// It is copied first and looked at then, piece by piece and without a branch on its bytes: a search, which has to
-    /// say where, costs three times as much for what a path is long (`file`, `metadata_d32`).
+    /// say where, takes some 20 instructions more (`file`, `metadata_d32`).
     #[inline]
     pub(crate) fn put_path(&mut self, path: &[u8]) -> bool {
         let len = path.len();
