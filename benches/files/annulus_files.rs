@@ -19,6 +19,7 @@ pub(super) static CELLS: &[(&str, Run)] = &[
     ("direct_d128", |operations| block_on(|| annulus_direct::read(operations, 128, true))),
     ("direct_plain_d128", |operations| block_on(|| annulus_direct::read(operations, 128, false))),
     ("durable_append", |operations| block_on(|| annulus_direct::append(operations))),
+    ("durable_ring", |operations| block_on(|| annulus_direct::append(operations))),
     ("durable_append_c32", |operations| block_on(|| annulus_log::append(operations, 32))),
     ("open_read_close_d32", |operations| block_on(|| open_read_close(operations, 32))),
     ("metadata_d32", |operations| block_on(|| metadata(operations, 32))),

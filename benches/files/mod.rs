@@ -33,6 +33,7 @@ pub(crate) static CELLS: &[Cell] = &[
         10_000,
     ),
     uncounted("durable_append", "4 KiB after the other, each on the disk before the next", 1000),
+    uncounted("durable_ring", "the same; raw is the bare ring's durable write", 1000),
     uncounted(
         "durable_append_c32",
         "4 KiB, 32 appenders whose records are written together; raw is one writer, as in durable_append",

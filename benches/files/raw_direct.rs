@@ -61,3 +61,17 @@ pub(super) fn append(operations: u64) -> io::Result<Sample> {
     }
     Ok(watch.stop(operations))
 }
+
+/// The same through the bare ring: one WRITE that ends when the bytes are on the disk.
+pub(super) fn append_on_ring(operations: u64) -> io::Result<Sample> {
+    let file = direct(libc::O_DIRECT);
+    let block = AlignedBuf::zeroed(BLOCK, BLOCK);
+    let mut ring = Uring::new(256)?;
+    let (fd, mut nth) = (Fd(file.as_raw_fd()), 0);
+    keep_under_way(&mut ring.queues(), operations, 1, BLOCK as i32, |_| {
+        let offset = nth % (LARGE_MIB * 256) * BLOCK as u64;
+        nth += 1;
+        let write = opcode::Write::new(fd, block.as_ptr(), BLOCK as u32).offset(offset);
+        write.rw_flags(libc::RWF_DSYNC).build()
+    })
+}

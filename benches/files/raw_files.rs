@@ -28,6 +28,7 @@ pub(super) static CELLS: &[(&str, Run)] = &[
     }),
     ("direct_file_d128", |operations| done(raw_direct::read(operations, 128, Registered::FileToo))),
     ("durable_append", |operations| done(raw_direct::append(operations))),
+    ("durable_ring", |operations| done(raw_direct::append_on_ring(operations))),
     // An eighth of the appends, because each waits for the disk.
     ("durable_append_c32", |operations| done(raw_direct::append(operations / 8))),
     ("open_read_close_d32", |operations| done(open_read_close(operations, 32))),

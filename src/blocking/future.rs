@@ -12,7 +12,7 @@ use super::job::{Awaited, Job, Refusal, Verdict};
 use crate::task::{Unstoppable, running_abort_handle};
 
 /// A job on its way to a thread and back.
-pub(super) struct Wait<R: Send + 'static> {
+pub(crate) struct Wait<R: Send + 'static> {
     crew: Arc<Crew>,
     job: Arc<dyn Awaited<R>>,
     place: Place,
@@ -47,6 +47,11 @@ impl<R: Send + 'static> Wait<R> {
     pub(super) fn submit(&mut self, waker: &Waker) {
         let job = Arc::clone(&self.job);
         self.place = self.crew.submit(job, self.place, waker);
+    }
+
+    /// It has its place with a thread; before, it is one of those that wait for room.
+    pub(crate) fn is_queued(&self) -> bool {
+        self.place == Place::Queued
     }
 
     fn poll_verdict(&mut self, cx: &mut Context<'_>) -> Poll<Verdict<R>> {

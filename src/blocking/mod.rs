@@ -74,7 +74,8 @@ mod tests;
 mod thread;
 
 pub use crew::Metrics;
-use future::{Wait, WhenDropped};
+pub(crate) use future::Wait;
+use future::WhenDropped;
 pub use pool::{LeftBehind, Pool, PoolBuilder};
 
 use crate::task::JoinHandle;
@@ -127,7 +128,7 @@ where
 ///
 /// The pool is closed, or no thread could be made and there is none.
 #[track_caller]
-pub(crate) fn run<F, R>(name: &str, work: F) -> impl Future<Output = std::io::Result<R>> + use<F, R>
+pub(crate) fn run<F, R>(name: &str, work: F) -> Wait<R>
 where
     F: FnOnce() -> R + Send + 'static,
     R: Send + 'static,

@@ -21,7 +21,8 @@ use crate::sys::mapping::PAGE;
 /// file.
 ///
 /// It has a fixed capacity and a length, as a `Vec` that does not grow, and dereferences to the bytes of that length. A
-/// read fills it from its first byte and sets the length.
+/// read fills it from its first byte and sets the length. Its memory is whole pages of 4096 bytes, which it has alone:
+/// so a process can fork while the disk reads or writes them (`open(2)`, notes on `O_DIRECT`).
 ///
 /// ```
 /// use annulus::buf::AlignedBuf;
@@ -138,10 +139,16 @@ impl AlignedBuf {
     }
 }
 
-/// Of at least a byte, because an allocation has one.
+/// Of whole pages, and at least one: if the process forks while the disk writes into a page (before Linux 6.5), the
+/// kernel gives whoever writes to it next a copy, and what the disk brings goes to the other. So nothing else may lie
+/// in a page of a buffer.
 #[track_caller]
 fn layout(capacity: usize, alignment: usize) -> Layout {
-    let layout = Layout::from_size_align(capacity.max(1), alignment);
+    let size = capacity.max(1).checked_next_multiple_of(PAGE).unwrap_or(usize::MAX);
+    let layout = match alignment.is_power_of_two() {
+        true => Layout::from_size_align(size, alignment.max(PAGE)),
+        false => Layout::from_size_align(size, alignment),
+    };
     layout.unwrap_or_else(|_| panic!("no buffer of {capacity} bytes is aligned to {alignment}"))
 }
 
@@ -244,6 +251,32 @@ mod tests {
                 assert_eq!(moved.buf_ptr(), place);
                 assert!(moved.iter().all(|byte| *byte == 7));
             }
+        }
+    }
+
+    #[test]
+    fn nothing_else_lies_in_its_pages() {
+        let mut bufs: Vec<AlignedBuf> = [1, 100, 512, 4096, 5000]
+            .into_iter()
+            .cycle()
+            .take(50)
+            .map(|size| AlignedBuf::new(size, 8))
+            .collect();
+        let others: Vec<Box<u64>> = (0..50).map(Box::new).collect();
+        let page = |address: usize| address / PAGE;
+        let mut pages: Vec<usize> = Vec::new();
+        for buf in &mut bufs {
+            let first = page(buf.buf_mut_ptr().addr());
+            assert_eq!(buf.buf_mut_ptr().addr() % PAGE, 0);
+            pages.extend(first..first + buf.capacity().div_ceil(PAGE));
+        }
+        let count = pages.len();
+        pages.sort_unstable();
+        pages.dedup();
+        assert_eq!(pages.len(), count, "a page of two buffers");
+        for other in &others {
+            let place = page(std::ptr::from_ref::<u64>(other).addr());
+            assert!(pages.binary_search(&place).is_err(), "a box in the page of a buffer");
         }
     }
 

@@ -2,7 +2,8 @@
 //!
 //! `operation` is the contract, `slots` the place where an operation lives, `payload` how it lies there, `inflight`
 //! the future that waits for it, `actions` what reaping leaves to be done, `current` how a constructor finds its
-//! driver, `depth` what waits until others ended. The driver names no operation: a new one is a file in `op`.
+//! driver, `depth` what waits until others ended, `scratch` memory for arguments. The driver names no operation: a new
+//! one is a file in `op`.
 
 mod actions;
 pub(crate) mod current;
@@ -10,6 +11,7 @@ mod depth;
 mod inflight;
 mod operation;
 mod payload;
+mod scratch;
 mod shutdown;
 mod slots;
 mod staged;
@@ -32,6 +34,8 @@ use actions::Trusted;
 use depth::{Depth, HELD};
 pub(crate) use inflight::{InFlight, Op};
 pub(crate) use operation::{Operation, Outcome, Standing, WhenDropped, gone};
+use scratch::Block;
+pub(crate) use scratch::Scratch;
 pub use shutdown::Leaked;
 pub(crate) use slots::Key;
 use slots::{Abandoned, Done, Polled, Slots, Unprepared};
@@ -54,6 +58,8 @@ pub(crate) struct Driver {
     under_way: RefCell<UnderWay>,
     actions: RefCell<Actions>,
     depth: RefCell<Depth>,
+    #[allow(clippy::vec_box, reason = "a block stays where it is while it goes round")]
+    spare_blocks: RefCell<Vec<Box<Block>>>,
     trusted: Cell<Trusted>,
     pool: OnceCell<Rc<Pool>>,
     pool_options: PoolOptions,
@@ -108,6 +114,7 @@ impl Driver {
             under_way: RefCell::new(UnderWay { slots: Slots::new(), staged: Staged::default() }),
             actions: RefCell::default(),
             depth: RefCell::new(Depth::new(limits.direct_depth)),
+            spare_blocks: RefCell::default(),
             trusted: Cell::default(),
             pool: OnceCell::new(),
             pool_options,

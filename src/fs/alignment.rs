@@ -67,6 +67,17 @@ impl Alignment {
         Err(self.refusal(offset, address, len))
     }
 
+    /// As [`check`](Self::check), of buffers that follow one another, each by its address and length.
+    pub(super) fn check_all(
+        self,
+        offset: u64,
+        mut parts: impl Iterator<Item = (usize, usize)>,
+    ) -> io::Result<()> {
+        self.check(offset, 0, 0)?;
+        // Each begins where whole units end.
+        parts.try_for_each(|(address, len)| self.check(offset, address, len))
+    }
+
     #[cold]
     fn refusal(self, offset: u64, address: usize, len: usize) -> io::Error {
         let Self { memory, offset: unit } = self;

@@ -144,7 +144,7 @@ impl File {
         offset: u64,
     ) -> impl Future<Output = BufResult<usize, Vec<B>>> {
         let (hold, parts) = (Hold::new(&self.file), Parts::default());
-        let read = ReadVectored { hold, bufs, offset: named(offset), parts };
+        let read = ReadVectored::<_, false> { hold, bufs, offset: named(offset), parts };
         Operating::new(&*self.file, read)
     }
 
@@ -169,7 +169,7 @@ impl File {
         offset: u64,
         skip: usize,
         whole: bool,
-    ) -> Operating<&OpenFile, WriteVectored<B>> {
+    ) -> Operating<&OpenFile, WriteVectored<B, false>> {
         let (hold, parts) = (Hold::new(&self.file), Parts::default());
         let offset = named(offset);
         Operating::new(&*self.file, WriteVectored { hold, bufs, offset, skip, whole, parts })

@@ -7,11 +7,12 @@ use std::io;
 use std::ops::{Bound, RangeBounds};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use super::File;
 use super::operating::Operating;
-use crate::buf::Slice;
+use crate::buf::{Chunk, Slice};
+use crate::io::AsyncRead;
 use crate::op::open_file::{Hold, OpenFile};
 use crate::op::position::named;
 use crate::op::read_at::ReadAt;
@@ -35,6 +36,8 @@ use crate::op::read_at::ReadAt;
 /// # .unwrap();
 /// ```
 ///
+/// It is a reader of [`io`](crate::io), too: for lines, and to be copied to a socket.
+///
 /// It holds the file: [`File::close`] and `into_std` are refused as long as it lives. Dropping it cancels its reads.
 pub struct Chunks {
     file: Rc<OpenFile>,
@@ -48,6 +51,8 @@ pub struct Chunks {
     reads: VecDeque<Reading>,
     /// Memory for reads to come, at most as much as reads are under way.
     spare: Vec<Vec<u8>>,
+    /// What a read by polls left of a chunk.
+    rest: Option<Chunk>,
 }
 
 struct Reading {
@@ -79,7 +84,8 @@ impl File {
         };
         let file = Rc::clone(&self.file);
         let (reads, spare) = (VecDeque::new(), Vec::new());
-        Chunks { file, size: SIZE, ahead: AHEAD, window: 1, next, end, reads, spare }
+        let rest = None;
+        Chunks { file, size: SIZE, ahead: AHEAD, window: 1, next, end, reads, spare, rest }
     }
 }
 
@@ -127,6 +133,9 @@ impl Chunks {
     ///
     /// As for [`next`](Self::next).
     pub fn poll_next_chunk(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Vec<u8>>>> {
+        if let Some(rest) = self.rest.take() {
+            return Poll::Ready(Ok(Some(rest.into_bytes())));
+        }
         self.read_ahead();
         for reading in &mut self.reads {
             reading.poll(cx);
@@ -198,6 +207,35 @@ impl Reading {
                 Ok((_, slice)) => Ok(slice.into_inner()),
                 Err(failed) => Err(failed.error),
             });
+        }
+    }
+}
+
+/// So a file goes through all that reads a stream: [`io::copy`](crate::io::copy) to a socket, and
+/// [`BufReader`](crate::io::BufReader) for its lines.
+///
+/// # Panics
+///
+/// If the [`size`](Chunks::size) is 4 GiB or more.
+impl AsyncRead for Chunks {
+    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        if buf.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        let Some(mut chunk) = ready!(self.poll_recv(cx))? else {
+            return Poll::Ready(Ok(0));
+        };
+        let count = chunk.len().min(buf.len());
+        buf[..count].copy_from_slice(&chunk[..count]);
+        chunk.advance(count);
+        self.rest = Some(chunk).filter(|rest| !rest.is_empty());
+        Poll::Ready(Ok(count))
+    }
+
+    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Chunk>>> {
+        match self.rest.take() {
+            Some(rest) => Poll::Ready(Ok(Some(rest))),
+            None => self.poll_next_chunk(cx).map_ok(|bytes| bytes.map(Chunk::from)),
         }
     }
 }

@@ -7,11 +7,14 @@ use super::transfer::{read_exact, write_all};
 use super::{DirectFile, TransferError};
 use crate::buf::{BufResult, IoBuf, IoBufMut};
 use crate::op::open_file::Hold;
+use crate::op::parts::Parts;
 use crate::op::position::named;
 use crate::op::read_at::ReadAt;
 use crate::op::read_direct::ReadDirect;
+use crate::op::read_vectored::ReadVectored;
 use crate::op::write_at::WriteAt;
 use crate::op::write_direct::WriteDirect;
+use crate::op::write_vectored::WriteVectored;
 
 impl DirectFile {
     /// Reads at `offset` into the buffer's capacity, from its first byte, and sets its length; 0 is the end of the
@@ -137,5 +140,49 @@ impl DirectFile {
         offset: u64,
     ) -> Result<B, TransferError<B>> {
         write_all(buf, offset, |slice, at| self.writing(slice, at, true, true)).await
+    }
+
+    /// Reads at `offset` into several buffers, one after the other, of which each is filled before the next, and sets
+    /// their lengths. Of more than 1024 buffers the rest is left as it is. Registered buffers are read into as any
+    /// others.
+    ///
+    /// If the future is dropped: as for [`read_at`](Self::read_at).
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput`, before the kernel is asked, if the offset, or the capacity or the address of one of the buffers,
+    /// is not [aligned](Self::alignment); otherwise as `preadv(2)`. With the buffers.
+    pub fn read_vectored_at<B: IoBufMut>(
+        &self,
+        mut bufs: Vec<B>,
+        offset: u64,
+    ) -> impl Future<Output = BufResult<usize, Vec<B>>> {
+        let parts = bufs.iter_mut().map(|buf| (buf.buf_mut_ptr().addr(), buf.buf_capacity()));
+        let checked = self.alignment.check_all(offset, parts);
+        let (hold, offset) = (Hold::new(&self.file.file), named(offset));
+        let read = ReadVectored::<_, true> { hold, bufs, offset, parts: Parts::default() };
+        Operating::checked(&*self.file.file, read, checked)
+    }
+
+    /// Writes several buffers at `offset`, one after the other, at most 1024 of them; may write a part.
+    ///
+    /// If the future is dropped: as for [`write_at`](Self::write_at).
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput`, before the kernel is asked, if the offset, or the length or the address of one of the buffers,
+    /// is not [aligned](Self::alignment); otherwise as `pwritev(2)`; or that of an earlier write whose future was
+    /// dropped, and this one did not happen. With the buffers.
+    pub fn write_vectored_at<B: IoBuf>(
+        &self,
+        bufs: Vec<B>,
+        offset: u64,
+    ) -> impl Future<Output = BufResult<usize, Vec<B>>> {
+        let parts = bufs.iter().map(|buf| (buf.buf_ptr().addr(), buf.buf_len()));
+        let checked = self.alignment.check_all(offset, parts);
+        let (hold, offset) = (Hold::new(&self.file.file), named(offset));
+        let (skip, whole, parts) = (0, false, Parts::default());
+        let write = WriteVectored::<_, true> { hold, bufs, offset, skip, whole, parts };
+        Operating::checked(&*self.file.file, write, checked)
     }
 }

@@ -8,8 +8,10 @@ use std::rc::Rc;
 
 use super::OpenOptions;
 use super::operating::{quiet, settle};
+use super::start::Start;
 use crate::driver::{self, Op};
 use crate::op::close::{CloseChecked, Fd};
+use crate::op::open::How;
 use crate::op::open_file::OpenFile;
 use crate::op::position::Position;
 use crate::op::receive::busy;
@@ -55,7 +57,7 @@ impl File {
     ///
     /// Outside a runtime.
     pub async fn open(path: impl AsRef<Path>) -> io::Result<Self> {
-        let open = OpenOptions::new().read(true).opening(path.as_ref())?;
+        let open = Start::current("File::open").open(path.as_ref(), How::READ)?;
         open.await.map(Self::from_fd)
     }
 

@@ -8,11 +8,12 @@ use std::time::{Duration, SystemTime};
 
 use super::{File, start};
 use crate::op::place::Place;
+use crate::op::statx::{Answer, Head, Stamp};
 
 /// What the kernel knows about a file: `statx(2)`, of which std's type shows less and cannot be made.
 #[derive(Clone)]
 pub struct Metadata {
-    statx: Box<libc::statx>,
+    statx: Head,
 }
 
 /// What kind of a file it is.
@@ -70,7 +71,7 @@ impl FileType {
 }
 
 /// The number that programs know as `st_dev`.
-fn device(major: u32, minor: u32) -> u64 {
+fn device([major, minor]: [u32; 2]) -> u64 {
     libc::makedev(major, minor)
 }
 
@@ -103,7 +104,7 @@ impl Metadata {
     #[must_use]
     #[allow(clippy::len_without_is_empty, reason = "std's name; it is no collection")]
     pub fn len(&self) -> u64 {
-        self.statx.stx_size
+        self.statx.size
     }
 
     /// The permissions.
@@ -118,7 +119,7 @@ impl Metadata {
     ///
     /// None: every file system of Linux keeps it. A result because std has one.
     pub fn modified(&self) -> io::Result<SystemTime> {
-        time(&self.statx.stx_mtime)
+        time(self.statx.modified)
     }
 
     /// When the content was read last; how exactly this is kept is a setting of the mount.
@@ -127,7 +128,7 @@ impl Metadata {
     ///
     /// As for [`modified`](Self::modified).
     pub fn accessed(&self) -> io::Result<SystemTime> {
-        time(&self.statx.stx_atime)
+        time(self.statx.accessed)
     }
 
     /// When the file was made.
@@ -136,11 +137,11 @@ impl Metadata {
     ///
     /// `Unsupported` if the file system does not keep it.
     pub fn created(&self) -> io::Result<SystemTime> {
-        if self.statx.stx_mask & libc::STATX_BTIME == 0 {
+        if self.statx.mask & libc::STATX_BTIME == 0 {
             let text = "the file system does not keep when a file was made";
             return Err(io::Error::new(io::ErrorKind::Unsupported, text));
         }
-        time(&self.statx.stx_btime)
+        time(self.statx.created)
     }
 
     /// When the content, the permissions, the owner or the links were changed last.
@@ -149,61 +150,61 @@ impl Metadata {
     ///
     /// As for [`modified`](Self::modified).
     pub fn changed(&self) -> io::Result<SystemTime> {
-        time(&self.statx.stx_ctime)
+        time(self.statx.changed)
     }
 
     /// The kind and the permissions, as `st_mode`.
     #[must_use]
     pub fn mode(&self) -> u32 {
-        self.statx.stx_mode.into()
+        self.statx.mode.into()
     }
 
     /// The device that it lies on.
     #[must_use]
     pub fn dev(&self) -> u64 {
-        device(self.statx.stx_dev_major, self.statx.stx_dev_minor)
+        device(self.statx.dev)
     }
 
     /// Of a device file, its device.
     #[must_use]
     pub fn rdev(&self) -> u64 {
-        device(self.statx.stx_rdev_major, self.statx.stx_rdev_minor)
+        device(self.statx.rdev)
     }
 
     /// Its number on the device.
     #[must_use]
     pub fn ino(&self) -> u64 {
-        self.statx.stx_ino
+        self.statx.ino
     }
 
     /// How many names it has.
     #[must_use]
     pub fn nlink(&self) -> u64 {
-        self.statx.stx_nlink.into()
+        self.statx.nlink.into()
     }
 
     /// The user it belongs to.
     #[must_use]
     pub fn uid(&self) -> u32 {
-        self.statx.stx_uid
+        self.statx.uid
     }
 
     /// The group it belongs to.
     #[must_use]
     pub fn gid(&self) -> u32 {
-        self.statx.stx_gid
+        self.statx.gid
     }
 
     /// The size of a transfer that suits the file system, in bytes.
     #[must_use]
     pub fn blksize(&self) -> u64 {
-        self.statx.stx_blksize.into()
+        self.statx.blksize.into()
     }
 
     /// The space that it takes up, in units of 512 bytes.
     #[must_use]
     pub fn blocks(&self) -> u64 {
-        self.statx.stx_blocks
+        self.statx.blocks
     }
 }
 
@@ -218,21 +219,22 @@ impl fmt::Debug for Metadata {
     }
 }
 
-fn time(stamp: &libc::statx_timestamp) -> io::Result<SystemTime> {
-    let seconds = Duration::from_secs(stamp.tv_sec.unsigned_abs());
-    let whole = if stamp.tv_sec < 0 {
+fn time(stamp: Stamp) -> io::Result<SystemTime> {
+    let seconds = Duration::from_secs(stamp.seconds.unsigned_abs());
+    let whole = if stamp.seconds < 0 {
         SystemTime::UNIX_EPOCH.checked_sub(seconds)
     } else {
         SystemTime::UNIX_EPOCH.checked_add(seconds)
     };
     whole
-        .and_then(|whole| whole.checked_add(Duration::from_nanos(stamp.tv_nsec.into())))
+        .and_then(|whole| whole.checked_add(Duration::from_nanos(stamp.nanoseconds.into())))
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "a time that has no place here"))
 }
 
 impl Metadata {
-    pub(super) fn new(statx: Box<libc::statx>) -> Self {
-        Self { statx }
+    #[inline]
+    pub(super) fn new(answer: Answer) -> Self {
+        Self { statx: answer.head() }
     }
 }
 

@@ -45,7 +45,7 @@ impl Start {
 
     #[inline]
     fn place(&self, path: &Path) -> io::Result<Place> {
-        Place::new(&self.base, path)
+        Place::new(&self.driver, &self.base, path)
     }
 
     #[inline]
@@ -55,7 +55,7 @@ impl Start {
 
     #[inline]
     pub(super) fn open(&self, path: &Path, how: How) -> io::Result<Op<Open>> {
-        self.operation(Open::new(&self.driver, self.place(path)?, how))
+        self.operation(Open::new(self.place(path)?, how))
     }
 
     #[inline]

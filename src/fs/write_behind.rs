@@ -6,11 +6,12 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use super::File;
 use super::operating::Operating;
-use crate::buf::{IoBuf, Slice};
+use crate::buf::{Chunk, IoBuf, Slice};
+use crate::io::AsyncWrite;
 use crate::op::open_file::{Hold, OpenFile};
 use crate::op::position::named;
 use crate::op::write_at::WriteAt;
@@ -34,6 +35,8 @@ use crate::op::write_at::WriteAt;
 /// # .unwrap();
 /// ```
 ///
+/// With [`Chunk`]s it is a writer of [`io`](crate::io), too, to which a socket can be copied.
+///
 /// Dropped before [`finish`](Self::finish), what is under way is written all the same, and if it fails the next write,
 /// sync or close of the file says so. It holds the file: [`File::close`] and `into_std` are refused as long as it
 /// lives.
@@ -52,6 +55,9 @@ struct Writing<B: IoBuf> {
     done: usize,
     write: Operating<Rc<OpenFile>, WriteAt<Slice<B>>>,
 }
+
+/// The most bytes that one write by polls copies.
+const COPY_MAX: usize = 64 * 1024;
 
 /// How many writes are under way, if nobody says another count.
 const BOUND: usize = 4;
@@ -87,15 +93,21 @@ impl<B: IoBuf> WriteBehind<B> {
     /// That of an earlier buffer, as for [`File::write_all_at`]; this one is dropped then.
     pub async fn write(&mut self, buf: B) -> io::Result<Option<B>> {
         let back = poll_fn(|cx| self.poll_room(cx)).await?;
+        let mut buf = Some(buf);
+        let begun = poll_fn(|cx| Poll::Ready(buf.take().map(|buf| self.begin(cx, buf)))).await;
+        Ok(begun.transpose()?.flatten().or(back))
+    }
+
+    /// Begins to write behind what is under way; gives the buffer back if that has ended it.
+    fn begin(&mut self, cx: &mut Context<'_>, buf: B) -> io::Result<Option<B>> {
         let (offset, len) = (self.offset, buf.buf_len());
         let mut writing = Writing::new(&self.file, Slice::new(buf, ..), offset, len, 0);
         self.offset = offset.saturating_add(len as u64);
-        let ended = poll_fn(|cx| Poll::Ready(writing.poll(&self.file, cx))).await;
-        match ended {
+        match writing.poll(&self.file, cx) {
             Poll::Pending => self.writes.push_back(writing),
             Poll::Ready(result) => return result.map(Some),
         }
-        Ok(back)
+        Ok(None)
     }
 
     /// Waits until all was written; returns the offset behind it. It does not wait for the disk.
@@ -133,6 +145,42 @@ impl<B: IoBuf> WriteBehind<B> {
     }
 }
 
+/// So a file takes what goes to a stream: [`io::copy`](crate::io::copy) from a socket, without a copy of its own. A
+/// flush waits until all was written, not for the disk; a shutdown does the same.
+impl AsyncWrite for WriteBehind<Chunk> {
+    fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        ready!(self.poll_room(cx))?;
+        let part = &bytes[..bytes.len().min(COPY_MAX)];
+        if !part.is_empty() {
+            self.begin(cx, Chunk::from(part.to_vec()))?;
+        }
+        Poll::Ready(Ok(part.len()))
+    }
+
+    fn poll_send(
+        &mut self,
+        cx: &mut Context<'_>,
+        chunk: &mut Option<Chunk>,
+    ) -> Poll<io::Result<()>> {
+        ready!(self.poll_room(cx))?;
+        if let Some(chunk) = chunk.take().filter(|chunk| !chunk.is_empty()) {
+            self.begin(cx, chunk)?;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.writes.is_empty() {
+            ready!(self.poll_first(cx))?;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_flush(cx)
+    }
+}
+
 impl<B: IoBuf> Writing<B> {
     fn new(file: &Rc<OpenFile>, buf: Slice<B>, offset: u64, len: usize, done: usize) -> Self {
         let hold = Hold::new(file);
@@ -143,7 +191,7 @@ impl<B: IoBuf> Writing<B> {
 
     fn poll(&mut self, file: &Rc<OpenFile>, cx: &mut Context<'_>) -> Poll<io::Result<B>> {
         loop {
-            let (count, slice) = std::task::ready!(Pin::new(&mut self.write).poll(cx))?;
+            let (count, slice) = ready!(Pin::new(&mut self.write).poll(cx))?;
             let (done, buf) = (self.done + count, slice.into_inner());
             if done == self.len {
                 return Poll::Ready(Ok(buf));

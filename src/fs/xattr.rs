@@ -2,7 +2,8 @@
 //!
 //! Their names begin with a class, for ordinary programs `user.`. All four are jobs on the pool of blocking threads:
 //! the ring has operations for two of them, and they go to a thread of the kernel's there. If a future is dropped, a
-//! change may happen all the same, and its error is lost.
+//! change may happen all the same, and its error is lost; that of a change through a [`File`] is told as
+//! [`File::set_len`] says.
 //!
 //! ```
 //! use annulus::fs::{self, xattr};
@@ -112,7 +113,9 @@ impl File {
         name: impl AsRef<OsStr>,
         value: impl Into<Vec<u8>>,
     ) -> io::Result<()> {
-        set_of(self.target()?, name.as_ref(), value.into()).await
+        let (name, value) = (c_name(name.as_ref())?, value.into());
+        let set = move |file: std::fs::File| xattr::set(&Target::File(file.into()), &name, &value);
+        self.change("File::set_xattr", set).await
     }
 
     /// Takes an attribute away; see [`xattr::remove`](remove).
@@ -121,7 +124,9 @@ impl File {
     ///
     /// As for [`xattr::remove`](remove).
     pub async fn remove_xattr(&self, name: impl AsRef<OsStr>) -> io::Result<()> {
-        remove_of(self.target()?, name.as_ref()).await
+        let name = c_name(name.as_ref())?;
+        let remove = move |file: std::fs::File| xattr::remove(&Target::File(file.into()), &name);
+        self.change("File::remove_xattr", remove).await
     }
 
     fn target(&self) -> io::Result<Target> {

@@ -5,11 +5,16 @@
 //! `arrivals` and `reading`, what came and who reads it; `endpoint` those of a socket of messages, `open_file` and
 //! `position` those of a file, `place` those that name a path, `parts` those with several buffers; `waiting` is who
 //! waits for any of these, `queued` where a receive waits for a buffer.
+//! knows the operation's entry. The other files are what operations share: `line` those of a connection, `endpoint`
+//! those of a socket of messages, `open_file`, `changes` and `position` those
+//! of a file, `place` those that name a path, `parts`
+//! those with several buffers; `waiting` is who waits for any of these, `queued` where a receive waits for a buffer.
 
 pub(crate) mod accept;
 pub(crate) mod arrivals;
 pub(crate) mod bell;
 pub(crate) mod cancel_all;
+pub(crate) mod changes;
 pub(crate) mod close;
 pub(crate) mod connect;
 pub(crate) mod endpoint;

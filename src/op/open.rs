@@ -14,12 +14,11 @@ use io_uring::types::OpenHow;
 
 use super::close::Fd;
 use super::place::Place;
-use crate::driver::{Driver, Operation, Outcome, WhenDropped, gone};
+use crate::driver::{Operation, Outcome, WhenDropped, gone};
 use crate::sys::Sqe;
 
 #[derive(Debug)]
 pub(crate) struct Open {
-    driver: Rc<Driver>,
     place: Place,
     how: OpenHow,
 }
@@ -35,14 +34,19 @@ pub(crate) struct How {
     pub(crate) beneath: bool,
 }
 
+impl How {
+    /// For reading, and nothing else.
+    pub(crate) const READ: Self = Self { flags: libc::O_RDONLY, mode: 0, beneath: false };
+}
+
 impl Open {
     /// The descriptor is closed when the process runs another program.
     #[inline]
-    pub(crate) fn new(driver: &Rc<Driver>, place: Place, how: How) -> Self {
+    pub(crate) fn new(place: Place, how: How) -> Self {
         let flags = (how.flags | libc::O_CLOEXEC).cast_unsigned();
         let resolve = if how.beneath { libc::RESOLVE_BENEATH } else { 0 };
         let how = OpenHow::new().flags(flags.into()).mode(how.mode.into()).resolve(resolve);
-        Self { driver: Rc::clone(driver), place, how }
+        Self { place, how }
     }
 }
 
@@ -70,6 +74,6 @@ unsafe impl Operation for Open {
         let number = outcome.result?.cast_signed();
         // SAFETY: the kernel just opened it for us, and nobody else was told the number.
         let fd = unsafe { OwnedFd::from_raw_fd(number) };
-        Ok(Fd::new(self.driver, fd))
+        Ok(Fd::new(Rc::clone(self.place.driver()), fd))
     }
 }

@@ -3,7 +3,7 @@
 //! One allocation a file. The handle holds it, and so does every operation on it; the descriptor is closed when the
 //! last of them lets go. An operation that nobody waits for any more is an orphan: it is counted from the drop of its
 //! future to the end of its payload, so that a sync or a close can wait for it, and if it was a write its error is kept
-//! for whoever writes, syncs or closes next.
+//! for whoever writes, syncs or closes next. So it is with a change that a thread makes and nobody waits for.
 
 use std::cell::{Cell, OnceCell};
 use std::io;
@@ -11,6 +11,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use super::changes::{Change, Changes};
 use super::close::Fd;
 use super::position::Cursor;
 use super::waiting::Waiting;
@@ -25,23 +26,23 @@ pub(crate) struct OpenFile {
     fd: Fd,
     /// Operations whose future was dropped before their end. Below zero only while a drop is under way.
     orphans: Cell<isize>,
-    /// How the first orphaned write failed that nobody was told of; zero is none.
+    /// How the first orphaned write or change failed that nobody was told of; zero is none.
     lost: Cell<i32>,
+    /// Made at its first use: most files have none, and are opened and closed at a higher rate than the others.
+    rare: OnceCell<Box<Rare>>,
+}
+
+#[derive(Debug, Default)]
+struct Rare {
+    cursor: Cursor,
     /// Tasks that wait until there is no orphan.
     waiting: Waiting,
-    /// Made at its first use: most files have none, and are opened and closed at a higher rate than the others.
-    cursor: OnceCell<Box<Cursor>>,
+    changes: Changes,
 }
 
 impl OpenFile {
     pub(crate) fn new(fd: Fd) -> Rc<Self> {
-        Rc::new(Self {
-            fd,
-            orphans: Cell::new(0),
-            lost: Cell::new(0),
-            waiting: Waiting::default(),
-            cursor: OnceCell::new(),
-        })
+        Rc::new(Self { fd, orphans: Cell::new(0), lost: Cell::new(0), rare: OnceCell::new() })
     }
 
     #[inline]
@@ -55,9 +56,12 @@ impl OpenFile {
         self.fd.target()
     }
 
-    /// The error of an orphaned write, once.
+    /// The error of an orphaned write or change, once.
     #[inline]
     pub(crate) fn take_lost(&self) -> Option<io::Error> {
+        if let Some(rare) = self.rare.get() {
+            rare.changes.settle(|error| self.lose(error));
+        }
         match self.lost.take() {
             0 => None,
             code => Some(lost_error(code)),
@@ -65,7 +69,11 @@ impl OpenFile {
     }
 
     pub(crate) fn cursor(&self) -> &Cursor {
-        self.cursor.get_or_init(Box::default)
+        &self.rare().cursor
+    }
+
+    fn rare(&self) -> &Rare {
+        self.rare.get_or_init(Box::default)
     }
 
     /// One more operation is nobody's, to be called before its future lets go of it.
@@ -80,21 +88,42 @@ impl OpenFile {
         self.orphans.set(self.orphans.get() - 1);
     }
 
-    /// Waits until no orphan is under way.
+    /// Waits until no orphan is under way, and no change that nobody waits for.
     pub(crate) fn poll_quiet(&self, cx: &Context<'_>) -> Poll<()> {
-        if self.orphans.get() <= 0 {
-            return Poll::Ready(());
+        if self.orphans.get() > 0 {
+            self.rare().waiting.wait_as_task(cx);
+            return Poll::Pending;
         }
-        self.waiting.wait_as_task(cx);
-        Poll::Pending
+        match self.rare.get() {
+            None => Poll::Ready(()),
+            Some(rare) => rare.changes.poll_settled(cx, |error| self.lose(error)),
+        }
+    }
+
+    /// Nobody waits for the change any more.
+    pub(crate) fn keep(&self, change: Change) {
+        self.rare().changes.keep(change);
+    }
+
+    /// Nobody was told of the error; the first one is told to who asks.
+    fn lose(&self, error: &io::Error) {
+        self.lose_code(error.raw_os_error().unwrap_or(libc::EIO));
+    }
+
+    fn lose_code(&self, code: i32) {
+        if self.lost.get() == 0 {
+            self.lost.set(code);
+        }
     }
 
     /// An orphan is gone.
     #[cold]
     fn orphan_gone(&self) {
         self.adopt();
-        if self.orphans.get() <= 0 {
-            self.waiting.wake_now(self.driver());
+        if self.orphans.get() <= 0
+            && let Some(rare) = self.rare.get()
+        {
+            rare.waiting.wake_now(self.driver());
         }
     }
 
@@ -158,13 +187,10 @@ impl Hold {
 
     /// Nobody is there to be told how an operation ended that should have moved `due` bytes.
     pub(super) fn lose(&self, outcome: &Outcome, due: usize) {
-        let code = match &outcome.result {
-            Ok(count) if *count as usize >= due => return,
-            Ok(_) => CUT_SHORT,
-            Err(error) => error.raw_os_error().unwrap_or(libc::EIO),
-        };
-        if self.file.lost.get() == 0 {
-            self.file.lost.set(code);
+        match &outcome.result {
+            Ok(count) if *count as usize >= due => {}
+            Ok(_) => self.file.lose_code(CUT_SHORT),
+            Err(error) => self.file.lose(error),
         }
     }
 }

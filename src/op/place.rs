@@ -7,6 +7,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 use super::open_file::OpenFile;
+use crate::driver::{Driver, Scratch};
 
 /// Where paths start that are not absolute.
 #[derive(Clone, Debug)]
@@ -20,8 +21,7 @@ pub(crate) enum Base {
 #[derive(Debug)]
 pub(crate) struct Place {
     base: Base,
-    /// `None` is the base itself.
-    path: Option<CString>,
+    scratch: Scratch,
 }
 
 impl Place {
@@ -29,16 +29,28 @@ impl Place {
     ///
     /// `InvalidInput` if there is a zero in the path.
     #[inline]
-    pub(crate) fn new(base: &Base, path: &Path) -> io::Result<Self> {
-        Ok(Self { base: base.clone(), path: Some(c_path(path)?) })
+    pub(crate) fn new(driver: &Rc<Driver>, base: &Base, path: &Path) -> io::Result<Self> {
+        let mut scratch = Scratch::new(driver);
+        if !scratch.block_mut().put_path(path.as_os_str().as_bytes()) {
+            return Err(has_zero());
+        }
+        Ok(Self { base: base.clone(), scratch })
     }
 
     /// The open file itself; an operation has to be told that the path may be empty.
     pub(crate) fn of_file(file: &Rc<OpenFile>) -> Self {
-        Self { base: Base::Dir(Rc::clone(file)), path: None }
+        let mut scratch = Scratch::new(file.driver());
+        scratch.block_mut().put_path(b"");
+        Self { base: Base::Dir(Rc::clone(file)), scratch }
+    }
+
+    #[inline]
+    pub(super) fn driver(&self) -> &Rc<Driver> {
+        self.scratch.driver()
     }
 
     /// The directory for an entry.
+    #[inline]
     pub(super) fn dir(&self) -> io_uring::types::Fd {
         match &self.base {
             Base::Current => io_uring::types::Fd(libc::AT_FDCWD),
@@ -47,8 +59,20 @@ impl Place {
     }
 
     /// The path for an entry.
+    #[inline]
     pub(super) fn path(&self) -> *const libc::c_char {
-        self.path.as_deref().unwrap_or(c"").as_ptr()
+        self.scratch.block().path()
+    }
+
+    /// Where the kernel may answer, on the heap too.
+    #[inline]
+    pub(super) fn answer(&self) -> &[u64; 32] {
+        &self.scratch.block().answer
+    }
+
+    #[inline]
+    pub(super) fn answer_mut(&mut self) -> &mut [u64; 32] {
+        &mut self.scratch.block_mut().answer
     }
 }
 
@@ -59,6 +83,10 @@ impl Place {
 /// `InvalidInput` if there is a zero in it.
 #[inline]
 pub(crate) fn c_path(path: &Path) -> io::Result<CString> {
-    CString::new(path.as_os_str().as_bytes())
-        .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "the path has a zero byte in it"))
+    CString::new(path.as_os_str().as_bytes()).map_err(|_| has_zero())
+}
+
+#[cold]
+fn has_zero() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "the path has a zero byte in it")
 }

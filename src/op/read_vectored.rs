@@ -12,10 +12,11 @@ use std::fmt;
 use super::open_file::Hold;
 use super::parts::{Parts, empty_parts};
 use crate::buf::{BufError, BufResult, IoBufMut};
-use crate::driver::{Operation, Outcome, WhenDropped};
-use crate::sys::Sqe;
+use crate::driver::{Actions, Operation, Outcome, WhenDropped};
+use crate::sys::{Cqe, Sqe};
 
-pub(crate) struct ReadVectored<B> {
+/// `DIRECT`: past the page cache, and so bounded in number.
+pub(crate) struct ReadVectored<B, const DIRECT: bool> {
     pub(crate) hold: Hold,
     pub(crate) bufs: Vec<B>,
     pub(crate) offset: u64,
@@ -23,19 +24,20 @@ pub(crate) struct ReadVectored<B> {
     pub(crate) parts: Parts,
 }
 
-impl<B> fmt::Debug for ReadVectored<B> {
+impl<B, const DIRECT: bool> fmt::Debug for ReadVectored<B, DIRECT> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ReadVectored").field("bufs", &self.bufs.len()).finish_non_exhaustive()
     }
 }
 
 // SAFETY: rule 1.
-unsafe impl<B: IoBufMut> Operation for ReadVectored<B> {
+unsafe impl<B: IoBufMut, const DIRECT: bool> Operation for ReadVectored<B, DIRECT> {
     type Output = BufResult<usize, Vec<B>>;
 
     const KIND: &'static str = "readv";
     const WHEN_DROPPED: WhenDropped = WhenDropped::Cancel;
     const SUBMIT_AGAIN: bool = true;
+    const BOUNDED: bool = DIRECT;
 
     fn prepare(&mut self) -> Sqe {
         self.parts = empty_parts(&mut self.bufs);
@@ -43,6 +45,12 @@ unsafe impl<B: IoBufMut> Operation for ReadVectored<B> {
         io_uring::opcode::Readv::new(self.hold.file().target(), self.parts.as_ptr(), count)
             .offset(self.offset)
             .build()
+    }
+
+    fn landed(&mut self, _cqe: Cqe, actions: &mut Actions) {
+        if DIRECT {
+            actions.end_bounded();
+        }
     }
 
     fn complete(mut self, outcome: Outcome) -> Self::Output {

@@ -11,10 +11,11 @@ use std::fmt;
 use super::open_file::Hold;
 use super::parts::{Parts, filled_parts};
 use crate::buf::{BufError, BufResult, IoBuf};
-use crate::driver::{Operation, Outcome, WhenDropped};
-use crate::sys::Sqe;
+use crate::driver::{Actions, Operation, Outcome, WhenDropped};
+use crate::sys::{Cqe, Sqe};
 
-pub(crate) struct WriteVectored<B> {
+/// `DIRECT`: past the page cache, and so bounded in number.
+pub(crate) struct WriteVectored<B, const DIRECT: bool> {
     pub(crate) hold: Hold,
     pub(crate) bufs: Vec<B>,
     pub(crate) offset: u64,
@@ -26,19 +27,20 @@ pub(crate) struct WriteVectored<B> {
     pub(crate) parts: Parts,
 }
 
-impl<B> fmt::Debug for WriteVectored<B> {
+impl<B, const DIRECT: bool> fmt::Debug for WriteVectored<B, DIRECT> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WriteVectored").field("bufs", &self.bufs.len()).finish_non_exhaustive()
     }
 }
 
 // SAFETY: rule 1.
-unsafe impl<B: IoBuf> Operation for WriteVectored<B> {
+unsafe impl<B: IoBuf, const DIRECT: bool> Operation for WriteVectored<B, DIRECT> {
     type Output = BufResult<usize, Vec<B>>;
 
     const KIND: &'static str = "writev";
     const WHEN_DROPPED: WhenDropped = WhenDropped::Finish;
     const SUBMIT_AGAIN: bool = true;
+    const BOUNDED: bool = DIRECT;
 
     fn prepare(&mut self) -> Sqe {
         self.parts = filled_parts(&self.bufs, self.skip);
@@ -46,6 +48,12 @@ unsafe impl<B: IoBuf> Operation for WriteVectored<B> {
         io_uring::opcode::Writev::new(self.hold.file().target(), self.parts.as_ptr(), count)
             .offset(self.offset)
             .build()
+    }
+
+    fn landed(&mut self, _cqe: Cqe, actions: &mut Actions) {
+        if DIRECT {
+            actions.end_bounded();
+        }
     }
 
     fn complete(mut self, outcome: Outcome) -> Self::Output {

@@ -196,10 +196,46 @@ fn a_read_only_file_system_refuses_every_change() {
                 assert_eq!(kind, Err(ErrorKind::ReadOnlyFilesystem), "{nth}");
             }
             assert_eq!(fs::read(root.join("file")).await.unwrap(), b"content");
+            // What a thread was to change and nobody waits for is told by the next sync.
+            let file = File::open(root.join("file")).await.unwrap();
+            let permissions = file.metadata().await.unwrap().permissions();
+            let mut change = Box::pin(file.set_permissions(permissions));
+            assert!(poll_once(&mut change).await.is_pending());
+            drop(change);
+            let lost = file.sync_all().await.unwrap_err();
+            assert_eq!(lost.kind(), ErrorKind::ReadOnlyFilesystem);
+            file.sync_all().await.unwrap();
         });
     });
     if let Err(error) = test {
         skip!("no file system of our own: {error}");
+    }
+}
+
+#[test]
+fn a_file_longer_than_the_limit_is_an_error_of_the_write_and_of_the_dropped_change() {
+    let output = in_child!(|| {
+        let limit = libc::rlimit { rlim_cur: 4096, rlim_max: 4096 };
+        // SAFETY: the limit is read during the call; a signal that is ignored calls nothing.
+        unsafe {
+            libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+            assert_eq!(libc::setrlimit(libc::RLIMIT_FSIZE, &raw const limit), 0);
+        }
+        run(async || {
+            let folder = Folder::new();
+            let file = File::create_new(folder.join("file")).await.unwrap();
+            let failed = file.write_all_at(content(3, 0, 8192), 0).await.unwrap_err();
+            assert_eq!((failed.error.kind(), failed.transferred), (ErrorKind::FileTooLarge, 4096));
+            let mut change = Box::pin(file.set_len(1 << 20));
+            assert!(poll_once(&mut change).await.is_pending());
+            drop(change);
+            assert_eq!(file.sync_all().await.unwrap_err().kind(), ErrorKind::FileTooLarge);
+            file.sync_all().await.unwrap();
+            assert_eq!(file.metadata().await.unwrap().len(), 4096);
+        });
+    });
+    if let Some(output) = output {
+        assert_passed(&output);
     }
 }
 

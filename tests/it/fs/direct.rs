@@ -1,13 +1,16 @@
 //! Direct I/O: what is aligned goes past the page cache, and what is not is refused with its numbers.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::FileExt;
 
+use annulus::Builder;
 use annulus::buf::{AlignedBuf, Slice};
 use annulus::fs::{Allocation, DirectFile, OpenOptions};
 
-use crate::support::files::{Folder, direct_file, nameless_file, reopened};
-use crate::support::settled::{assert_content, content, poll_and_drop, poll_once, run, turn};
+use crate::support::files::{Folder, direct_file, nameless_file, packet_pipe, reopened};
+use crate::support::settled::{
+    assert_content, content, poll_and_drop, poll_once, run, run_with, turn,
+};
 use crate::support::skip::skip;
 
 /// Runs the body on a runtime, with an empty file for direct I/O; ends the test where there is none.
@@ -114,6 +117,87 @@ fn what_is_not_aligned_is_refused_with_its_numbers_and_its_buffer() {
             let refused = file.write_all_at(refused.buf, offset).await.unwrap_err();
             assert_eq!((refused.error.kind(), refused.transferred), (ErrorKind::InvalidInput, 0));
         }
+        assert_eq!(plain.metadata().unwrap().len(), 0, "nothing was written");
+    });
+}
+
+#[test]
+fn several_buffers_are_written_and_read_in_order() {
+    on_direct!(async |plain: std::fs::File| {
+        let file = DirectFile::from_std(plain.try_clone().unwrap()).await.unwrap();
+        let bufs = vec![filled(&file, 0, UNIT), filled(&file, UNIT, 2 * UNIT), file.buffer(UNIT)];
+        let (count, back) = file.write_vectored_at(bufs, UNIT as u64).await.unwrap();
+        assert_eq!((count, back.len()), (3 * UNIT, 3));
+        // More room than there is: the last is filled in part, and then none.
+        let room = vec![file.buffer(2 * UNIT), file.buffer(2 * UNIT), file.buffer(UNIT)];
+        let (count, back) = file.read_vectored_at(room, UNIT as u64).await.unwrap();
+        assert_eq!(count, 3 * UNIT);
+        assert_eq!([back[0].len(), back[1].len(), back[2].len()], [2 * UNIT, UNIT, 0]);
+        assert_content(0, 0, &back[0]);
+        assert_content(0, 2 * UNIT, &back[1]);
+        let (count, none) = file.read_vectored_at(Vec::<AlignedBuf>::new(), 0).await.unwrap();
+        assert_eq!((count, none.len()), (0, 0));
+        assert_eq!(plain.metadata().unwrap().len(), 4 * UNIT as u64);
+    });
+}
+
+#[test]
+fn operations_on_several_buffers_are_bounded_in_number_like_the_others() {
+    run_with(Builder::new().direct_depth(1), async || {
+        let ((slow, slow_end), (fast, fast_end)) = (packet_pipe(), packet_pipe());
+        let slow = DirectFile::from_std(slow).await.unwrap();
+        let fast = DirectFile::from_std(fast).await.unwrap();
+        (&fast_end).write_all(&[2; 4096]).unwrap();
+        let room = || vec![AlignedBuf::new(4096, 4096)];
+        let mut first = Box::pin(slow.read_vectored_at(room(), 0));
+        assert!(poll_once(&mut first).await.is_pending());
+        let mut second = Box::pin(fast.read_vectored_at(room(), 0));
+        for _ in 0..5 {
+            assert!(poll_once(&mut second).await.is_pending(), "it waits for the first");
+            turn().await;
+        }
+        (&slow_end).write_all(&[1; 4096]).unwrap();
+        assert_eq!(first.await.unwrap().1[0][..], [1; 4096]);
+        assert_eq!(second.await.unwrap().1[0][..], [2; 4096]);
+        // A dropped one makes room, too.
+        let mut third = Box::pin(slow.read_vectored_at(room(), 0));
+        assert!(poll_once(&mut third).await.is_pending());
+        turn().await;
+        drop(third);
+        (&fast_end).write_all(&[3; 4096]).unwrap();
+        assert_eq!(fast.read_vectored_at(room(), 0).await.unwrap().1[0][..], [3; 4096]);
+    });
+}
+
+#[test]
+fn one_of_several_buffers_that_is_not_aligned_is_refused_with_all_of_them() {
+    on_direct!(async |plain: std::fs::File| {
+        let file = DirectFile::from_std(plain.try_clone().unwrap()).await.unwrap();
+        let (memory, unit) = (file.alignment().memory, file.alignment().offset);
+        let bufs = |len| {
+            let whole = Slice::new(AlignedBuf::zeroed(unit, UNIT), ..);
+            vec![whole, Slice::new(AlignedBuf::zeroed(2 * unit, UNIT), len)]
+        };
+        let mut refusals = vec![
+            (1, 0..unit, format!("at a multiple of {unit} bytes in the file, not at 1")),
+            (0, 0..unit - 1, format!("of a multiple of {unit} bytes, not of {}", unit - 1)),
+        ];
+        if memory > 1 {
+            let text =
+                format!("with a buffer at a multiple of {memory} bytes in memory, not at 0x");
+            refusals.push((0, 1..unit + 1, text));
+        }
+        for (offset, len, text) in refusals {
+            let read = file.read_vectored_at(bufs(len.clone()), offset).await.unwrap_err();
+            let write = file.write_vectored_at(bufs(len), offset).await.unwrap_err();
+            for refused in [read, write] {
+                assert_eq!(refused.error.kind(), ErrorKind::InvalidInput);
+                assert!(refused.error.to_string().contains(&text), "{}", refused.error);
+                assert_eq!(refused.buf.len(), 2, "they come back");
+            }
+        }
+        let failed = file.read_vectored_at(Vec::<AlignedBuf>::new(), 1).await.unwrap_err();
+        assert_eq!(failed.error.kind(), ErrorKind::InvalidInput, "also without a buffer");
         assert_eq!(plain.metadata().unwrap().len(), 0, "nothing was written");
     });
 }

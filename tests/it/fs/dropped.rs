@@ -2,13 +2,16 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use annulus::fs::{Allocation, File};
 use annulus::time::{Duration, timeout};
+use annulus::{Builder, spawn, spawn_blocking};
 use socket2::SockRef;
 
 use crate::support::files::nameless_file;
-use crate::support::settled::{Drops, poll_once, run, turn, until};
+use crate::support::settled::{Drops, poll_once, run, run_with, turn, until};
 
 /// A file in which every write fails for want of space.
 fn full() -> File {
@@ -120,7 +123,7 @@ fn each_of_several_waits_is_woken() {
         let file = std::rc::Rc::new(file);
         let waits = [(); 3].map(|()| {
             let file = std::rc::Rc::clone(&file);
-            annulus::spawn(async move { file.flush().await })
+            spawn(async move { file.flush().await })
         });
         turn().await;
         drop(reader);
@@ -198,5 +201,80 @@ fn a_dropped_whole_write_that_ended_half_way_is_an_error() {
         drop(reader);
         let lost = file.flush().await.unwrap_err();
         assert!(matches!(lost.kind(), ErrorKind::WriteZero | ErrorKind::BrokenPipe), "{lost}");
+    });
+}
+
+/// One thread, which is kept busy until the sender goes, and room for so many jobs behind.
+fn busy_pool(queue: usize, body: impl AsyncFnOnce(File, std::sync::mpsc::Sender<()>)) {
+    run_with(Builder::new().blocking_threads(1).blocking_queue(queue), async || {
+        let (busy, until_gone) = std::sync::mpsc::channel::<()>();
+        let has_begun = Arc::new(AtomicBool::new(false));
+        let begun = Arc::clone(&has_begun);
+        let keep_busy = spawn_blocking(move || {
+            begun.store(true, Ordering::Release);
+            until_gone.recv().unwrap_err();
+        });
+        until(|| has_begun.load(Ordering::Acquire)).await;
+        body(File::from_std(nameless_file()), busy).await;
+        keep_busy.await.unwrap();
+    });
+}
+
+#[test]
+fn a_sync_waits_for_a_dropped_change_of_a_thread() {
+    busy_pool(8, async |file, busy| {
+        drop_in_kernel(file.set_len(100)).await;
+        drop_in_kernel(file.set_xattr("no class", "")).await;
+        let file = std::rc::Rc::new(file);
+        let waits = [(); 3].map(|()| {
+            let file = std::rc::Rc::clone(&file);
+            spawn(async move { file.sync_all().await })
+        });
+        assert!(timeout(Duration::from_millis(5), file.flush()).await.is_err(), "it is under way");
+        drop(busy);
+        let mut told = 0;
+        for wait in waits {
+            told += usize::from(wait.await.unwrap().is_err());
+        }
+        assert_eq!(told, 1, "the error is told, once");
+        assert_eq!(file.metadata().await.unwrap().len(), 100);
+    });
+}
+
+#[test]
+fn the_error_of_a_dropped_change_of_a_thread_is_told_by_whatever_changes_the_file_next() {
+    busy_pool(8, async |file, busy| {
+        drop(busy);
+        let lose = async || {
+            drop_in_kernel(file.set_xattr("no class", "")).await;
+            // The only thread is done with the one when it has begun with the other.
+            spawn_blocking(|| ()).await.unwrap();
+        };
+        lose().await;
+        let failed = file.write_at("kept".to_owned(), 0).await.unwrap_err();
+        assert_eq!(failed.buf, "kept");
+        assert!(failed.error.raw_os_error().is_some_and(|code| code != libc::EIO), "{failed}");
+        file.write_all_at("now", 0).await.unwrap();
+        lose().await;
+        assert!(file.sync_data().await.is_err());
+        lose().await;
+        assert!(file.set_len(1).await.is_err());
+        file.set_len(1).await.unwrap();
+        lose().await;
+        assert!(file.close().await.is_err());
+    });
+}
+
+#[test]
+fn a_change_that_is_dropped_before_it_has_a_place_with_a_thread_is_taken_back() {
+    busy_pool(1, async |file, busy| {
+        let queued = spawn_blocking(|| ());
+        turn().await;
+        drop_in_kernel(file.set_len(100)).await;
+        drop(busy);
+        queued.await.unwrap();
+        spawn_blocking(|| ()).await.unwrap();
+        file.sync_all().await.unwrap();
+        assert_eq!(file.metadata().await.unwrap().len(), 0);
     });
 }

@@ -9,7 +9,7 @@ use annulus::fs::{DirectFile, RegisteredPool};
 
 use crate::support::child::{assert_passed, in_child};
 use crate::support::files::packet_pipe;
-use crate::support::settled::{run, run_with};
+use crate::support::settled::{poll_once, run, run_with, turn};
 use crate::support::skip::skip;
 
 #[test]
@@ -90,6 +90,45 @@ fn a_pool_outlives_its_runtime_and_its_buffers_serve_another() {
         assert_eq!(own.available(), 1);
     });
     assert_eq!(pool.available(), 2);
+}
+
+/// What a child of this process sees at the address: true if there is memory.
+fn child_has(address: *mut u8) -> bool {
+    // SAFETY: the child calls nothing but `mincore` of an address that it may not have, and ends.
+    unsafe {
+        let child = libc::fork();
+        assert!(child >= 0, "a child");
+        if child == 0 {
+            let mut resident = 0;
+            let status = libc::mincore(address.cast(), 4096, &raw mut resident);
+            libc::_exit(i32::from(status == 0));
+        }
+        let mut status = 0;
+        assert_eq!(libc::waitpid(child, &raw mut status, 0), child);
+        assert!(libc::WIFEXITED(status));
+        libc::WEXITSTATUS(status) == 1
+    }
+}
+
+#[test]
+fn a_child_has_no_part_in_memory_that_the_kernel_may_write() {
+    run(async || {
+        let pool = RegisteredPool::new(4096, 1).unwrap();
+        let (file, plain) = reader().await;
+        let mut buf = pool.get().unwrap();
+        buf.resize(4096, 1);
+        let mut own = Box::new([0_u8; 8192]);
+        assert!(child_has(own.as_mut_ptr().map_addr(|address| address.next_multiple_of(4096))));
+        let address = buf.as_mut_ptr();
+        let mut read = Box::pin(file.read_at(buf, 0));
+        assert!(poll_once(&mut read).await.is_pending());
+        turn().await;
+        // Under way: were the pages shared, the answer could go to a copy.
+        assert!(!child_has(address), "the child shares them");
+        std::io::Write::write_all(&mut &plain, &[9; 4096]).unwrap();
+        let (count, buf) = read.await.unwrap();
+        assert_eq!((count, &*buf), (4096, [9; 4096].as_slice()));
+    });
 }
 
 #[test]

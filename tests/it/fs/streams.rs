@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::FileExt;
 
 use annulus::fs::{self, File};
+use annulus::io::{self, AsyncReadExt, AsyncWriteExt};
 
 use crate::support::files::{Folder, nameless_file};
 use crate::support::settled::{
@@ -192,6 +193,81 @@ fn a_file_goes_through_a_connection_and_arrives_whole() {
         plain.read_exact_at(&mut bytes, 7).unwrap();
         assert_content(8, 10, &bytes);
         file.sync_all().await.unwrap();
+    });
+}
+
+#[test]
+fn files_are_the_ends_of_a_copy_of_streams() {
+    run(async || {
+        const LEN: usize = 1 << 20;
+        let (mut near, mut far) = stream_pair();
+        let sending = annulus::spawn(async move {
+            let file = filled(LEN);
+            let sent = io::copy(&mut file.chunks(10..).size(10_000), &mut near).await;
+            assert_eq!(sent.unwrap(), LEN as u64 - 10);
+            near.shutdown().await.unwrap();
+        });
+        let plain = nameless_file();
+        let file = File::from_std(plain.try_clone().unwrap());
+        let mut writer = file.write_behind(7).bound(2);
+        let received = io::copy(&mut far, &mut writer).await.unwrap();
+        assert_eq!(received, LEN as u64 - 10);
+        // The copy flushed: all is in the file.
+        let mut bytes = vec![0; LEN - 10];
+        plain.read_exact_at(&mut bytes, 7).unwrap();
+        assert_content(8, 10, &bytes);
+        assert_eq!(writer.finish().await.unwrap(), LEN as u64 - 3);
+        sending.await.unwrap();
+    });
+}
+
+#[test]
+fn a_file_is_read_by_lines_and_in_parts_without_losing_a_byte() {
+    run(async || {
+        let plain = nameless_file();
+        let text: String = (0..1000).map(|number| format!("line {number}\n")).collect();
+        plain.write_all_at(text.as_bytes(), 0).unwrap();
+        let file = File::from_std(plain);
+        let mut lines = io::BufReader::new(file.chunks(..).size(37));
+        let mut count = 0;
+        while let Some(line) = lines.line().await.unwrap() {
+            assert_eq!(line, format!("line {count}").as_bytes());
+            count += 1;
+        }
+        assert_eq!(count, 1000);
+        // Whole chunks and parts of them, in turn.
+        let mut chunks = file.chunks(..).size(100);
+        let mut read = Vec::new();
+        loop {
+            let mut part = [0; 30];
+            let len = chunks.read(&mut part).await.unwrap();
+            read.extend_from_slice(&part[..len]);
+            let Some(rest) = chunks.next().await.unwrap() else {
+                break;
+            };
+            read.extend(rest);
+        }
+        assert!(read == text.as_bytes());
+    });
+}
+
+#[test]
+fn bytes_that_are_accepted_behind_are_written_or_their_error_is_told() {
+    run(async || {
+        let plain = nameless_file();
+        let mut writer = File::from_std(plain.try_clone().unwrap()).write_behind(0).bound(1);
+        writer.write_all(&content(9, 0, 200_000)).await.unwrap();
+        writer.shutdown().await.unwrap();
+        let mut bytes = vec![0; 200_000];
+        plain.read_exact_at(&mut bytes, 0).unwrap();
+        assert_content(9, 0, &bytes);
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let mut writer = File::from_std(full).write_behind(0);
+        let failed = async {
+            writer.write_all(b"no room").await?;
+            writer.flush().await
+        };
+        assert_eq!(failed.await.unwrap_err().kind(), ErrorKind::StorageFull);
     });
 }
 
