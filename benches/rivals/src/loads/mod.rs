@@ -2,6 +2,7 @@
 
 mod churn;
 mod datagrams;
+mod fan;
 mod idle;
 
 use std::io;
@@ -20,6 +21,8 @@ pub(crate) enum Load {
     Datagrams(usize),
     /// So many connections of which one at a time is used.
     Idle(usize),
+    /// One publisher, so many subscribers.
+    Fan(usize),
 }
 
 /// What one run gave, with the figures that only this load has.
@@ -41,6 +44,7 @@ pub(crate) fn run(
         Load::Echo(cell) => load::run(address, cell, length, watched).map(plain),
         Load::Churn(count) => churn::run(address, count, length, watched).map(plain),
         Load::Datagrams(count) => datagrams::run(address, count, length, watched).map(plain),
+        Load::Fan(count) => fan::run(address, count, length, watched).map(plain),
         Load::Idle(count) => idle::run(address, process, count, length, watched),
     }
 }

@@ -20,12 +20,30 @@ const BARS: &[&str] = &[
     "pipelined",
     "churn",
     "udp",
+    "fan-64",
+    "fan-1000",
     "spawn",
     "switch",
     "timer-cancel",
 ];
-const MORE_BARS: &[&str] =
-    &["mutex", "mpsc", "cross-channel", "cross-wake", "read-d1", "read-d32", "read-d128", "idle"];
+const MORE_BARS: &[&str] = &[
+    "mutex",
+    "mpsc",
+    "cross-channel",
+    "cross-wake",
+    "read-d1",
+    "read-d32",
+    "read-d128",
+    "read-cold",
+    "direct-d1",
+    "direct-d32",
+    "direct-d128",
+    "append-1",
+    "append-32",
+    "small-files",
+    "metadata",
+    "idle",
+];
 const SCALING: Axis<'_> = Axis {
     about: "connections",
     places: &[("echo-1", "1"), ("echo-64", "64"), ("echo-512", "512")],

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::io;
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,20 +13,29 @@ use smol::io::{AsyncReadExt, AsyncWriteExt};
 use smol::lock::Mutex;
 use smol::{Async, LocalExecutor, channel};
 
+use super::{Page, read_small, write_durable};
+use crate::fan;
+use crate::files::direct;
 use crate::jobs::Jobs;
-use crate::rival::{Cross, Files, Rival, Runtime, Server, Tools};
+use crate::rival::{Cross, Direct, Files, Paths, Rival, Runtime, Server, Streams, Tools};
 
 pub(super) static RIVAL: Rival = Rival {
     name: "smol",
     about: "a LocalExecutor in its block_on",
     package: Some("smol"),
-    servers: &[("echo", Server::Tcp(tcp)), ("udp", Server::Udp(udp))],
+    servers: &[
+        ("echo", Server::Tcp(tcp)),
+        ("udp", Server::Udp(udp)),
+        ("fan", Server::Tcp(|listener, _| fan::serve::<Smol>(listener))),
+    ],
     jobs: &[
         Jobs::<Smol>::TASKS,
         Jobs::<Smol>::WAKES,
         Jobs::<Smol>::TOOLS,
         Jobs::<Smol>::CROSS,
         Jobs::<Smol>::FILES,
+        Jobs::<Smol>::PATHS,
+        Jobs::<Smol>::DIRECT,
     ],
     lacks: &[],
 };
@@ -54,8 +64,8 @@ impl Runtime for Smol {
 
 impl Tools for Smol {
     type Mutex = Mutex<u64>;
-    type Sender = channel::Sender<u64>;
-    type Receiver = channel::Receiver<u64>;
+    type Sender<T: 'static> = channel::Sender<T>;
+    type Receiver<T: 'static> = channel::Receiver<T>;
 
     fn mutex() -> Self::Mutex {
         Mutex::new(0)
@@ -65,15 +75,15 @@ impl Tools for Smol {
         drop(mutex.lock().await);
     }
 
-    fn channel(capacity: usize) -> (Self::Sender, Self::Receiver) {
+    fn channel<T: 'static>(capacity: usize) -> (channel::Sender<T>, channel::Receiver<T>) {
         channel::bounded(capacity)
     }
 
-    async fn send(sender: &Self::Sender, number: u64) {
-        sender.send(number).await.ok();
+    async fn send<T: 'static>(sender: &channel::Sender<T>, value: T) {
+        sender.send(value).await.ok();
     }
 
-    async fn receive(receiver: &mut Self::Receiver) -> Option<u64> {
+    async fn receive<T: 'static>(receiver: &mut channel::Receiver<T>) -> Option<T> {
         receiver.recv().await.ok()
     }
 }
@@ -111,6 +121,67 @@ impl Files for Smol {
     async fn read(file: &Self::File, mut buf: Vec<u8>, offset: u64) -> io::Result<Vec<u8>> {
         let file = Arc::clone(file);
         smol::unblock(move || file.read_at(&mut buf, offset).map(|_| buf)).await
+    }
+
+    async fn write_durable(file: &Self::File, buf: Vec<u8>, offset: u64) -> io::Result<Vec<u8>> {
+        let file = Arc::clone(file);
+        smol::unblock(move || write_durable(&file, buf, offset)).await
+    }
+
+    async fn read_small(path: &Path, buf: Vec<u8>) -> io::Result<(usize, Vec<u8>)> {
+        let path = path.to_owned();
+        smol::unblock(move || read_small(&path, buf)).await
+    }
+}
+
+impl Paths for Smol {
+    async fn size(path: &Path) -> io::Result<u64> {
+        Ok(smol::fs::metadata(path).await?.len())
+    }
+}
+
+impl Direct for Smol {
+    type Disk = Arc<std::fs::File>;
+    type Block = Box<Page>;
+
+    async fn disk(_: &Path, _: usize) -> io::Result<Self::Disk> {
+        Ok(Arc::new(direct(libc::O_DIRECT)))
+    }
+
+    fn block(_: &Self::Disk) -> Box<Page> {
+        Box::new(Page::ZERO)
+    }
+
+    async fn read_block(
+        disk: &Self::Disk,
+        mut block: Box<Page>,
+        offset: u64,
+    ) -> io::Result<Box<Page>> {
+        let disk = Arc::clone(disk);
+        smol::unblock(move || disk.read_exact_at(&mut block.0, offset).map(|()| block)).await
+    }
+}
+
+impl Streams for Smol {
+    type Listener = Async<TcpListener>;
+    type Stream = Async<TcpStream>;
+    type Message = Rc<[u8]>;
+
+    fn listener(listener: TcpListener) -> io::Result<Self::Listener> {
+        Async::new(listener)
+    }
+
+    async fn accept(listener: &Self::Listener) -> io::Result<Self::Stream> {
+        Ok(listener.accept().await?.0)
+    }
+
+    async fn read(stream: &mut Self::Stream, mut buf: Vec<u8>) -> io::Result<(usize, Vec<u8>)> {
+        let count = stream.read(&mut buf).await?;
+        Ok((count, buf))
+    }
+
+    async fn write(stream: &mut Self::Stream, message: Rc<[u8]>) -> io::Result<()> {
+        stream.write_all(&message).await
     }
 }
 
