@@ -32,6 +32,8 @@ impl<R: Runtime> Jobs<R> {
     pub(crate) const TASKS: &'static [(&'static str, Job)] = &[
         ("spawn", |operations| R::block_on(spawn::<R>(operations))),
         ("switch", |operations| R::block_on(switch::<R>(operations))),
+    ];
+    pub(crate) const TIMERS: &'static [(&'static str, Job)] = &[
         ("timer-cancel", |operations| R::block_on(R::unconstrained(timer_cancel::<R>(operations)))),
         ("timer-1k", |operations| R::block_on(timer_fire::<R>(operations))),
     ];

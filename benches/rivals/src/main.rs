@@ -142,7 +142,7 @@ fn plan(options: &Options, out: PathBuf) -> Result<Plan, String> {
         chosen.is_empty()
             || chosen.contains(&name)
             || name == rivals::OWN
-            || name == rivals::CONTROL
+            || [rivals::CONTROL, rivals::COARSE].contains(&name)
     };
     for name in &chosen {
         rivals::named(name)?;
@@ -151,8 +151,8 @@ fn plan(options: &Options, out: PathBuf) -> Result<Plan, String> {
     Ok(Plan {
         rivals: RIVALS.iter().copied().filter(|rival| compared(rival.name)).collect(),
         workloads: names.into_iter().map(workloads::named).collect::<Result<_, _>>()?,
-        rounds: options.number("--rounds", if full { 20 } else { 6 })?,
-        window_ms: options.number("--window-ms", if full { 300 } else { 80 })?,
+        rounds: options.number("--rounds", if full { 10 } else { 6 })?,
+        window_ms: options.number("--window-ms", if full { 200 } else { 80 })?,
         seed: options.number("--seed", 1)?,
         max_loss_percent: options.number("--max-loss", 12)? as f64,
         out,

@@ -97,13 +97,14 @@ impl Plan {
         let maximum_per_s = self.maximum_per_s(&known, placement)?;
         let mut writer = Writer::append(&self.out).map_err(text)?;
         writer.line(&run_line(maximum_per_s)).map_err(text)?;
-        let cells = self.rounds * (self.rivals.len() * self.workloads.len()) as u64;
+        let rounds = |workload: &&Workload| workload.rounds(self.rounds);
+        let cells = self.workloads.iter().map(rounds).sum::<u64>() * self.rivals.len() as u64;
         let bar = bar(cells as usize)?;
         // One that failed at a workload is not asked again in this run.
         let mut failed: Vec<(&str, &str)> = Vec::new();
-        for round in 0..self.rounds {
+        for round in 0..2 * self.rounds {
             let mut shuffle = Shuffle::new(self.seed + round);
-            for workload in &self.workloads {
+            for workload in self.workloads.iter().filter(|one| round < rounds(one)) {
                 for index in shuffle.order(self.rivals.len()) {
                     let rival = self.rivals[index];
                     bar.set_message(format!("{} {}", workload.name, rival.name));

@@ -4,7 +4,7 @@
 //! two seem apart is what this machine makes out of nothing, and a difference that is no larger has no verdict.
 
 use crate::record::{Figures, Record};
-use crate::rivals::{CONTROL, OWN, RIVALS};
+use crate::rivals::{COARSE, CONTROL, OWN, RIVALS};
 use crate::support::stats::{Interval, Spread};
 use crate::workloads::{WORKLOADS, Work, Workload};
 
@@ -123,7 +123,7 @@ impl Cells {
     /// How annulus compares with a rival; none without pairs, or where the load limits both.
     pub(super) fn compare(&self, row: &Row, figure: Figure) -> Option<Comparison> {
         let own = self.row(row.workload, OWN)?;
-        if row.rival == OWN {
+        if [OWN, COARSE].contains(&row.rival) {
             return None;
         }
         let busy = |row: &Row| row.median("load_busy_percent").unwrap_or(0.0);

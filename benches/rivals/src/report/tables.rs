@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::cells::{Cells, Comparison, INSTRUCTIONS, Row, Verdict, figures};
 use crate::record::Record;
-use crate::rivals::{OWN, RIVALS};
+use crate::rivals::{COARSE, OWN, RIVALS};
 use crate::support::stats::Interval;
 use crate::workloads::Workload;
 
@@ -80,7 +80,7 @@ pub(super) fn overview(cells: &Cells) -> String {
     let columns: Vec<&str> = RIVALS
         .iter()
         .map(|rival| rival.name)
-        .filter(|name| *name != OWN)
+        .filter(|name| ![OWN, COARSE].contains(name))
         .filter(|name| {
             cells.workloads.iter().any(|one| cells.rows(one.name).any(|row| row.rival == *name))
         })
@@ -201,7 +201,7 @@ fn table(cells: &Cells, workload: &Workload) -> String {
             format!("{} ({reason})", row.rival)
         };
         let absent: Vec<String> = absent.iter().map(why).collect();
-        let _ = writeln!(text, "\nNot there: {}.", absent.join("; "));
+        let _ = writeln!(text, "\nCannot, or is measured elsewhere: {}.", absent.join("; "));
     }
     text
 }

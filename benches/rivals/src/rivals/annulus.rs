@@ -13,12 +13,13 @@ use annulus::fs::{self, DirectFile, File, RegisteredPool};
 use annulus::net::udp::Datagram;
 use annulus::net::{TcpListener, TcpStream};
 use annulus::sync::{Mutex, broadcast, mpsc};
+use annulus::time::Instant;
 
 use super::{CONTROL, OWN, never};
 use crate::fan::{GREETING, QUEUE};
 use crate::files::BLOCK;
 use crate::jobs::Jobs;
-use crate::rival::{Cross, Direct, Files, Paths, Rival, Runtime, Server, Tools};
+use crate::rival::{Direct, Files, Paths, Rival, Runtime, Server, Tools};
 use crate::servers::annulus_echo;
 
 const SERVERS: &[(&str, Server)] = &[
@@ -34,6 +35,7 @@ pub(super) static RIVAL: Rival = Rival {
     servers: SERVERS,
     jobs: &[
         Jobs::<Annulus>::TASKS,
+        Jobs::<Annulus>::TIMERS,
         Jobs::<Annulus>::WAKES,
         Jobs::<Annulus>::TOOLS,
         Jobs::<Annulus>::CROSS,
@@ -51,6 +53,15 @@ pub(super) static AGAIN: Rival = Rival {
     servers: SERVERS,
     jobs: RIVAL.jobs,
     lacks: &[],
+};
+
+pub(super) static COARSE: Rival = Rival {
+    name: super::COARSE,
+    about: "sleeps until the next whole millisecond, as the wheels of others do",
+    package: None,
+    servers: &[],
+    jobs: &[Jobs::<Coarse>::TIMERS],
+    lacks: &[("", "differs in timers alone")],
 };
 
 /// The longest datagram that is expected, so that small buffers do.
@@ -74,6 +85,31 @@ impl Runtime for Annulus {
 
     fn unconstrained<T>(future: impl Future<Output = T>) -> impl Future<Output = T> {
         annulus::task::unconstrained(future)
+    }
+}
+
+/// What a program can do that would rather wake seldom than soon.
+struct Coarse;
+
+impl Runtime for Coarse {
+    fn block_on<T: 'static>(future: impl Future<Output = T> + 'static) -> io::Result<T> {
+        Annulus::block_on(future)
+    }
+
+    fn spawn<T: 'static>(future: impl Future<Output = T> + 'static) -> impl Future<Output = T> {
+        Annulus::spawn(future)
+    }
+
+    fn sleep(duration: Duration) -> impl Future<Output = ()> {
+        thread_local!(static START: Instant = Instant::now());
+        let start = START.with(|start| *start);
+        let due = (Instant::now() + duration).duration_since(start);
+        let millis = due.as_nanos().div_ceil(1_000_000) as u64;
+        annulus::time::sleep_until(start + Duration::from_millis(millis))
+    }
+
+    fn unconstrained<T>(future: impl Future<Output = T>) -> impl Future<Output = T> {
+        Annulus::unconstrained(future)
     }
 }
 
@@ -103,28 +139,7 @@ impl Tools for Annulus {
     }
 }
 
-impl Cross for Annulus {
-    type CrossSender = spsc::Sender<u64>;
-    type CrossReceiver = spsc::Receiver<u64>;
-
-    fn crossing(capacity: usize) -> (Self::CrossSender, Self::CrossReceiver) {
-        spsc::channel(capacity)
-    }
-
-    async fn send_all(mut sender: Self::CrossSender, count: u64) {
-        for number in 0..count {
-            sender.send(number).await.expect("it receives");
-        }
-    }
-
-    async fn sum_all(mut receiver: Self::CrossReceiver) -> u64 {
-        let mut sum = 0;
-        while let Some(number) = receiver.recv().await {
-            sum += number;
-        }
-        sum
-    }
-}
+cross!(Annulus: spsc::channel, send, recv Some);
 
 impl Files for Annulus {
     type File = File;

@@ -21,7 +21,7 @@ use super::aligned_within;
 use crate::fan;
 use crate::files::BLOCK;
 use crate::jobs::Jobs;
-use crate::rival::{Cross, Direct, Files, Paths, Rival, Runtime, Server, Streams, Tools};
+use crate::rival::{Direct, Files, Paths, Rival, Runtime, Server, Streams, Tools};
 
 pub(super) static RIVAL: Rival = Rival {
     name: "compio",
@@ -34,6 +34,7 @@ pub(super) static RIVAL: Rival = Rival {
     ],
     jobs: &[
         Jobs::<Compio>::TASKS,
+        Jobs::<Compio>::TIMERS,
         Jobs::<Compio>::WAKES,
         Jobs::<Compio>::TOOLS,
         Jobs::<Compio>::CROSS,
@@ -89,28 +90,7 @@ impl Tools for Compio {
     }
 }
 
-impl Cross for Compio {
-    type CrossSender = flume::Sender<u64>;
-    type CrossReceiver = flume::Receiver<u64>;
-
-    fn crossing(capacity: usize) -> (Self::CrossSender, Self::CrossReceiver) {
-        flume::bounded(capacity)
-    }
-
-    async fn send_all(sender: Self::CrossSender, count: u64) {
-        for number in 0..count {
-            sender.send_async(number).await.expect("it receives");
-        }
-    }
-
-    async fn sum_all(receiver: Self::CrossReceiver) -> u64 {
-        let mut sum = 0;
-        while let Ok(number) = receiver.recv_async().await {
-            sum += number;
-        }
-        sum
-    }
-}
+cross!(Compio: flume::bounded, send_async, recv_async Ok);
 
 impl Files for Compio {
     type File = File;

@@ -25,7 +25,7 @@ use crate::rival::{Cross, Direct, Files, Rival, Runtime, Server, Streams, Tools}
 
 pub(super) static RIVAL: Rival = Rival {
     name: "glommio",
-    about: "a LocalExecutor with its defaults; its RwLock for want of a mutex",
+    about: "a LocalExecutor with a ring as deep as the others'; its RwLock for want of a mutex",
     package: Some("glommio"),
     servers: &[
         ("echo", Server::Tcp(tcp)),
@@ -34,6 +34,7 @@ pub(super) static RIVAL: Rival = Rival {
     ],
     jobs: &[
         Jobs::<Glommio>::TASKS,
+        Jobs::<Glommio>::TIMERS,
         Jobs::<Glommio>::WAKES,
         Jobs::<Glommio>::TOOLS,
         Jobs::<Glommio>::CROSS,
@@ -48,7 +49,8 @@ struct Glommio;
 impl Runtime for Glommio {
     /// Unbound, because the thread is tied to its processor already.
     fn block_on<T: 'static>(future: impl Future<Output = T> + 'static) -> io::Result<T> {
-        let executor = LocalExecutorBuilder::new(Placement::Unbound).make()?;
+        let executor = LocalExecutorBuilder::new(Placement::Unbound);
+        let executor = executor.ring_depth(1024).make()?;
         Ok(executor.run(future))
     }
 

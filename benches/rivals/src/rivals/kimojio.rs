@@ -30,6 +30,7 @@ pub(super) static RIVAL: Rival = Rival {
     ],
     jobs: &[
         Jobs::<Kimojio>::TASKS,
+        Jobs::<Kimojio>::TIMERS,
         Jobs::<Kimojio>::WAKES,
         Jobs::<Kimojio>::TOOLS,
         Jobs::<Kimojio>::FILES,

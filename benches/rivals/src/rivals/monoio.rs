@@ -19,7 +19,7 @@ use super::aligned_within;
 use crate::fan;
 use crate::files::{BLOCK, direct};
 use crate::jobs::Jobs;
-use crate::rival::{Cross, Direct, Files, Paths, Rival, Runtime, Server, Streams, Tools};
+use crate::rival::{Direct, Files, Paths, Rival, Runtime, Server, Streams, Tools};
 
 pub(super) static RIVAL: Rival = Rival {
     name: "monoio",
@@ -32,6 +32,7 @@ pub(super) static RIVAL: Rival = Rival {
     ],
     jobs: &[
         Jobs::<Monoio>::TASKS,
+        Jobs::<Monoio>::TIMERS,
         Jobs::<Monoio>::WAKES,
         Jobs::<Monoio>::TOOLS,
         Jobs::<Monoio>::CROSS,
@@ -89,28 +90,7 @@ impl Tools for Monoio {
     }
 }
 
-impl Cross for Monoio {
-    type CrossSender = flume::Sender<u64>;
-    type CrossReceiver = flume::Receiver<u64>;
-
-    fn crossing(capacity: usize) -> (Self::CrossSender, Self::CrossReceiver) {
-        flume::bounded(capacity)
-    }
-
-    async fn send_all(sender: Self::CrossSender, count: u64) {
-        for number in 0..count {
-            sender.send_async(number).await.expect("it receives");
-        }
-    }
-
-    async fn sum_all(receiver: Self::CrossReceiver) -> u64 {
-        let mut sum = 0;
-        while let Ok(number) = receiver.recv_async().await {
-            sum += number;
-        }
-        sum
-    }
-}
+cross!(Monoio: flume::bounded, send_async, recv_async Ok);
 
 impl Files for Monoio {
     type File = File;

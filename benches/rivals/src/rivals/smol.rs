@@ -17,7 +17,7 @@ use super::{Page, read_small, write_durable};
 use crate::fan;
 use crate::files::direct;
 use crate::jobs::Jobs;
-use crate::rival::{Cross, Direct, Files, Paths, Rival, Runtime, Server, Streams, Tools};
+use crate::rival::{Direct, Files, Paths, Rival, Runtime, Server, Streams, Tools};
 
 pub(super) static RIVAL: Rival = Rival {
     name: "smol",
@@ -30,6 +30,7 @@ pub(super) static RIVAL: Rival = Rival {
     ],
     jobs: &[
         Jobs::<Smol>::TASKS,
+        Jobs::<Smol>::TIMERS,
         Jobs::<Smol>::WAKES,
         Jobs::<Smol>::TOOLS,
         Jobs::<Smol>::CROSS,
@@ -88,28 +89,7 @@ impl Tools for Smol {
     }
 }
 
-impl Cross for Smol {
-    type CrossSender = channel::Sender<u64>;
-    type CrossReceiver = channel::Receiver<u64>;
-
-    fn crossing(capacity: usize) -> (Self::CrossSender, Self::CrossReceiver) {
-        channel::bounded(capacity)
-    }
-
-    async fn send_all(sender: Self::CrossSender, count: u64) {
-        for number in 0..count {
-            sender.send(number).await.expect("it receives");
-        }
-    }
-
-    async fn sum_all(receiver: Self::CrossReceiver) -> u64 {
-        let mut sum = 0;
-        while let Ok(number) = receiver.recv().await {
-            sum += number;
-        }
-        sum
-    }
-}
+cross!(Smol: channel::bounded, send, recv Ok);
 
 impl Files for Smol {
     type File = Arc<std::fs::File>;

@@ -20,7 +20,7 @@ use super::{Page, never, read_small, write_durable};
 use crate::fan::{BUFFER, GREETING, QUEUE};
 use crate::files::direct;
 use crate::jobs::Jobs;
-use crate::rival::{Cross, Direct, Files, Paths, Rival, Runtime, Server, Tools};
+use crate::rival::{Direct, Files, Paths, Rival, Runtime, Server, Tools};
 use crate::servers::tokio_echo;
 
 pub(super) static CURRENT_THREAD: Rival = Rival {
@@ -34,6 +34,7 @@ pub(super) static CURRENT_THREAD: Rival = Rival {
     ],
     jobs: &[
         Jobs::<CurrentThread>::TASKS,
+        Jobs::<CurrentThread>::TIMERS,
         Jobs::<CurrentThread>::WAKES,
         Jobs::<CurrentThread>::TOOLS,
         Jobs::<CurrentThread>::CROSS,
@@ -195,28 +196,7 @@ impl Tools for CurrentThread {
     }
 }
 
-impl Cross for CurrentThread {
-    type CrossSender = mpsc::Sender<u64>;
-    type CrossReceiver = mpsc::Receiver<u64>;
-
-    fn crossing(capacity: usize) -> (Self::CrossSender, Self::CrossReceiver) {
-        mpsc::channel(capacity)
-    }
-
-    async fn send_all(sender: Self::CrossSender, count: u64) {
-        for number in 0..count {
-            sender.send(number).await.expect("it receives");
-        }
-    }
-
-    async fn sum_all(mut receiver: Self::CrossReceiver) -> u64 {
-        let mut sum = 0;
-        while let Some(number) = receiver.recv().await {
-            sum += number;
-        }
-        sum
-    }
-}
+cross!(CurrentThread: mpsc::channel, send, recv Some);
 
 impl Files for CurrentThread {
     type File = Arc<std::fs::File>;

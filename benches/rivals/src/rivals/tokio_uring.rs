@@ -20,7 +20,7 @@ use crate::rival::{Direct, Files, Paths, Rival, Runtime, Server};
 
 pub(super) static RIVAL: Rival = Rival {
     name: "tokio-uring",
-    about: "its defaults; a tokio runtime of one thread that waits for the ring by epoll",
+    about: "a ring as deep as the others'; a tokio runtime of one thread that waits for it by epoll",
     package: Some("tokio-uring"),
     servers: &[
         ("echo", Server::Tcp(tcp)),
@@ -35,7 +35,7 @@ struct TokioUring;
 
 impl Runtime for TokioUring {
     fn block_on<T: 'static>(future: impl Future<Output = T> + 'static) -> io::Result<T> {
-        Ok(tokio_uring::start(future))
+        Ok(tokio_uring::builder().entries(1024).start(future))
     }
 
     fn spawn<T: 'static>(future: impl Future<Output = T> + 'static) -> impl Future<Output = T> {
