@@ -47,6 +47,7 @@ const PACED_DEPTH: usize = 64;
 pub(crate) static WORKLOADS: &[Workload] = &[
     echo("echo-64", "64 connections, 64 B", 64, 64, 1),
     echo("echo-512", "512 connections, 64 B", 512, 64, 1),
+    echo("echo-4096", "4096 connections, 64 B", 4096, 64, 1),
     echo("echo-1", "one connection, 64 B", 1, 64, 1),
     echo("echo-64-1k", "64 connections, 1 KiB", 64, KIB, 1),
     echo("echo-512-1k", "512 connections, 1 KiB", 512, KIB, 1),
@@ -65,6 +66,11 @@ pub(crate) static WORKLOADS: &[Workload] = &[
         name: "churn",
         about: "connect, 64 B and their echo, reset; 32 at once",
         work: Work::Serve { server: "echo", buffer: BUFFER, load: Load::Churn(32) },
+    },
+    Workload {
+        name: "churn-256",
+        about: "the same, 256 at once",
+        work: Work::Serve { server: "echo", buffer: BUFFER, load: Load::Churn(256) },
     },
     Workload {
         name: "udp",
