@@ -205,8 +205,8 @@ impl Client<'_> {
         }
     }
 
-    /// Counts what an open loop still waits for with the time that it has waited, which is less than it would have taken:
-    /// left out, the messages that a stall held up at the end would make it look shorter.
+    /// Counts what an open loop still waits for with the time that it has waited, less than it would have taken: left
+    /// out, the messages that a stall held up at the end would make it look shorter.
     fn count_waiting(&mut self) {
         let (Some(pace), Some(latencies_ns)) = (&mut self.pace, &mut self.latencies_ns) else {
             return;

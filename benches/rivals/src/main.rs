@@ -59,8 +59,8 @@ const ABOUT: &str =
 const KNOWN: &[Known] = &[
     ("report", None, "make Markdown tables and SVG pictures of --out, do not measure"),
     ("--against", Some("FILE"), "with report: only say which verdicts of this record differ"),
-    ("--quick", None, "6 rounds of 80 ms; about 7 minutes for all"),
-    ("--full", None, "20 rounds of 300 ms; about an hour for all"),
+    ("--quick", None, "6 rounds of 80 ms; about 10 minutes for all"),
+    ("--full", None, "10 rounds of 200 ms, twice as many of half load; about 25 minutes for all"),
     ("--workload", Some("A,B"), "only these; --list names them"),
     ("--rival", Some("A,B"), "only these, and annulus"),
     ("--rounds", Some("N"), "samples of each cell"),

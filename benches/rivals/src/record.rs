@@ -1,7 +1,7 @@
 //! The record: a file of JSON lines, only ever appended to.
 //!
 //! A run begins with a line that says what a reader must know (`run`); then there is one for each sample (`sample`) and
-//! one for each cell that has none, with the reason (`none`); counts have a line each (`instructions`). `--resume` reads
+//! one for each cell that has none, with the reason (`none`). Counts have a line each (`instructions`). `--resume` reads
 //! it back and takes what is missing.
 
 use std::collections::BTreeMap;
