@@ -1,8 +1,8 @@
 //! The record: a file of JSON lines, only ever appended to.
 //!
 //! A run begins with a line that says what a reader must know (`run`); then there is one for each sample (`sample`) and
-//! one for each cell that has none, with the reason (`none`). Counts have a line each (`instructions`). `--resume` reads
-//! it back and takes what is missing.
+//! one for each cell that has none, with the reason (`none`). Counts have a line each (`instructions`). With `--resume`
+//! it is read back, and what is missing is taken.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
