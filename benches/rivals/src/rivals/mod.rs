@@ -45,15 +45,13 @@ mod raw_ring;
 mod raw_ring_fan;
 #[cfg(feature = "smol")]
 mod smol;
+mod threads;
 mod tokio;
 #[cfg(feature = "tokio-uring")]
 mod tokio_uring;
 
-use std::fs::File;
 use std::io;
 use std::net::{TcpListener, TcpStream};
-use std::os::unix::fs::FileExt;
-use std::path::Path;
 
 use crate::files::BLOCK;
 use crate::rival::Rival;
@@ -108,7 +106,7 @@ pub(crate) fn named(name: &str) -> Result<&'static Rival, String> {
 
 /// A block that lies where direct I/O wants it.
 #[repr(C, align(4096))]
-struct Page([u8; BLOCK]);
+pub(crate) struct Page([u8; BLOCK]);
 
 impl Page {
     const ZERO: Self = Self([0; BLOCK]);
@@ -118,19 +116,6 @@ impl Page {
 #[cfg(any(feature = "compio", feature = "monoio", feature = "tokio-uring"))]
 fn aligned_within(buf: &[u8]) -> usize {
     buf.as_ptr().align_offset(BLOCK)
-}
-
-/// What a thread that may wait does for the runtimes that give files to threads.
-fn write_durable(file: &File, buf: Vec<u8>, offset: u64) -> io::Result<Vec<u8>> {
-    file.write_all_at(&buf, offset)?;
-    file.sync_data()?;
-    Ok(buf)
-}
-
-/// As above: opens, reads, closes.
-fn read_small(path: &Path, mut buf: Vec<u8>) -> io::Result<(usize, Vec<u8>)> {
-    let count = File::open(path)?.read_at(&mut buf, 0)?;
-    Ok((count, buf))
 }
 
 /// What the echo bench's servers wait for to be stopped, and which never comes: these are killed.

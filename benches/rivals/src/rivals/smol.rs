@@ -3,21 +3,18 @@
 use std::future::Future;
 use std::io;
 use std::net::{TcpListener, TcpStream, UdpSocket};
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use smol::io::{AsyncReadExt, AsyncWriteExt};
 use smol::lock::Mutex;
 use smol::{Async, LocalExecutor, channel};
 
-use super::{Page, read_small, write_durable};
+use super::threads::Threads;
 use crate::fan;
-use crate::files::direct;
 use crate::jobs::Jobs;
-use crate::rival::{Direct, Files, Paths, Rival, Runtime, Server, Streams, Tools};
+use crate::rival::{Paths, Rival, Runtime, Server, Streams, Tools};
 
 pub(super) static RIVAL: Rival = Rival {
     name: "smol",
@@ -91,54 +88,17 @@ impl Tools for Smol {
 
 cross!(Smol: channel::bounded, send, recv Ok);
 
-impl Files for Smol {
-    type File = Arc<std::fs::File>;
-
-    fn file(file: std::fs::File) -> io::Result<Self::File> {
-        Ok(Arc::new(file))
-    }
-
-    async fn read(file: &Self::File, mut buf: Vec<u8>, offset: u64) -> io::Result<Vec<u8>> {
-        let file = Arc::clone(file);
-        smol::unblock(move || file.read_at(&mut buf, offset).map(|_| buf)).await
-    }
-
-    async fn write_durable(file: &Self::File, buf: Vec<u8>, offset: u64) -> io::Result<Vec<u8>> {
-        let file = Arc::clone(file);
-        smol::unblock(move || write_durable(&file, buf, offset)).await
-    }
-
-    async fn read_small(path: &Path, buf: Vec<u8>) -> io::Result<(usize, Vec<u8>)> {
-        let path = path.to_owned();
-        smol::unblock(move || read_small(&path, buf)).await
+impl Threads for Smol {
+    async fn blocking<T: Send + 'static>(
+        work: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        smol::unblock(work).await
     }
 }
 
 impl Paths for Smol {
     async fn size(path: &Path) -> io::Result<u64> {
         Ok(smol::fs::metadata(path).await?.len())
-    }
-}
-
-impl Direct for Smol {
-    type Disk = Arc<std::fs::File>;
-    type Block = Box<Page>;
-
-    async fn disk(_: &Path, _: usize) -> io::Result<Self::Disk> {
-        Ok(Arc::new(direct(libc::O_DIRECT)))
-    }
-
-    fn block(_: &Self::Disk) -> Box<Page> {
-        Box::new(Page::ZERO)
-    }
-
-    async fn read_block(
-        disk: &Self::Disk,
-        mut block: Box<Page>,
-        offset: u64,
-    ) -> io::Result<Box<Page>> {
-        let disk = Arc::clone(disk);
-        smol::unblock(move || disk.read_exact_at(&mut block.0, offset).map(|()| block)).await
     }
 }
 

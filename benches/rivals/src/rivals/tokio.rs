@@ -5,7 +5,6 @@
 use std::future::Future;
 use std::io;
 use std::net::UdpSocket;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,11 +15,11 @@ use tokio::runtime::Builder;
 use tokio::sync::{Mutex, broadcast, mpsc};
 use tokio::task::{LocalSet, spawn_blocking, spawn_local};
 
-use super::{Page, never, read_small, write_durable};
+use super::never;
+use super::threads::Threads;
 use crate::fan::{BUFFER, GREETING, QUEUE};
-use crate::files::direct;
 use crate::jobs::Jobs;
-use crate::rival::{Direct, Files, Paths, Rival, Runtime, Server, Tools};
+use crate::rival::{Paths, Rival, Runtime, Server, Tools};
 use crate::servers::tokio_echo;
 
 pub(super) static CURRENT_THREAD: Rival = Rival {
@@ -198,53 +197,16 @@ impl Tools for CurrentThread {
 
 cross!(CurrentThread: mpsc::channel, send, recv Some);
 
-impl Files for CurrentThread {
-    type File = Arc<std::fs::File>;
-
-    fn file(file: std::fs::File) -> io::Result<Self::File> {
-        Ok(Arc::new(file))
-    }
-
-    async fn read(file: &Self::File, mut buf: Vec<u8>, offset: u64) -> io::Result<Vec<u8>> {
-        let file = Arc::clone(file);
-        spawn_blocking(move || file.read_at(&mut buf, offset).map(|_| buf)).await?
-    }
-
-    async fn write_durable(file: &Self::File, buf: Vec<u8>, offset: u64) -> io::Result<Vec<u8>> {
-        let file = Arc::clone(file);
-        spawn_blocking(move || write_durable(&file, buf, offset)).await?
-    }
-
-    async fn read_small(path: &Path, buf: Vec<u8>) -> io::Result<(usize, Vec<u8>)> {
-        let path = path.to_owned();
-        spawn_blocking(move || read_small(&path, buf)).await?
+impl Threads for CurrentThread {
+    async fn blocking<T: Send + 'static>(
+        work: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        spawn_blocking(work).await?
     }
 }
 
 impl Paths for CurrentThread {
     async fn size(path: &Path) -> io::Result<u64> {
         Ok(tokio::fs::metadata(path).await?.len())
-    }
-}
-
-impl Direct for CurrentThread {
-    type Disk = Arc<std::fs::File>;
-    type Block = Box<Page>;
-
-    async fn disk(_: &Path, _: usize) -> io::Result<Self::Disk> {
-        Ok(Arc::new(direct(libc::O_DIRECT)))
-    }
-
-    fn block(_: &Self::Disk) -> Box<Page> {
-        Box::new(Page::ZERO)
-    }
-
-    async fn read_block(
-        disk: &Self::Disk,
-        mut block: Box<Page>,
-        offset: u64,
-    ) -> io::Result<Box<Page>> {
-        let disk = Arc::clone(disk);
-        spawn_blocking(move || disk.read_exact_at(&mut block.0, offset).map(|()| block)).await?
     }
 }
