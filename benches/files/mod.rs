@@ -4,7 +4,7 @@ mod annulus_direct;
 mod annulus_files;
 mod annulus_log;
 mod raw_direct;
-mod raw_files;
+pub(crate) mod raw_files;
 mod tokio_files;
 
 use std::fs::File;
@@ -67,10 +67,10 @@ const MIB: usize = 1 << 20;
 /// How many of them are under way.
 const STREAM_DEPTH: usize = 4;
 /// The large file.
-const LARGE_MIB: u64 = 64;
+pub(crate) const LARGE_MIB: u64 = 64;
 /// The small files, and their size.
 const SMALL_COUNT: usize = 256;
-const SMALL_SIZE: usize = 2048;
+pub(crate) const SMALL_SIZE: usize = 2048;
 
 /// Where the files are.
 static FOLDER: OnceLock<PathBuf> = OnceLock::new();
@@ -112,9 +112,14 @@ pub(crate) fn large() -> File {
     file
 }
 
+/// Where the file is that `direct` makes.
+pub(crate) fn direct_path() -> PathBuf {
+    folder().join("direct")
+}
+
 /// A file that was written past the page cache and is not in it, opened with these flags.
-fn direct(flags: i32) -> File {
-    let path = folder().join("direct");
+pub(crate) fn direct(flags: i32) -> File {
+    let path = direct_path();
     let open = |flags: i32| {
         let mut options = File::options();
         options.read(true).write(true).create(true).custom_flags(flags).open(&path)
@@ -133,7 +138,7 @@ fn direct(flags: i32) -> File {
 }
 
 /// The small files, made at the first call.
-fn small() -> Vec<PathBuf> {
+pub(crate) fn small() -> Vec<PathBuf> {
     let paths: Vec<PathBuf> =
         (0..SMALL_COUNT).map(|number| folder().join(format!("small-{number}"))).collect();
     if !paths[SMALL_COUNT - 1].exists() {

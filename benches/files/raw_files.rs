@@ -45,7 +45,7 @@ fn done(sample: io::Result<Sample>) -> Sample {
 }
 
 /// Keeps `depth` operations under way until all were done; each is of one entry, made by `entry` for a slot.
-pub(super) fn keep_under_way(
+pub(crate) fn keep_under_way(
     queues: &mut Queues<'_>,
     operations: u64,
     depth: usize,

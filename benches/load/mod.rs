@@ -130,6 +130,7 @@ impl Client<'_> {
                 Phase::Same => {}
                 Phase::Begin => self.latencies_ns = Some(histogram()),
                 Phase::End => {
+                    self.count_waiting();
                     window.keep(self.latencies_ns.take());
                     self.limit = self.issued;
                 }
@@ -201,6 +202,25 @@ impl Client<'_> {
                 let issued_at_ns = self.issued_at_ns[index * depth + message % depth];
                 latencies_ns.saturating_record(self.now_ns - issued_at_ns);
             }
+        }
+    }
+
+    /// Counts what an open loop still waits for with the time that it has waited, less than it would have taken: left
+    /// out, the messages that a stall held up at the end would make it look shorter.
+    fn count_waiting(&mut self) {
+        let (Some(pace), Some(latencies_ns)) = (&mut self.pace, &mut self.latencies_ns) else {
+            return;
+        };
+        let depth = self.cell.depth;
+        for (index, connection) in self.connections.iter().enumerate() {
+            for message in connection.answered..connection.issued {
+                let issued_at_ns = self.issued_at_ns[index * depth + message % depth];
+                latencies_ns.saturating_record(self.now_ns - issued_at_ns);
+            }
+        }
+        while let Some((_, due_ns)) = pace.due(self.now_ns) {
+            latencies_ns.saturating_record(self.now_ns - due_ns);
+            pace.issued();
         }
     }
 

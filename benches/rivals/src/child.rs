@@ -125,6 +125,17 @@ pub(crate) fn serve(
     }
 }
 
+/// Says an address, and ends the process well when somebody connects to it: callgrind writes its counts at the end.
+pub(crate) fn end_when_asked() -> io::Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    say(listener.local_addr()?)?;
+    thread::spawn(move || {
+        let _ = listener.accept();
+        std::process::exit(0);
+    });
+    Ok(())
+}
+
 /// The child's part of a job: runs it, and says what it measured.
 pub(crate) fn run(rival: &Rival, name: &str, operations: u64) -> io::Result<()> {
     let job = rival.job(name).ok_or(io::Error::other("no such job"))?;

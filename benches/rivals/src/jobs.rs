@@ -1,9 +1,8 @@
-//! The workloads without a load generator, the same code for every runtime.
+//! The workloads without a load generator and without a disk, the same code for every runtime.
 //!
 //! Each is measured inside a running runtime on a processor of its own; those between cores have a second one.
 
 use std::cell::RefCell;
-use std::fs::File;
 use std::future::poll_fn;
 use std::hint::black_box;
 use std::io;
@@ -16,11 +15,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::contest::{Sample, Stopwatch};
-use crate::files::{BLOCK, Places, large};
 use crate::futures::{Table, play};
 use crate::game::Game;
 use crate::load::histogram;
-use crate::rival::{Cross, Files, Job, Runtime, Tools};
+use crate::rival::{Cross, Job, Runtime, Tools};
 use crate::support::cpu;
 
 /// The bound of the channels in one thread, and of those between two.
@@ -34,6 +32,8 @@ impl<R: Runtime> Jobs<R> {
     pub(crate) const TASKS: &'static [(&'static str, Job)] = &[
         ("spawn", |operations| R::block_on(spawn::<R>(operations))),
         ("switch", |operations| R::block_on(switch::<R>(operations))),
+    ];
+    pub(crate) const TIMERS: &'static [(&'static str, Job)] = &[
         ("timer-cancel", |operations| R::block_on(R::unconstrained(timer_cancel::<R>(operations)))),
         ("timer-1k", |operations| R::block_on(timer_fire::<R>(operations))),
     ];
@@ -49,14 +49,6 @@ impl<R: Tools> Jobs<R> {
 
 impl<R: Cross> Jobs<R> {
     pub(crate) const CROSS: &'static [(&'static str, Job)] = &[("cross-channel", cross::<R>)];
-}
-
-impl<R: Files> Jobs<R> {
-    pub(crate) const FILES: &'static [(&'static str, Job)] = &[
-        ("read-d1", |operations| R::block_on(read::<R>(operations, 1))?),
-        ("read-d32", |operations| R::block_on(read::<R>(operations, 32))?),
-        ("read-d128", |operations| R::block_on(read::<R>(operations, 128))?),
-    ];
 }
 
 async fn spawn<R: Runtime>(operations: u64) -> Sample {
@@ -90,8 +82,8 @@ async fn timer_cancel<R: Runtime>(operations: u64) -> Sample {
     let watch = Stopwatch::start();
     poll_fn(|context| {
         for index in 0..operations {
-            let sleep = pin!(R::sleep(sleep_of(index)));
-            assert!(sleep.poll(context).is_pending(), "a sleep of a millisecond or more");
+            let sleep = pin!(R::sleep(Duration::from_millis(100) + sleep_of(index)));
+            assert!(sleep.poll(context).is_pending(), "a sleep of a tenth of a second or more");
         }
         Poll::Ready(())
     })
@@ -193,27 +185,4 @@ fn cross_wake<R: Runtime>(operations: u64) -> io::Result<Sample> {
         })
     };
     on_two(first, move || R::block_on(async move { other.play(1, operations / 2).await }))
-}
-
-/// Reads blocks at random places of a cached file, `depth` at a time.
-async fn read<R: Files>(operations: u64, depth: usize) -> io::Result<Sample> {
-    let file: File = large();
-    let file = Rc::new(R::file(file)?);
-    let watch = Stopwatch::start();
-    let reader = |slot| {
-        let file = Rc::clone(&file);
-        R::spawn(async move {
-            let (mut buf, mut places) = (vec![0_u8; BLOCK], Places::new(slot));
-            for _ in 0..operations / depth as u64 {
-                buf = R::read(&file, buf, places.next()).await?;
-                assert_eq!(buf.len(), BLOCK);
-            }
-            io::Result::Ok(())
-        })
-    };
-    let readers: Vec<_> = (0..depth).map(reader).collect();
-    for reader in readers {
-        reader.await?;
-    }
-    Ok(watch.stop(operations / depth as u64 * depth as u64))
 }

@@ -9,6 +9,10 @@ mod child;
 #[path = "../../contest/mod.rs"]
 #[allow(dead_code, reason = "its rounds are of one process; these are of many")]
 mod contest;
+mod counts;
+mod disk_jobs;
+#[allow(dead_code, reason = "a build may have only rivals with a server of their own")]
+mod fan;
 #[path = "../../files/mod.rs"]
 #[allow(dead_code, reason = "its cells on annulus and tokio are written for every runtime here")]
 mod files;
@@ -54,8 +58,9 @@ const ABOUT: &str =
 
 const KNOWN: &[Known] = &[
     ("report", None, "make Markdown tables and SVG pictures of --out, do not measure"),
-    ("--quick", None, "6 rounds of 80 ms; about 7 minutes for all"),
-    ("--full", None, "20 rounds of 300 ms; about an hour for all"),
+    ("--against", Some("FILE"), "with report: only say which verdicts of this record differ"),
+    ("--quick", None, "6 rounds of 80 ms; about 10 minutes for all"),
+    ("--full", None, "10 rounds of 200 ms, twice as many of half load; about 25 minutes for all"),
     ("--workload", Some("A,B"), "only these; --list names them"),
     ("--rival", Some("A,B"), "only these, and annulus"),
     ("--rounds", Some("N"), "samples of each cell"),
@@ -63,6 +68,7 @@ const KNOWN: &[Known] = &[
     ("--seed", Some("N"), "of the order and the bootstrap (1)"),
     ("--max-loss", Some("N"), "take a sample again of which others took more percent (12)"),
     ("--out", Some("FILE"), "the record (bench-results/rivals.jsonl)"),
+    ("--instructions", None, "count instructions under valgrind instead, and add them to --out"),
     ("--resume", None, "go on with the record: take what it does not have"),
     ("--list", None, "name workloads and rivals"),
     ("--help", None, "this text"),
@@ -70,6 +76,7 @@ const KNOWN: &[Known] = &[
     ("--server", Some("NAME"), "which, with --serve"),
     ("--buffer", Some("N"), "bytes of its buffers, with --serve"),
     ("--processor", Some("N"), "where it runs, with --serve"),
+    ("--ends", Some("1"), "end when somebody connects to a second address, with --serve"),
     ("--job", Some("RIVAL"), "do a job (used by every sample)"),
     ("--name", Some("NAME"), "which, with --job"),
     ("--operations", Some("N"), "how often, with --job"),
@@ -89,6 +96,9 @@ fn run(options: &Options) -> Result<(), String> {
         let server = options.text("--server").unwrap_or_default();
         let (buffer, processor) = (number("--buffer", 16384)?, number("--processor", 0)?);
         let rival = rivals::named(name)?;
+        if options.has("--ends") {
+            child::end_when_asked().map_err(last)?;
+        }
         return child::serve(rival, server, buffer as usize, processor as usize).map_err(last);
     }
     if let Some(name) = options.text("--job") {
@@ -102,11 +112,18 @@ fn run(options: &Options) -> Result<(), String> {
         return Ok(());
     }
     let out = PathBuf::from(options.text("--out").unwrap_or("bench-results/rivals.jsonl"));
+    let seed = number("--seed", 1)?;
+    if let Some(other) = options.text("--against") {
+        return report::compare(&out, &PathBuf::from(other), seed);
+    }
     if options.has("report") {
-        return report::make(&out, number("--seed", 1)?);
+        return report::make(&out, seed);
     }
     let plan = plan(options, out)?;
-    plan.run()?;
+    match options.has("--instructions") {
+        true => plan.count()?,
+        false => plan.run()?,
+    }
     report::make(&plan.out, plan.seed)
 }
 
@@ -125,7 +142,7 @@ fn plan(options: &Options, out: PathBuf) -> Result<Plan, String> {
         chosen.is_empty()
             || chosen.contains(&name)
             || name == rivals::OWN
-            || name == rivals::CONTROL
+            || [rivals::CONTROL, rivals::COARSE].contains(&name)
     };
     for name in &chosen {
         rivals::named(name)?;
@@ -134,8 +151,8 @@ fn plan(options: &Options, out: PathBuf) -> Result<Plan, String> {
     Ok(Plan {
         rivals: RIVALS.iter().copied().filter(|rival| compared(rival.name)).collect(),
         workloads: names.into_iter().map(workloads::named).collect::<Result<_, _>>()?,
-        rounds: options.number("--rounds", if full { 20 } else { 6 })?,
-        window_ms: options.number("--window-ms", if full { 300 } else { 80 })?,
+        rounds: options.number("--rounds", if full { 10 } else { 6 })?,
+        window_ms: options.number("--window-ms", if full { 200 } else { 80 })?,
         seed: options.number("--seed", 1)?,
         max_loss_percent: options.number("--max-loss", 12)? as f64,
         out,

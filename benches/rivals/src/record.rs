@@ -1,7 +1,8 @@
 //! The record: a file of JSON lines, only ever appended to.
 //!
 //! A run begins with a line that says what a reader must know (`run`); then there is one for each sample (`sample`) and
-//! one for each cell that has none, with the reason (`none`). `--resume` reads it back and takes what is missing.
+//! one for each cell that has none, with the reason (`none`). Counts have a line each (`instructions`). With `--resume`
+//! it is read back, and what is missing is taken.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -31,6 +32,14 @@ pub(crate) struct Entry {
 pub(crate) struct Record {
     pub(crate) runs: Vec<Value>,
     pub(crate) entries: Vec<Entry>,
+    pub(crate) counts: Vec<Count>,
+}
+
+/// Instructions of an operation, or the reason why there are none.
+pub(crate) struct Count {
+    pub(crate) workload: String,
+    pub(crate) rival: String,
+    pub(crate) outcome: Result<f64, String>,
 }
 
 /// Where lines go.
@@ -55,6 +64,16 @@ impl Writer {
         })
     }
 
+    pub(crate) fn count(&mut self, count: &Count) -> io::Result<()> {
+        let Count { workload, rival, outcome } = count;
+        let mut line = json!({ "kind": "instructions", "workload": workload, "rival": rival });
+        match outcome {
+            Ok(count) => line["count"] = json!(rounded(*count)),
+            Err(reason) => line["reason"] = json!(reason),
+        }
+        self.line(&line)
+    }
+
     pub(crate) fn line(&mut self, line: &Value) -> io::Result<()> {
         writeln!(self.0, "{line}")
     }
@@ -74,6 +93,12 @@ impl Record {
                 }
                 Some("sample") => Ok(figures(&line["figures"])),
                 Some("none") => Err(word("reason")),
+                Some("instructions") => {
+                    let (workload, rival) = (word("workload"), word("rival"));
+                    let outcome = line["count"].as_f64().ok_or_else(|| word("reason"));
+                    record.counts.push(Count { workload, rival, outcome });
+                    continue;
+                }
                 _ => continue,
             };
             let (workload, rival) = (word("workload"), word("rival"));
@@ -86,6 +111,17 @@ impl Record {
     pub(crate) fn has(&self, workload: &str, rival: &str, round: u64) -> bool {
         let mut entries = self.entries.iter();
         entries.any(|one| one.workload == workload && one.rival == rival && one.round == round)
+    }
+
+    /// The newest count, if there is one.
+    pub(crate) fn count(&self, workload: &str, rival: &str) -> Option<f64> {
+        let mut counts = self.counts.iter().rev();
+        let count = counts.find(|one| one.workload == workload && one.rival == rival)?;
+        count.outcome.as_ref().ok().copied()
+    }
+
+    pub(crate) fn has_count(&self, workload: &str, rival: &str) -> bool {
+        self.counts.iter().any(|one| one.workload == workload && one.rival == rival)
     }
 
     /// The rate that stands for tokio's maximum in this record, once it was found.

@@ -1,11 +1,12 @@
 //! What a rival is: a name, and what it can run.
 //!
-//! A rival is one file of `rivals`: its servers, and the few traits below, from which the generic workloads of `jobs`
-//! are made. What it cannot do it says there, with the reason, and the reason is in the tables.
+//! A rival is one file of `rivals`: its servers, and the few traits below, from which the generic workloads of `jobs`,
+//! `disk_jobs` and `fan` are made. What it cannot do it says there, with the reason, and the reason is in the tables.
 
 use std::future::Future;
 use std::io;
 use std::net::{TcpListener, UdpSocket};
+use std::path::Path;
 use std::time::Duration;
 
 use crate::contest::Sample;
@@ -75,15 +76,15 @@ pub(crate) trait Runtime: 'static {
 /// Its own lock and channel for tasks of one thread, or those that its documentation names.
 pub(crate) trait Tools: Runtime {
     type Mutex: 'static;
-    type Sender: 'static;
-    type Receiver: 'static;
+    type Sender<T: 'static>: 'static;
+    type Receiver<T: 'static>: 'static;
 
     fn mutex() -> Self::Mutex;
     /// Locks and unlocks.
     async fn lock(mutex: &Self::Mutex);
-    fn channel(capacity: usize) -> (Self::Sender, Self::Receiver);
-    async fn send(sender: &Self::Sender, number: u64);
-    async fn receive(receiver: &mut Self::Receiver) -> Option<u64>;
+    fn channel<T: 'static>(capacity: usize) -> (Self::Sender<T>, Self::Receiver<T>);
+    async fn send<T: 'static>(sender: &Self::Sender<T>, value: T);
+    async fn receive<T: 'static>(receiver: &mut Self::Receiver<T>) -> Option<T>;
 }
 
 /// Its own channel between threads, or the one that its documentation names.
@@ -98,6 +99,21 @@ pub(crate) trait Cross: Runtime {
     async fn sum_all(receiver: Self::CrossReceiver) -> u64;
 }
 
+/// Its own TCP sockets, for the servers that are one text for several.
+#[allow(dead_code, reason = "a build may have only rivals with servers of their own")]
+pub(crate) trait Streams: Tools {
+    type Listener: 'static;
+    type Stream: 'static;
+    /// Bytes that several sends share.
+    type Message: Clone + From<Vec<u8>> + 'static;
+
+    fn listener(listener: TcpListener) -> io::Result<Self::Listener>;
+    async fn accept(listener: &Self::Listener) -> io::Result<Self::Stream>;
+    /// Reads what is there, at most as much as the buffer's length, and returns how much it was; 0 is the end.
+    async fn read(stream: &mut Self::Stream, buf: Vec<u8>) -> io::Result<(usize, Vec<u8>)>;
+    async fn write(stream: &mut Self::Stream, message: Self::Message) -> io::Result<()>;
+}
+
 /// Its own file.
 pub(crate) trait Files: Runtime {
     type File: 'static;
@@ -105,4 +121,29 @@ pub(crate) trait Files: Runtime {
     fn file(file: std::fs::File) -> io::Result<Self::File>;
     /// Reads as much as the buffer holds, from a place, and returns the buffer.
     async fn read(file: &Self::File, buf: Vec<u8>, offset: u64) -> io::Result<Vec<u8>>;
+    /// Writes all of it to a place, and returns it when it is on the disk.
+    async fn write_durable(file: &Self::File, buf: Vec<u8>, offset: u64) -> io::Result<Vec<u8>>;
+    /// Opens a small file, reads it into the buffer, closes it, and returns how long it was.
+    async fn read_small(path: &Path, buf: Vec<u8>) -> io::Result<(usize, Vec<u8>)>;
+}
+
+/// What it knows of a path.
+pub(crate) trait Paths: Runtime {
+    async fn size(path: &Path) -> io::Result<u64>;
+}
+
+/// Its own file past the page cache, or its own with the flag and buffers that are aligned.
+pub(crate) trait Direct: Runtime {
+    type Disk: 'static;
+    type Block: 'static;
+
+    /// Opens this file for so many blocks under way.
+    async fn disk(path: &Path, depth: usize) -> io::Result<Self::Disk>;
+    /// Memory for one block.
+    fn block(disk: &Self::Disk) -> Self::Block;
+    async fn read_block(
+        disk: &Self::Disk,
+        block: Self::Block,
+        offset: u64,
+    ) -> io::Result<Self::Block>;
 }

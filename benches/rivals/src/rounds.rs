@@ -7,11 +7,12 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::child::{self, Served};
 use crate::contest::Sample;
+use crate::counts;
 use crate::load::{Length, Measured, Thread, Watched};
 use crate::loads::{self, Load, Taken};
-use crate::record::{Entry, Figures, Record, Writer, run_line};
+use crate::record::{Count, Entry, Figures, Record, Writer, run_line};
 use crate::rival::{Rival, Server};
-use crate::rivals::OWN;
+use crate::rivals::{CONTROL, OWN};
 use crate::support::cpu;
 use crate::support::files::raise_file_limit;
 use crate::support::shuffle::Shuffle;
@@ -39,18 +40,55 @@ struct Placement {
 }
 
 impl Plan {
+    /// What the record has already, where the run is to go on with it.
+    fn known(&self) -> Result<Record, String> {
+        let out = self.out.display();
+        if !self.out.exists() {
+            return Ok(Record::default());
+        }
+        if !self.resume {
+            return Err(format!(
+                "{out} is there: --resume goes on with it, or choose another --out"
+            ));
+        }
+        let known = Record::read(&self.out).map_err(|error| error.to_string())?;
+        let commit = child::commit();
+        match known.runs.iter().any(|run| run["commit"] != commit.as_str()) {
+            true => Err(format!("{out} is of another commit than {commit}: choose another --out")),
+            false => Ok(known),
+        }
+    }
+
+    /// Takes all counts that the record does not have yet.
+    pub(crate) fn count(&self) -> Result<(), String> {
+        let text = |error: std::io::Error| error.to_string();
+        let known = self.known()?;
+        let mut writer = Writer::append(&self.out).map_err(text)?;
+        writer.line(&run_line(known.maximum_per_s())).map_err(text)?;
+        raise_file_limit();
+        let counted = self.workloads.iter().filter_map(|one| Some((*one, counts::length(one)?)));
+        let counted: Vec<_> = counted.collect();
+        let bar = bar(counted.len() * self.rivals.len())?;
+        for (workload, length) in counted {
+            for rival in self.rivals.iter().filter(|rival| rival.name != CONTROL) {
+                bar.set_message(format!("{} {}", workload.name, rival.name));
+                bar.inc(1);
+                if known.has_count(workload.name, rival.name) {
+                    continue;
+                }
+                let outcome = counts::count(rival, workload, length);
+                let (workload, rival) = (workload.name.to_owned(), rival.name.to_owned());
+                writer.count(&Count { workload, rival, outcome }).map_err(text)?;
+            }
+        }
+        bar.finish_and_clear();
+        Ok(())
+    }
+
     /// Takes all samples that the record does not have yet.
     pub(crate) fn run(&self) -> Result<(), String> {
         let text = |error: std::io::Error| error.to_string();
-        let known = match self.resume && self.out.exists() {
-            true => Record::read(&self.out).map_err(text)?,
-            false => Record::default(),
-        };
-        let commit = child::commit();
-        if known.runs.iter().any(|run| run["commit"] != commit.as_str()) {
-            let out = self.out.display();
-            return Err(format!("{out} is of another commit than {commit}: choose another --out"));
-        }
+        let known = self.known()?;
         let placement = match cpu::allowed().as_slice() {
             [server, load, ..] => Placement { server: *server, load: *load },
             _ => return Err("two processors are needed".to_owned()),
@@ -59,15 +97,14 @@ impl Plan {
         let maximum_per_s = self.maximum_per_s(&known, placement)?;
         let mut writer = Writer::append(&self.out).map_err(text)?;
         writer.line(&run_line(maximum_per_s)).map_err(text)?;
-        let cells = self.rounds * (self.rivals.len() * self.workloads.len()) as u64;
-        let bar = ProgressBar::new(cells);
-        let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {elapsed}<{eta} {msg}");
-        bar.set_style(style.map_err(|error| error.to_string())?);
+        let rounds = |workload: &&Workload| workload.rounds(self.rounds);
+        let cells = self.workloads.iter().map(rounds).sum::<u64>() * self.rivals.len() as u64;
+        let bar = bar(cells as usize)?;
         // One that failed at a workload is not asked again in this run.
         let mut failed: Vec<(&str, &str)> = Vec::new();
-        for round in 0..self.rounds {
+        for round in 0..2 * self.rounds {
             let mut shuffle = Shuffle::new(self.seed + round);
-            for workload in &self.workloads {
+            for workload in self.workloads.iter().filter(|one| round < rounds(one)) {
                 for index in shuffle.order(self.rivals.len()) {
                     let rival = self.rivals[index];
                     bar.set_message(format!("{} {}", workload.name, rival.name));
@@ -194,6 +231,12 @@ impl Plan {
             Err(error) => Err(served.failure().unwrap_or_else(|| format!("load: {error}"))),
         }
     }
+}
+
+fn bar(length: usize) -> Result<ProgressBar, String> {
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {elapsed}<{eta} {msg}");
+    let style = style.map_err(|error| error.to_string())?;
+    Ok(ProgressBar::new(length as u64).with_style(style))
 }
 
 /// `cpu_ns` and `per_s` are in every sample; `cpu_ratio` is the server's time over the load's, in which the machine's

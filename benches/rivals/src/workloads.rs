@@ -19,8 +19,13 @@ pub(crate) enum Work {
     Do { operations: u64 },
 }
 
-/// What the name of the server is in `Rival::servers`, empty for a job.
 impl Workload {
+    /// How many rounds it takes part in: a tail varies more than a median.
+    pub(crate) fn rounds(&self, rounds: u64) -> u64 {
+        if self.name == "open-50" { 2 * rounds } else { rounds }
+    }
+
+    /// What the name of the server is in `Rival::servers`, empty for a job.
     pub(crate) fn server(&self) -> &'static str {
         match self.work {
             Work::Serve { server, .. } => server,
@@ -42,6 +47,7 @@ const PACED_DEPTH: usize = 64;
 pub(crate) static WORKLOADS: &[Workload] = &[
     echo("echo-64", "64 connections, 64 B", 64, 64, 1),
     echo("echo-512", "512 connections, 64 B", 512, 64, 1),
+    echo("echo-4096", "4096 connections, 64 B", 4096, 64, 1),
     echo("echo-1", "one connection, 64 B", 1, 64, 1),
     echo("echo-64-1k", "64 connections, 1 KiB", 64, KIB, 1),
     echo("echo-512-1k", "512 connections, 1 KiB", 512, KIB, 1),
@@ -62,9 +68,24 @@ pub(crate) static WORKLOADS: &[Workload] = &[
         work: Work::Serve { server: "echo", buffer: BUFFER, load: Load::Churn(32) },
     },
     Workload {
+        name: "churn-256",
+        about: "the same, 256 at once",
+        work: Work::Serve { server: "echo", buffer: BUFFER, load: Load::Churn(256) },
+    },
+    Workload {
         name: "udp",
         about: "datagrams of 64 B, 32 on the way",
         work: Work::Serve { server: "udp", buffer: BUFFER, load: Load::Datagrams(32) },
+    },
+    Workload {
+        name: "fan-64",
+        about: "a message of 64 B to 64 subscribers; per delivery",
+        work: Work::Serve { server: "fan", buffer: BUFFER, load: Load::Fan(64) },
+    },
+    Workload {
+        name: "fan-1000",
+        about: "a message of 64 B to 1000 subscribers; per delivery",
+        work: Work::Serve { server: "fan", buffer: BUFFER, load: Load::Fan(1000) },
     },
     job("spawn", "spawn a thousand tasks, then await them; per task", 200_000),
     job("switch", "two tasks wake each other; per poll", 400_000),
@@ -77,6 +98,18 @@ pub(crate) static WORKLOADS: &[Workload] = &[
     job("read-d1", "4 KiB at random places of a cached file, one at a time", 20_000),
     job("read-d32", "the same, 32 under way", 40_000),
     job("read-d128", "the same, 128 under way", 40_000),
+    job("read-cold", "4 KiB at random places of a file that is not cached, 32 under way", 2_000),
+    job("direct-d1", "4 KiB at random places past the page cache, one at a time", 1_000),
+    job("direct-d32", "the same, 32 under way", 8_000),
+    job("direct-d128", "the same, 128 under way", 8_000),
+    job("append-1", "4 KiB, each on the disk before the next", 300),
+    job(
+        "append-32",
+        "32 appenders of 4 KiB, each waits until it is on the disk; group commit",
+        3_200,
+    ),
+    job("small-files", "open, read and close a cached file of 2 KiB, 32 under way", 10_000),
+    job("metadata", "the size of a cached file by its path, 32 under way", 10_000),
     paced("open-25", "64 connections at a quarter of tokio's maximum", 25),
     paced("open-50", "64 connections at half of tokio's maximum", 50),
     paced("open-75", "64 connections at three quarters of tokio's maximum", 75),

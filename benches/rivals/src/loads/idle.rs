@@ -12,7 +12,7 @@ use crate::load::{Length, Phase, Watched, Window, histogram};
 use crate::support::cpu::monotonic_ns;
 
 const MESSAGE: [u8; 64] = [7; 64];
-/// So many come first and do not count: the first ones bring what all share.
+/// So many come first and do not count, since the first ones bring what all share; and so many at a time later.
 const WARM: usize = 64;
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -23,16 +23,20 @@ pub(super) fn run(
     length: Length,
     watched: Watched,
 ) -> io::Result<Taken> {
-    // Made beforehand: only the server's memory is looked at.
     let mut streams = Vec::with_capacity(count);
+    // So many at a time: one by one they would take a second, all together they would want buffers all together.
     let mut open = |until: usize| -> io::Result<()> {
         while streams.len() < until {
-            let mut stream = TcpStream::connect(address)?;
-            stream.set_nodelay(true)?;
-            stream.set_read_timeout(Some(PATIENCE))?;
-            SockRef::from(&stream).set_linger(Some(Duration::ZERO))?;
-            ask(&mut stream)?;
-            streams.push(stream);
+            let first = streams.len();
+            while streams.len() < until.min(first + WARM) {
+                let mut stream = TcpStream::connect(address)?;
+                stream.set_nodelay(true)?;
+                stream.set_read_timeout(Some(PATIENCE))?;
+                SockRef::from(&stream).set_linger(Some(Duration::ZERO))?;
+                stream.write_all(&MESSAGE)?;
+                streams.push(stream);
+            }
+            streams[first..].iter_mut().try_for_each(answer)?;
         }
         Ok(())
     };
@@ -68,8 +72,12 @@ pub(super) fn run(
 }
 
 fn ask(stream: &mut TcpStream) -> io::Result<()> {
-    let mut answer = [0; MESSAGE.len()];
     stream.write_all(&MESSAGE)?;
+    answer(stream)
+}
+
+fn answer(stream: &mut TcpStream) -> io::Result<()> {
+    let mut answer = [0; MESSAGE.len()];
     stream.read_exact(&mut answer)?;
     if answer == MESSAGE { Ok(()) } else { Err(io::Error::other("not what was sent")) }
 }

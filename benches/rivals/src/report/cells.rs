@@ -4,7 +4,7 @@
 //! two seem apart is what this machine makes out of nothing, and a difference that is no larger has no verdict.
 
 use crate::record::{Figures, Record};
-use crate::rivals::{CONTROL, OWN, RIVALS};
+use crate::rivals::{COARSE, CONTROL, OWN, RIVALS};
 use crate::support::stats::{Interval, Spread};
 use crate::workloads::{WORKLOADS, Work, Workload};
 
@@ -27,6 +27,8 @@ pub(super) struct Row {
     pub(super) rival: &'static str,
     /// By round.
     samples: Vec<(u64, Figures)>,
+    /// Of an operation, where they were counted.
+    instructions: Option<f64>,
     /// Why there are none, or none any more.
     pub(super) reason: Option<String>,
 }
@@ -53,6 +55,9 @@ pub(super) struct Figure {
     pub(super) about: &'static str,
     more_is_better: bool,
 }
+
+/// The figure that is counted once, and not in rounds.
+pub(super) const INSTRUCTIONS: &str = "instructions";
 
 const CPU: Figure = Figure { name: "cpu_ns", about: "CPU", more_is_better: false };
 const RATE: Figure = Figure { name: "per_s", about: "throughput", more_is_better: true };
@@ -82,14 +87,21 @@ impl Cells {
                     .iter()
                     .filter(|entry| entry.workload == workload.name && entry.rival == rival.name);
                 let (name, rival) = (workload.name, rival.name);
-                let mut row = Row { workload: name, rival, samples: Vec::new(), reason: None };
+                let count = record.count(name, rival);
+                let mut row = Row {
+                    workload: name,
+                    rival,
+                    samples: Vec::new(),
+                    instructions: count,
+                    reason: None,
+                };
                 for entry in mine {
                     match &entry.outcome {
                         Ok(figures) => row.samples.push((entry.round, figures.clone())),
                         Err(reason) => row.reason = Some(reason.clone()),
                     }
                 }
-                if !row.samples.is_empty() || row.reason.is_some() {
+                if !row.samples.is_empty() || row.reason.is_some() || count.is_some() {
                     rows.push(row);
                 }
             }
@@ -111,7 +123,7 @@ impl Cells {
     /// How annulus compares with a rival; none without pairs, or where the load limits both.
     pub(super) fn compare(&self, row: &Row, figure: Figure) -> Option<Comparison> {
         let own = self.row(row.workload, OWN)?;
-        if row.rival == OWN {
+        if [OWN, COARSE].contains(&row.rival) {
             return None;
         }
         let busy = |row: &Row| row.median("load_busy_percent").unwrap_or(0.0);
@@ -159,12 +171,20 @@ impl Row {
     }
 
     pub(super) fn spread(&self, figure: &str) -> Option<Spread> {
+        if figure == INSTRUCTIONS {
+            return Spread::of(&Vec::from_iter(self.instructions));
+        }
         let values = self.samples.iter().filter_map(|(_, figures)| figures.get(figure).copied());
         Spread::of(&values.collect::<Vec<f64>>())
     }
 
     pub(super) fn count(&self) -> usize {
         self.samples.len()
+    }
+
+    /// Whether there is anything to show.
+    pub(super) fn is_empty(&self) -> bool {
+        self.samples.is_empty() && self.instructions.is_none()
     }
 }
 

@@ -1,5 +1,6 @@
 //! Tables and pictures of a record, beside it and named after it.
 
+mod against;
 mod cells;
 mod pictures;
 mod tables;
@@ -12,10 +13,7 @@ use cells::Cells;
 
 /// Reads the record and writes what is made of it.
 pub(crate) fn make(path: &Path, seed: u64) -> Result<(), String> {
-    let record = Record::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    if record.entries.is_empty() {
-        return Err(format!("{} has no samples", path.display()));
-    }
+    let record = read(path)?;
     let cells = Cells::of(&record, seed);
     let pictures = pictures::draw(&cells, |what| beside(path, &format!("-{what}.svg")))?;
     let page = beside(path, ".md");
@@ -24,6 +22,21 @@ pub(crate) fn make(path: &Path, seed: u64) -> Result<(), String> {
     println!("{}", tables::overview(&cells));
     println!("{} and {} pictures beside it", page.display(), pictures.len());
     Ok(())
+}
+
+/// Says which verdicts of two records differ.
+pub(crate) fn compare(path: &Path, other: &Path, seed: u64) -> Result<(), String> {
+    let (one, two) = (Cells::of(&read(path)?, seed), Cells::of(&read(other)?, seed));
+    print!("{}", against::text(&one, &two));
+    Ok(())
+}
+
+fn read(path: &Path) -> Result<Record, String> {
+    let record = Record::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    match record.entries.is_empty() && record.counts.is_empty() {
+        true => Err(format!("{} has no samples", path.display())),
+        false => Ok(record),
+    }
 }
 
 /// The record's path with another end.

@@ -19,16 +19,35 @@ const BARS: &[&str] = &[
     "bulk",
     "pipelined",
     "churn",
+    "churn-256",
     "udp",
+    "fan-64",
+    "fan-1000",
     "spawn",
     "switch",
     "timer-cancel",
 ];
-const MORE_BARS: &[&str] =
-    &["mutex", "mpsc", "cross-channel", "cross-wake", "read-d1", "read-d32", "read-d128", "idle"];
+const MORE_BARS: &[&str] = &[
+    "mutex",
+    "mpsc",
+    "cross-channel",
+    "cross-wake",
+    "read-d1",
+    "read-d32",
+    "read-d128",
+    "read-cold",
+    "direct-d1",
+    "direct-d32",
+    "direct-d128",
+    "append-1",
+    "append-32",
+    "small-files",
+    "metadata",
+    "idle",
+];
 const SCALING: Axis<'_> = Axis {
     about: "connections",
-    places: &[("echo-1", "1"), ("echo-64", "64"), ("echo-512", "512")],
+    places: &[("echo-1", "1"), ("echo-64", "64"), ("echo-512", "512"), ("echo-4096", "4096")],
 };
 const LOADS: Axis<'_> = Axis {
     about: "percent of tokio's maximum",
@@ -77,7 +96,7 @@ pub(super) fn draw(
         let rate = "Operations a second on one core, longer is better";
         add("throughput", rate, &|path| bars(cells, path, rate, &shown, ("per_s", 1e3, "k/s")))?;
     }
-    if measured(&["echo-1", "echo-64", "echo-512"]).len() == 3 {
+    if measured(&["echo-1", "echo-64", "echo-512", "echo-4096"]).len() == 4 {
         let about = "Echo of 64 B on one core: thousands of requests a second";
         let point = |name: &str, row: &Row| {
             Some((name == row.workload).then(|| row.median("per_s"))?? / 1e3)

@@ -3,9 +3,10 @@
 use std::fmt::Write;
 use std::path::PathBuf;
 
-use super::cells::{Cells, Comparison, Row, Verdict, figures};
+use super::cells::{Cells, Comparison, INSTRUCTIONS, Row, Verdict, figures};
 use crate::record::Record;
-use crate::rivals::{OWN, RIVALS};
+use crate::rivals::{COARSE, OWN, RIVALS};
+use crate::support::stats::Interval;
 use crate::workloads::Workload;
 
 const HEAD: &str = "\
@@ -79,7 +80,7 @@ pub(super) fn overview(cells: &Cells) -> String {
     let columns: Vec<&str> = RIVALS
         .iter()
         .map(|rival| rival.name)
-        .filter(|name| *name != OWN)
+        .filter(|name| ![OWN, COARSE].contains(name))
         .filter(|name| {
             cells.workloads.iter().any(|one| cells.rows(one.name).any(|row| row.rival == *name))
         })
@@ -126,15 +127,18 @@ fn lost(cells: &Cells) -> String {
         "| workload | rival | figure | annulus / rival |\n| --- | --- | --- | --- |\n",
     );
     for (workload, row, figure, comparison) in lost {
-        let shown = interval(&comparison);
+        let shown = marked(&comparison);
         let _ = writeln!(text, "| {workload} | {} | {} | {shown} |", row.rival, figure.about);
     }
     text
 }
 
-fn interval(comparison: &Comparison) -> String {
-    let it = &comparison.interval;
-    mark(comparison, format!("{:.2} [{:.2}-{:.2}]", it.median, it.low, it.high))
+fn marked(comparison: &Comparison) -> String {
+    mark(comparison, interval(&comparison.interval))
+}
+
+pub(super) fn interval(it: &Interval) -> String {
+    format!("{:.2} [{:.2}-{:.2}]", it.median, it.low, it.high)
 }
 
 /// A column: its title, the figure, and what to divide it by.
@@ -148,6 +152,7 @@ const COLUMNS: &[Column] = &[
     ("p99 us", "p99_us", 1.0),
     ("p99.9 us", "p999_us", 1.0),
     ("p99.99 us", "p9999_us", 1.0),
+    ("instructions", INSTRUCTIONS, 1.0),
     ("late p50 us", "late_p50_us", 1.0),
     ("late p99 us", "late_p99_us", 1.0),
     ("bytes each", "bytes_per_connection", 1.0),
@@ -167,7 +172,7 @@ fn table(cells: &Cells, workload: &Workload) -> String {
     text += &format!("| --- |{} --- |\n", " --- |".repeat(columns.len() + figures.len()));
     let mut absent = Vec::new();
     for row in rows {
-        if row.count() == 0 {
+        if row.is_empty() {
             absent.push(row);
             continue;
         }
@@ -176,12 +181,15 @@ fn table(cells: &Cells, workload: &Workload) -> String {
             let shown = row.spread(figure).map(|spread| {
                 let digits = digits(spread.median / divisor);
                 let (middle, mad) = (spread.median / divisor, spread.mad / divisor);
-                format!("{middle:.digits$} ±{mad:.digits$}")
+                match *figure {
+                    INSTRUCTIONS => format!("{middle:.0}"),
+                    _ => format!("{middle:.digits$} ±{mad:.digits$}"),
+                }
             });
             let _ = write!(text, " {} |", shown.unwrap_or_default());
         }
         for figure in figures {
-            let shown = cells.compare(row, *figure).map(|comparison| interval(&comparison));
+            let shown = cells.compare(row, *figure).map(|comparison| marked(&comparison));
             let _ = write!(text, " {} |", shown.unwrap_or_default());
         }
         let failed = row.reason.as_ref().map_or(String::new(), |why| format!(", then: {why}"));
@@ -193,7 +201,7 @@ fn table(cells: &Cells, workload: &Workload) -> String {
             format!("{} ({reason})", row.rival)
         };
         let absent: Vec<String> = absent.iter().map(why).collect();
-        let _ = writeln!(text, "\nNot there: {}.", absent.join("; "));
+        let _ = writeln!(text, "\nCannot, or is measured elsewhere: {}.", absent.join("; "));
     }
     text
 }

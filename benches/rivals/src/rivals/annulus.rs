@@ -3,21 +3,29 @@
 use std::future::Future;
 use std::io;
 use std::net::UdpSocket;
+use std::path::Path;
+use std::rc::Rc;
 use std::time::Duration;
 
+use annulus::buf::AlignedBuf;
 use annulus::channel::spsc;
-use annulus::fs::File;
+use annulus::fs::{self, DirectFile, File, RegisteredPool};
 use annulus::net::udp::Datagram;
-use annulus::sync::{Mutex, mpsc};
+use annulus::net::{TcpListener, TcpStream};
+use annulus::sync::{Mutex, broadcast, mpsc};
+use annulus::time::Instant;
 
 use super::{CONTROL, OWN, never};
+use crate::fan::{GREETING, QUEUE};
+use crate::files::BLOCK;
 use crate::jobs::Jobs;
-use crate::rival::{Cross, Files, Rival, Runtime, Server, Tools};
+use crate::rival::{Direct, Files, Paths, Rival, Runtime, Server, Tools};
 use crate::servers::annulus_echo;
 
 const SERVERS: &[(&str, Server)] = &[
     ("echo", Server::Tcp(|listener, _| annulus_echo::serve(listener, never()?))),
     ("udp", Server::Udp(udp)),
+    ("fan", Server::Tcp(|listener, _| fan(listener))),
 ];
 
 pub(super) static RIVAL: Rival = Rival {
@@ -27,10 +35,13 @@ pub(super) static RIVAL: Rival = Rival {
     servers: SERVERS,
     jobs: &[
         Jobs::<Annulus>::TASKS,
+        Jobs::<Annulus>::TIMERS,
         Jobs::<Annulus>::WAKES,
         Jobs::<Annulus>::TOOLS,
         Jobs::<Annulus>::CROSS,
         Jobs::<Annulus>::FILES,
+        Jobs::<Annulus>::PATHS,
+        Jobs::<Annulus>::DIRECT,
     ],
     lacks: &[],
 };
@@ -42,6 +53,15 @@ pub(super) static AGAIN: Rival = Rival {
     servers: SERVERS,
     jobs: RIVAL.jobs,
     lacks: &[],
+};
+
+pub(super) static COARSE: Rival = Rival {
+    name: super::COARSE,
+    about: "sleeps until the next whole millisecond, as the wheels of others do",
+    package: None,
+    servers: &[],
+    jobs: &[Jobs::<Coarse>::TIMERS],
+    lacks: &[("", "differs in timers alone")],
 };
 
 /// The longest datagram that is expected, so that small buffers do.
@@ -68,10 +88,35 @@ impl Runtime for Annulus {
     }
 }
 
+/// What a program can do that would rather wake seldom than soon.
+struct Coarse;
+
+impl Runtime for Coarse {
+    fn block_on<T: 'static>(future: impl Future<Output = T> + 'static) -> io::Result<T> {
+        Annulus::block_on(future)
+    }
+
+    fn spawn<T: 'static>(future: impl Future<Output = T> + 'static) -> impl Future<Output = T> {
+        Annulus::spawn(future)
+    }
+
+    fn sleep(duration: Duration) -> impl Future<Output = ()> {
+        thread_local!(static START: Instant = Instant::now());
+        let start = START.with(|start| *start);
+        let due = (Instant::now() + duration).duration_since(start);
+        let millis = due.as_nanos().div_ceil(1_000_000) as u64;
+        annulus::time::sleep_until(start + Duration::from_millis(millis))
+    }
+
+    fn unconstrained<T>(future: impl Future<Output = T>) -> impl Future<Output = T> {
+        Annulus::unconstrained(future)
+    }
+}
+
 impl Tools for Annulus {
     type Mutex = Mutex<u64>;
-    type Sender = mpsc::Sender<u64>;
-    type Receiver = mpsc::Receiver<u64>;
+    type Sender<T: 'static> = mpsc::Sender<T>;
+    type Receiver<T: 'static> = mpsc::Receiver<T>;
 
     fn mutex() -> Self::Mutex {
         Mutex::new(0)
@@ -81,41 +126,20 @@ impl Tools for Annulus {
         drop(mutex.lock().await);
     }
 
-    fn channel(capacity: usize) -> (Self::Sender, Self::Receiver) {
+    fn channel<T: 'static>(capacity: usize) -> (mpsc::Sender<T>, mpsc::Receiver<T>) {
         mpsc::channel(capacity)
     }
 
-    async fn send(sender: &Self::Sender, number: u64) {
-        sender.send(number).await.ok();
+    async fn send<T: 'static>(sender: &mpsc::Sender<T>, value: T) {
+        sender.send(value).await.ok();
     }
 
-    async fn receive(receiver: &mut Self::Receiver) -> Option<u64> {
+    async fn receive<T: 'static>(receiver: &mut mpsc::Receiver<T>) -> Option<T> {
         receiver.recv().await
     }
 }
 
-impl Cross for Annulus {
-    type CrossSender = spsc::Sender<u64>;
-    type CrossReceiver = spsc::Receiver<u64>;
-
-    fn crossing(capacity: usize) -> (Self::CrossSender, Self::CrossReceiver) {
-        spsc::channel(capacity)
-    }
-
-    async fn send_all(mut sender: Self::CrossSender, count: u64) {
-        for number in 0..count {
-            sender.send(number).await.expect("it receives");
-        }
-    }
-
-    async fn sum_all(mut receiver: Self::CrossReceiver) -> u64 {
-        let mut sum = 0;
-        while let Some(number) = receiver.recv().await {
-            sum += number;
-        }
-        sum
-    }
-}
+cross!(Annulus: spsc::channel, send, recv Some);
 
 impl Files for Annulus {
     type File = File;
@@ -128,6 +152,73 @@ impl Files for Annulus {
         let (_, buf) = file.read_at(buf, offset).await?;
         Ok(buf)
     }
+
+    async fn write_durable(file: &File, buf: Vec<u8>, offset: u64) -> io::Result<Vec<u8>> {
+        Ok(file.write_all_durable_at(buf, offset).await?)
+    }
+
+    async fn read_small(path: &Path, buf: Vec<u8>) -> io::Result<(usize, Vec<u8>)> {
+        let file = File::open(path).await?;
+        let read = file.read_at(buf, 0).await?;
+        file.close().await?;
+        Ok(read)
+    }
+}
+
+impl Paths for Annulus {
+    async fn size(path: &Path) -> io::Result<u64> {
+        Ok(fs::metadata(path).await?.len())
+    }
+}
+
+/// Its pool of registered buffers, which its documentation names for many reads of one size.
+impl Direct for Annulus {
+    type Disk = (DirectFile, RegisteredPool);
+    type Block = AlignedBuf;
+
+    async fn disk(path: &Path, depth: usize) -> io::Result<Self::Disk> {
+        Ok((DirectFile::open(path).await?, RegisteredPool::new(BLOCK, depth as u32)?))
+    }
+
+    fn block((_, pool): &Self::Disk) -> AlignedBuf {
+        pool.get().expect("as many as are under way")
+    }
+
+    async fn read_block(
+        (file, _): &Self::Disk,
+        block: AlignedBuf,
+        offset: u64,
+    ) -> io::Result<AlignedBuf> {
+        Ok(file.read_exact_at(block, offset).await?)
+    }
+}
+
+/// By its broadcast channel.
+fn fan(listener: std::net::TcpListener) -> io::Result<()> {
+    annulus::run(async {
+        let listener = TcpListener::from_std(listener)?;
+        let (publisher, _) = listener.accept().await?;
+        let messages = broadcast::Sender::new(QUEUE);
+        let sender = messages.clone();
+        annulus::spawn(async move {
+            while let Some(chunk) = publisher.recv().await? {
+                sender.send(Rc::from(&*chunk)).ok();
+            }
+            io::Result::Ok(())
+        });
+        loop {
+            let (stream, _) = listener.accept().await?;
+            annulus::spawn(deliver(stream, messages.subscribe()));
+        }
+    })
+}
+
+async fn deliver(stream: TcpStream, mut messages: broadcast::Receiver<Rc<[u8]>>) -> io::Result<()> {
+    stream.write_all(&GREETING).await?;
+    while let Ok(message) = messages.recv().await {
+        stream.send_all(message).await?;
+    }
+    Ok(())
 }
 
 fn udp(socket: UdpSocket) -> io::Result<()> {

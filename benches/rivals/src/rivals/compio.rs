@@ -5,30 +5,42 @@ use std::future::Future;
 use std::io;
 use std::net::{TcpListener, UdpSocket};
 use std::os::fd::{FromRawFd, IntoRawFd};
+use std::path::Path;
+use std::rc::Rc;
 use std::time::Duration;
 
 use async_lock::Mutex;
 use compio::buf::{IntoInner, IoBuf};
 use compio::driver::ProactorBuilder;
-use compio::fs::File;
-use compio::io::{AsyncRead, AsyncReadAt, AsyncWriteExt};
+use compio::fs::{File, OpenOptions};
+use compio::io::{AsyncRead, AsyncReadAt, AsyncReadAtExt, AsyncWriteAtExt, AsyncWriteExt};
 use compio::net::TcpStream;
 use compio::runtime::RuntimeBuilder;
 
+use super::aligned_within;
+use crate::fan;
+use crate::files::BLOCK;
 use crate::jobs::Jobs;
-use crate::rival::{Cross, Files, Rival, Runtime, Server, Tools};
+use crate::rival::{Direct, Files, Paths, Rival, Runtime, Server, Streams, Tools};
 
 pub(super) static RIVAL: Rival = Rival {
     name: "compio",
     about: "io_uring with DEFER_TASKRUN; async-lock and flume beside it",
     package: Some("compio"),
-    servers: &[("echo", Server::Tcp(tcp)), ("udp", Server::Udp(udp))],
+    servers: &[
+        ("echo", Server::Tcp(tcp)),
+        ("udp", Server::Udp(udp)),
+        ("fan", Server::Tcp(|listener, _| fan::serve::<Compio>(listener))),
+    ],
     jobs: &[
         Jobs::<Compio>::TASKS,
+        Jobs::<Compio>::TIMERS,
         Jobs::<Compio>::WAKES,
         Jobs::<Compio>::TOOLS,
         Jobs::<Compio>::CROSS,
         Jobs::<Compio>::FILES,
+        Jobs::<Compio>::PATHS,
+        Jobs::<Compio>::DIRECT,
     ],
     lacks: &[],
 };
@@ -54,8 +66,8 @@ impl Runtime for Compio {
 
 impl Tools for Compio {
     type Mutex = Mutex<u64>;
-    type Sender = flume::Sender<u64>;
-    type Receiver = flume::Receiver<u64>;
+    type Sender<T: 'static> = flume::Sender<T>;
+    type Receiver<T: 'static> = flume::Receiver<T>;
 
     fn mutex() -> Self::Mutex {
         Mutex::new(0)
@@ -65,41 +77,20 @@ impl Tools for Compio {
         drop(mutex.lock().await);
     }
 
-    fn channel(capacity: usize) -> (Self::Sender, Self::Receiver) {
+    fn channel<T: 'static>(capacity: usize) -> (flume::Sender<T>, flume::Receiver<T>) {
         flume::bounded(capacity)
     }
 
-    async fn send(sender: &Self::Sender, number: u64) {
-        sender.send_async(number).await.ok();
+    async fn send<T: 'static>(sender: &flume::Sender<T>, value: T) {
+        sender.send_async(value).await.ok();
     }
 
-    async fn receive(receiver: &mut Self::Receiver) -> Option<u64> {
+    async fn receive<T: 'static>(receiver: &mut flume::Receiver<T>) -> Option<T> {
         receiver.recv_async().await.ok()
     }
 }
 
-impl Cross for Compio {
-    type CrossSender = flume::Sender<u64>;
-    type CrossReceiver = flume::Receiver<u64>;
-
-    fn crossing(capacity: usize) -> (Self::CrossSender, Self::CrossReceiver) {
-        flume::bounded(capacity)
-    }
-
-    async fn send_all(sender: Self::CrossSender, count: u64) {
-        for number in 0..count {
-            sender.send_async(number).await.expect("it receives");
-        }
-    }
-
-    async fn sum_all(receiver: Self::CrossReceiver) -> u64 {
-        let mut sum = 0;
-        while let Ok(number) = receiver.recv_async().await {
-            sum += number;
-        }
-        sum
-    }
-}
+cross!(Compio: flume::bounded, send_async, recv_async Ok);
 
 impl Files for Compio {
     type File = File;
@@ -113,6 +104,69 @@ impl Files for Compio {
     async fn read(file: &File, buf: Vec<u8>, offset: u64) -> io::Result<Vec<u8>> {
         let (count, buf) = file.read_at(buf, offset).await.into();
         count.map(|_| buf)
+    }
+
+    async fn write_durable(file: &File, buf: Vec<u8>, offset: u64) -> io::Result<Vec<u8>> {
+        let mut file = file;
+        let (written, buf) = file.write_all_at(buf, offset).await.into();
+        written?;
+        file.sync_data().await?;
+        Ok(buf)
+    }
+
+    async fn read_small(path: &Path, buf: Vec<u8>) -> io::Result<(usize, Vec<u8>)> {
+        let file = File::open(path).await?;
+        let (count, buf) = file.read_at(buf, 0).await.into();
+        file.close().await?;
+        Ok((count?, buf))
+    }
+}
+
+impl Paths for Compio {
+    async fn size(path: &Path) -> io::Result<u64> {
+        Ok(compio::fs::metadata(path).await?.len())
+    }
+}
+
+impl Direct for Compio {
+    type Disk = File;
+    type Block = Vec<u8>;
+
+    async fn disk(path: &Path, _: usize) -> io::Result<File> {
+        OpenOptions::new().read(true).custom_flags(libc::O_DIRECT).open(path).await
+    }
+
+    fn block(_: &File) -> Vec<u8> {
+        vec![0; 2 * BLOCK]
+    }
+
+    async fn read_block(disk: &File, block: Vec<u8>, offset: u64) -> io::Result<Vec<u8>> {
+        let at = aligned_within(&block);
+        let (read, block) = disk.read_exact_at(block.slice(at..at + BLOCK), offset).await.into();
+        read.map(|_| block.into_inner())
+    }
+}
+
+impl Streams for Compio {
+    type Listener = compio::net::TcpListener;
+    type Stream = TcpStream;
+    type Message = Rc<Vec<u8>>;
+
+    fn listener(listener: TcpListener) -> io::Result<Self::Listener> {
+        compio::net::TcpListener::from_std(listener)
+    }
+
+    async fn accept(listener: &Self::Listener) -> io::Result<TcpStream> {
+        Ok(listener.accept().await?.0)
+    }
+
+    async fn read(stream: &mut TcpStream, buf: Vec<u8>) -> io::Result<(usize, Vec<u8>)> {
+        let (count, buf) = stream.read(buf).await.into();
+        Ok((count?, buf))
+    }
+
+    async fn write(stream: &mut TcpStream, message: Rc<Vec<u8>>) -> io::Result<()> {
+        stream.write_all(message).await.0.map(drop)
     }
 }
 

@@ -22,6 +22,24 @@ class Datagrams(asyncio.DatagramProtocol):
         self.transport.sendto(data, peer)
 
 
+class Fan(asyncio.Protocol):
+    """What the first connection sends, all others get, once they were greeted."""
+
+    publisher = None
+    subscribers = []
+
+    def connection_made(self, transport):
+        if Fan.publisher is None:
+            Fan.publisher = self
+        else:
+            Fan.subscribers.append(transport)
+            transport.write(b"\xff" * 64)
+
+    def data_received(self, data):
+        for transport in Fan.subscribers:
+            transport.write(data)
+
+
 async def serve(server):
     loop = asyncio.get_running_loop()
     if server == "udp":
@@ -31,7 +49,8 @@ async def serve(server):
         listener = socket.socket()
         listener.bind(("127.0.0.1", 0))
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        server = await loop.create_server(Stream, sock=listener, backlog=4096)
+        protocol = Fan if server == "fan" else Stream
+        server = await loop.create_server(protocol, sock=listener, backlog=4096)
         address = server.sockets[0].getsockname()
     print("%s:%d" % address, flush=True)
     await asyncio.Event().wait()

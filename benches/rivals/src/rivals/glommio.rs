@@ -6,32 +6,42 @@ use std::future::Future;
 use std::io;
 use std::net::{TcpListener, UdpSocket};
 use std::os::fd::{FromRawFd, IntoRawFd};
+use std::path::Path;
+use std::rc::Rc;
 use std::time::Duration;
 
 use futures_lite::{AsyncReadExt, AsyncWriteExt};
 use glommio::channels::local_channel::{self, LocalReceiver, LocalSender};
 use glommio::channels::shared_channel::{self, SharedReceiver, SharedSender};
-use glommio::io::BufferedFile;
+use glommio::io::{BufferedFile, DmaFile};
 use glommio::net::TcpStream;
 use glommio::sync::RwLock;
 use glommio::{LocalExecutorBuilder, Placement};
 
+use crate::fan;
+use crate::files::BLOCK;
 use crate::jobs::Jobs;
-use crate::rival::{Cross, Files, Rival, Runtime, Server, Tools};
+use crate::rival::{Cross, Direct, Files, Rival, Runtime, Server, Streams, Tools};
 
 pub(super) static RIVAL: Rival = Rival {
     name: "glommio",
-    about: "a LocalExecutor with its defaults; its RwLock for want of a mutex",
+    about: "a LocalExecutor with a ring as deep as the others'; its RwLock for want of a mutex",
     package: Some("glommio"),
-    servers: &[("echo", Server::Tcp(tcp)), ("udp", Server::Udp(udp))],
+    servers: &[
+        ("echo", Server::Tcp(tcp)),
+        ("udp", Server::Udp(udp)),
+        ("fan", Server::Tcp(|listener, _| fan::serve::<Glommio>(listener))),
+    ],
     jobs: &[
         Jobs::<Glommio>::TASKS,
+        Jobs::<Glommio>::TIMERS,
         Jobs::<Glommio>::WAKES,
         Jobs::<Glommio>::TOOLS,
         Jobs::<Glommio>::CROSS,
         Jobs::<Glommio>::FILES,
+        Jobs::<Glommio>::DIRECT,
     ],
-    lacks: &[],
+    lacks: &[("metadata", "none of a path, only of an open file")],
 };
 
 struct Glommio;
@@ -39,7 +49,8 @@ struct Glommio;
 impl Runtime for Glommio {
     /// Unbound, because the thread is tied to its processor already.
     fn block_on<T: 'static>(future: impl Future<Output = T> + 'static) -> io::Result<T> {
-        let executor = LocalExecutorBuilder::new(Placement::Unbound).make()?;
+        let executor = LocalExecutorBuilder::new(Placement::Unbound);
+        let executor = executor.ring_depth(1024).make()?;
         Ok(executor.run(future))
     }
 
@@ -54,8 +65,8 @@ impl Runtime for Glommio {
 
 impl Tools for Glommio {
     type Mutex = RwLock<u64>;
-    type Sender = LocalSender<u64>;
-    type Receiver = LocalReceiver<u64>;
+    type Sender<T: 'static> = LocalSender<T>;
+    type Receiver<T: 'static> = LocalReceiver<T>;
 
     fn mutex() -> Self::Mutex {
         RwLock::new(0)
@@ -65,15 +76,15 @@ impl Tools for Glommio {
         drop(mutex.write().await.expect("it is open"));
     }
 
-    fn channel(capacity: usize) -> (Self::Sender, Self::Receiver) {
+    fn channel<T: 'static>(capacity: usize) -> (LocalSender<T>, LocalReceiver<T>) {
         local_channel::new_bounded(capacity)
     }
 
-    async fn send(sender: &Self::Sender, number: u64) {
-        sender.send(number).await.ok();
+    async fn send<T: 'static>(sender: &LocalSender<T>, value: T) {
+        sender.send(value).await.ok();
     }
 
-    async fn receive(receiver: &mut Self::Receiver) -> Option<u64> {
+    async fn receive<T: 'static>(receiver: &mut LocalReceiver<T>) -> Option<T> {
         receiver.recv().await
     }
 }
@@ -116,12 +127,67 @@ impl Files for Glommio {
         let read = file.read_at(offset, buf.len()).await?;
         if read.len() == buf.len() { Ok(buf) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
     }
+
+    /// Its writes keep the buffer.
+    async fn write_durable(file: &BufferedFile, buf: Vec<u8>, at: u64) -> io::Result<Vec<u8>> {
+        let len = buf.len();
+        let written = file.write_at(buf, at).await?;
+        file.fdatasync().await?;
+        if written == len { Ok(Vec::new()) } else { Err(io::ErrorKind::WriteZero.into()) }
+    }
+
+    async fn read_small(path: &Path, buf: Vec<u8>) -> io::Result<(usize, Vec<u8>)> {
+        let file = BufferedFile::open(path).await?;
+        let count = file.read_at(0, buf.len()).await?.len();
+        file.close().await?;
+        Ok((count, buf))
+    }
+}
+
+/// Its file for direct I/O, whose buffers are its own.
+impl Direct for Glommio {
+    type Disk = DmaFile;
+    type Block = ();
+
+    async fn disk(path: &Path, _: usize) -> io::Result<DmaFile> {
+        Ok(DmaFile::open(path).await?)
+    }
+
+    fn block(_: &DmaFile) {}
+
+    async fn read_block(disk: &DmaFile, (): (), offset: u64) -> io::Result<()> {
+        let read = disk.read_at_aligned(offset, BLOCK).await?;
+        if read.len() == BLOCK { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+    }
+}
+
+impl Streams for Glommio {
+    type Listener = glommio::net::TcpListener;
+    type Stream = TcpStream;
+    type Message = Rc<[u8]>;
+
+    fn listener(listener: TcpListener) -> io::Result<Self::Listener> {
+        // SAFETY: the descriptor is open and given away.
+        Ok(unsafe { glommio::net::TcpListener::from_raw_fd(listener.into_raw_fd()) })
+    }
+
+    async fn accept(listener: &Self::Listener) -> io::Result<TcpStream> {
+        Ok(listener.accept().await?)
+    }
+
+    async fn read(stream: &mut TcpStream, mut buf: Vec<u8>) -> io::Result<(usize, Vec<u8>)> {
+        let count = stream.read(&mut buf).await?;
+        Ok((count, buf))
+    }
+
+    async fn write(stream: &mut TcpStream, message: Rc<[u8]>) -> io::Result<()> {
+        stream.write_all(&message).await
+    }
 }
 
 fn tcp(listener: TcpListener, buffer: usize) -> io::Result<()> {
     Glommio::block_on(async move {
-        // SAFETY: the descriptor is open and given away.
-        let listener = unsafe { glommio::net::TcpListener::from_raw_fd(listener.into_raw_fd()) };
+        let listener = Glommio::listener(listener)?;
         loop {
             let stream = listener.accept().await?;
             glommio::spawn_local(echo(stream, buffer)).detach();

@@ -1,29 +1,41 @@
 //! kimojio: its operations on plain descriptors, its lock, its channel of one place.
 
+use std::ffi::CString;
 use std::future::Future;
 use std::io;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
 use kimojio::configuration::Configuration;
-use kimojio::operations;
+use kimojio::operations::{self, OFlags};
 use kimojio::{AsyncLock, Receiver, Sender, async_channel};
 
+use super::Page;
+use crate::fan;
+use crate::files::{BLOCK, direct};
 use crate::jobs::Jobs;
-use crate::rival::{Files, Rival, Runtime, Server, Tools};
+use crate::rival::{Direct, Files, Paths, Rival, Runtime, Server, Streams, Tools};
 
 pub(super) static RIVAL: Rival = Rival {
     name: "kimojio",
     about: "with SINGLE_ISSUER; its bounded channel holds one message",
     package: Some("kimojio"),
-    servers: &[("echo", Server::Tcp(tcp))],
+    servers: &[
+        ("echo", Server::Tcp(tcp)),
+        ("fan", Server::Tcp(|listener, _| fan::serve::<Kimojio>(listener))),
+    ],
     jobs: &[
         Jobs::<Kimojio>::TASKS,
+        Jobs::<Kimojio>::TIMERS,
         Jobs::<Kimojio>::WAKES,
         Jobs::<Kimojio>::TOOLS,
         Jobs::<Kimojio>::FILES,
+        Jobs::<Kimojio>::PATHS,
+        Jobs::<Kimojio>::DIRECT,
     ],
     lacks: &[
         ("udp", "no sockets of datagrams, only recvmsg with a raw header"),
@@ -54,8 +66,8 @@ impl Runtime for Kimojio {
 
 impl Tools for Kimojio {
     type Mutex = AsyncLock<u64>;
-    type Sender = Sender<u64>;
-    type Receiver = Receiver<u64>;
+    type Sender<T: 'static> = Sender<T>;
+    type Receiver<T: 'static> = Receiver<T>;
 
     fn mutex() -> Self::Mutex {
         AsyncLock::new(0)
@@ -65,15 +77,15 @@ impl Tools for Kimojio {
         drop(mutex.lock().await.expect("not canceled"));
     }
 
-    fn channel(_: usize) -> (Self::Sender, Self::Receiver) {
+    fn channel<T: 'static>(_: usize) -> (Sender<T>, Receiver<T>) {
         async_channel()
     }
 
-    async fn send(sender: &Self::Sender, number: u64) {
-        sender.send(number).await.ok();
+    async fn send<T: 'static>(sender: &Sender<T>, value: T) {
+        sender.send(value).await.ok();
     }
 
-    async fn receive(receiver: &mut Self::Receiver) -> Option<u64> {
+    async fn receive<T: 'static>(receiver: &mut Receiver<T>) -> Option<T> {
         receiver.recv().await.ok()
     }
 }
@@ -88,6 +100,77 @@ impl Files for Kimojio {
     async fn read(file: &Self::File, mut buf: Vec<u8>, offset: u64) -> io::Result<Vec<u8>> {
         operations::pread(&**file, &mut buf, offset).await?;
         Ok(buf)
+    }
+
+    async fn write_durable(file: &Self::File, buf: Vec<u8>, offset: u64) -> io::Result<Vec<u8>> {
+        let written = operations::pwrite(&**file, &buf, offset).await?;
+        operations::fsync(&**file).await?;
+        if written == buf.len() { Ok(buf) } else { Err(io::ErrorKind::WriteZero.into()) }
+    }
+
+    async fn read_small(path: &Path, mut buf: Vec<u8>) -> io::Result<(usize, Vec<u8>)> {
+        let file = operations::open(&c_path(path), OFlags::RDONLY, 0.into()).await?;
+        let count = operations::pread(&file, &mut buf, 0).await?;
+        operations::close(file).await?;
+        Ok((count, buf))
+    }
+}
+
+impl Paths for Kimojio {
+    async fn size(path: &Path) -> io::Result<u64> {
+        Ok(operations::stat(&c_path(path)).await?.stx_size)
+    }
+}
+
+impl Direct for Kimojio {
+    type Disk = std::fs::File;
+    type Block = Box<Page>;
+
+    async fn disk(_: &Path, _: usize) -> io::Result<Self::Disk> {
+        Ok(direct(libc::O_DIRECT))
+    }
+
+    fn block(_: &Self::Disk) -> Box<Page> {
+        Box::new(Page::ZERO)
+    }
+
+    async fn read_block(
+        disk: &Self::Disk,
+        mut block: Box<Page>,
+        offset: u64,
+    ) -> io::Result<Box<Page>> {
+        match operations::pread(disk, &mut block.0, offset).await? {
+            BLOCK => Ok(block),
+            _ => Err(io::ErrorKind::UnexpectedEof.into()),
+        }
+    }
+}
+
+/// It takes the kernel's paths.
+fn c_path(path: &Path) -> CString {
+    CString::new(path.as_os_str().as_bytes()).expect("no zero in it")
+}
+
+impl Streams for Kimojio {
+    type Listener = TcpListener;
+    type Stream = OwnedFd;
+    type Message = Rc<[u8]>;
+
+    fn listener(listener: TcpListener) -> io::Result<TcpListener> {
+        Ok(listener)
+    }
+
+    async fn accept(listener: &TcpListener) -> io::Result<OwnedFd> {
+        Ok(operations::accept(listener).await?)
+    }
+
+    async fn read(stream: &mut OwnedFd, mut buf: Vec<u8>) -> io::Result<(usize, Vec<u8>)> {
+        let count = operations::read(stream, &mut buf).await?;
+        Ok((count, buf))
+    }
+
+    async fn write(stream: &mut OwnedFd, message: Rc<[u8]>) -> io::Result<()> {
+        write_all(stream, &message).await
     }
 }
 
@@ -107,10 +190,14 @@ async fn echo(stream: OwnedFd, buffer: usize) -> io::Result<()> {
         if count == 0 {
             return Ok(());
         }
-        let mut rest = &buf[..count];
-        while !rest.is_empty() {
-            let written = operations::write(&stream, rest).await?;
-            rest = &rest[written..];
-        }
+        write_all(&stream, &buf[..count]).await?;
     }
+}
+
+async fn write_all(stream: &OwnedFd, mut rest: &[u8]) -> io::Result<()> {
+    while !rest.is_empty() {
+        let written = operations::write(stream, rest).await?;
+        rest = &rest[written..];
+    }
+    Ok(())
 }

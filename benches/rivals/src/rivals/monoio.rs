@@ -3,30 +3,42 @@
 use std::future::Future;
 use std::io;
 use std::net::{TcpListener, UdpSocket};
+use std::path::Path;
+use std::rc::Rc;
 use std::time::Duration;
 
 use local_sync::mpsc::bounded;
 use local_sync::semaphore::Semaphore;
 use monoio::IoUringDriver;
-use monoio::buf::IoBuf;
+use monoio::buf::{IoBuf, IoBufMut};
 use monoio::fs::File;
 use monoio::io::{AsyncReadRent, AsyncWriteRentExt};
 use monoio::net::TcpStream;
 
+use super::aligned_within;
+use crate::fan;
+use crate::files::{BLOCK, direct};
 use crate::jobs::Jobs;
-use crate::rival::{Cross, Files, Rival, Runtime, Server, Tools};
+use crate::rival::{Direct, Files, Paths, Rival, Runtime, Server, Streams, Tools};
 
 pub(super) static RIVAL: Rival = Rival {
     name: "monoio",
     about: "io_uring driver with DEFER_TASKRUN; local-sync and flume as its documentation says",
     package: Some("monoio"),
-    servers: &[("echo", Server::Tcp(tcp)), ("udp", Server::Udp(udp))],
+    servers: &[
+        ("echo", Server::Tcp(tcp)),
+        ("udp", Server::Udp(udp)),
+        ("fan", Server::Tcp(|listener, _| fan::serve::<Monoio>(listener))),
+    ],
     jobs: &[
         Jobs::<Monoio>::TASKS,
+        Jobs::<Monoio>::TIMERS,
         Jobs::<Monoio>::WAKES,
         Jobs::<Monoio>::TOOLS,
         Jobs::<Monoio>::CROSS,
         Jobs::<Monoio>::FILES,
+        Jobs::<Monoio>::PATHS,
+        Jobs::<Monoio>::DIRECT,
     ],
     lacks: &[],
 };
@@ -54,8 +66,8 @@ impl Runtime for Monoio {
 /// It has no lock; a semaphore of one permit is the nearest thing.
 impl Tools for Monoio {
     type Mutex = Semaphore;
-    type Sender = bounded::Tx<u64>;
-    type Receiver = bounded::Rx<u64>;
+    type Sender<T: 'static> = bounded::Tx<T>;
+    type Receiver<T: 'static> = bounded::Rx<T>;
 
     fn mutex() -> Self::Mutex {
         Semaphore::new(1)
@@ -65,41 +77,20 @@ impl Tools for Monoio {
         drop(mutex.acquire().await);
     }
 
-    fn channel(capacity: usize) -> (Self::Sender, Self::Receiver) {
+    fn channel<T: 'static>(capacity: usize) -> (bounded::Tx<T>, bounded::Rx<T>) {
         bounded::channel(capacity)
     }
 
-    async fn send(sender: &Self::Sender, number: u64) {
-        sender.send(number).await.ok();
+    async fn send<T: 'static>(sender: &bounded::Tx<T>, value: T) {
+        sender.send(value).await.ok();
     }
 
-    async fn receive(receiver: &mut Self::Receiver) -> Option<u64> {
+    async fn receive<T: 'static>(receiver: &mut bounded::Rx<T>) -> Option<T> {
         receiver.recv().await
     }
 }
 
-impl Cross for Monoio {
-    type CrossSender = flume::Sender<u64>;
-    type CrossReceiver = flume::Receiver<u64>;
-
-    fn crossing(capacity: usize) -> (Self::CrossSender, Self::CrossReceiver) {
-        flume::bounded(capacity)
-    }
-
-    async fn send_all(sender: Self::CrossSender, count: u64) {
-        for number in 0..count {
-            sender.send_async(number).await.expect("it receives");
-        }
-    }
-
-    async fn sum_all(receiver: Self::CrossReceiver) -> u64 {
-        let mut sum = 0;
-        while let Ok(number) = receiver.recv_async().await {
-            sum += number;
-        }
-        sum
-    }
-}
+cross!(Monoio: flume::bounded, send_async, recv_async Ok);
 
 impl Files for Monoio {
     type File = File;
@@ -111,6 +102,68 @@ impl Files for Monoio {
     async fn read(file: &File, buf: Vec<u8>, offset: u64) -> io::Result<Vec<u8>> {
         let (count, buf) = file.read_at(buf, offset).await;
         count.map(|_| buf)
+    }
+
+    async fn write_durable(file: &File, buf: Vec<u8>, offset: u64) -> io::Result<Vec<u8>> {
+        let (written, buf) = file.write_all_at(buf, offset).await;
+        written?;
+        file.sync_data().await?;
+        Ok(buf)
+    }
+
+    async fn read_small(path: &Path, buf: Vec<u8>) -> io::Result<(usize, Vec<u8>)> {
+        let file = File::open(path).await?;
+        let (count, buf) = file.read_at(buf, 0).await;
+        file.close().await?;
+        Ok((count?, buf))
+    }
+}
+
+impl Paths for Monoio {
+    async fn size(path: &Path) -> io::Result<u64> {
+        Ok(monoio::fs::metadata(path).await?.len())
+    }
+}
+
+impl Direct for Monoio {
+    type Disk = File;
+    type Block = Vec<u8>;
+
+    async fn disk(_: &Path, _: usize) -> io::Result<File> {
+        File::from_std(direct(libc::O_DIRECT))
+    }
+
+    fn block(_: &File) -> Vec<u8> {
+        vec![0; 2 * BLOCK]
+    }
+
+    async fn read_block(disk: &File, block: Vec<u8>, offset: u64) -> io::Result<Vec<u8>> {
+        let at = aligned_within(&block);
+        let (read, block) = disk.read_exact_at(block.slice_mut(at..at + BLOCK), offset).await;
+        read.map(|_| block.into_inner())
+    }
+}
+
+impl Streams for Monoio {
+    type Listener = monoio::net::TcpListener;
+    type Stream = TcpStream;
+    type Message = Rc<Vec<u8>>;
+
+    fn listener(listener: TcpListener) -> io::Result<Self::Listener> {
+        monoio::net::TcpListener::from_std(listener)
+    }
+
+    async fn accept(listener: &Self::Listener) -> io::Result<TcpStream> {
+        Ok(listener.accept().await?.0)
+    }
+
+    async fn read(stream: &mut TcpStream, buf: Vec<u8>) -> io::Result<(usize, Vec<u8>)> {
+        let (count, buf) = stream.read(buf).await;
+        Ok((count?, buf))
+    }
+
+    async fn write(stream: &mut TcpStream, message: Rc<Vec<u8>>) -> io::Result<()> {
+        stream.write_all(message).await.0.map(drop)
     }
 }
 

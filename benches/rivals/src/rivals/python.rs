@@ -8,7 +8,11 @@ pub(super) static ASYNCIO: Rival = Rival {
     name: "asyncio",
     about: "python3, a Protocol",
     package: None,
-    servers: &[("echo", Server::Python("asyncio")), ("udp", Server::Python("asyncio"))],
+    servers: &[
+        ("echo", Server::Python("asyncio")),
+        ("udp", Server::Python("asyncio")),
+        ("fan", Server::Python("asyncio")),
+    ],
     jobs: &[],
     lacks: LACKS,
 };
@@ -17,7 +21,11 @@ pub(super) static UVLOOP: Rival = Rival {
     name: "uvloop",
     about: "python3, the same Protocol on uvloop",
     package: None,
-    servers: &[("echo", Server::Python("uvloop")), ("udp", Server::Python("uvloop"))],
+    servers: &[
+        ("echo", Server::Python("uvloop")),
+        ("udp", Server::Python("uvloop")),
+        ("fan", Server::Python("uvloop")),
+    ],
     jobs: &[],
     lacks: LACKS,
 };

@@ -3,29 +3,37 @@
 use std::future::Future;
 use std::io;
 use std::net::{TcpListener, TcpStream, UdpSocket};
-use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use smol::io::{AsyncReadExt, AsyncWriteExt};
 use smol::lock::Mutex;
 use smol::{Async, LocalExecutor, channel};
 
+use super::threads::Threads;
+use crate::fan;
 use crate::jobs::Jobs;
-use crate::rival::{Cross, Files, Rival, Runtime, Server, Tools};
+use crate::rival::{Paths, Rival, Runtime, Server, Streams, Tools};
 
 pub(super) static RIVAL: Rival = Rival {
     name: "smol",
     about: "a LocalExecutor in its block_on",
     package: Some("smol"),
-    servers: &[("echo", Server::Tcp(tcp)), ("udp", Server::Udp(udp))],
+    servers: &[
+        ("echo", Server::Tcp(tcp)),
+        ("udp", Server::Udp(udp)),
+        ("fan", Server::Tcp(|listener, _| fan::serve::<Smol>(listener))),
+    ],
     jobs: &[
         Jobs::<Smol>::TASKS,
+        Jobs::<Smol>::TIMERS,
         Jobs::<Smol>::WAKES,
         Jobs::<Smol>::TOOLS,
         Jobs::<Smol>::CROSS,
         Jobs::<Smol>::FILES,
+        Jobs::<Smol>::PATHS,
+        Jobs::<Smol>::DIRECT,
     ],
     lacks: &[],
 };
@@ -54,8 +62,8 @@ impl Runtime for Smol {
 
 impl Tools for Smol {
     type Mutex = Mutex<u64>;
-    type Sender = channel::Sender<u64>;
-    type Receiver = channel::Receiver<u64>;
+    type Sender<T: 'static> = channel::Sender<T>;
+    type Receiver<T: 'static> = channel::Receiver<T>;
 
     fn mutex() -> Self::Mutex {
         Mutex::new(0)
@@ -65,52 +73,55 @@ impl Tools for Smol {
         drop(mutex.lock().await);
     }
 
-    fn channel(capacity: usize) -> (Self::Sender, Self::Receiver) {
+    fn channel<T: 'static>(capacity: usize) -> (channel::Sender<T>, channel::Receiver<T>) {
         channel::bounded(capacity)
     }
 
-    async fn send(sender: &Self::Sender, number: u64) {
-        sender.send(number).await.ok();
+    async fn send<T: 'static>(sender: &channel::Sender<T>, value: T) {
+        sender.send(value).await.ok();
     }
 
-    async fn receive(receiver: &mut Self::Receiver) -> Option<u64> {
+    async fn receive<T: 'static>(receiver: &mut channel::Receiver<T>) -> Option<T> {
         receiver.recv().await.ok()
     }
 }
 
-impl Cross for Smol {
-    type CrossSender = channel::Sender<u64>;
-    type CrossReceiver = channel::Receiver<u64>;
+cross!(Smol: channel::bounded, send, recv Ok);
 
-    fn crossing(capacity: usize) -> (Self::CrossSender, Self::CrossReceiver) {
-        channel::bounded(capacity)
-    }
-
-    async fn send_all(sender: Self::CrossSender, count: u64) {
-        for number in 0..count {
-            sender.send(number).await.expect("it receives");
-        }
-    }
-
-    async fn sum_all(receiver: Self::CrossReceiver) -> u64 {
-        let mut sum = 0;
-        while let Ok(number) = receiver.recv().await {
-            sum += number;
-        }
-        sum
+impl Threads for Smol {
+    async fn blocking<T: Send + 'static>(
+        work: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        smol::unblock(work).await
     }
 }
 
-impl Files for Smol {
-    type File = Arc<std::fs::File>;
+impl Paths for Smol {
+    async fn size(path: &Path) -> io::Result<u64> {
+        Ok(smol::fs::metadata(path).await?.len())
+    }
+}
 
-    fn file(file: std::fs::File) -> io::Result<Self::File> {
-        Ok(Arc::new(file))
+impl Streams for Smol {
+    type Listener = Async<TcpListener>;
+    type Stream = Async<TcpStream>;
+    type Message = Rc<[u8]>;
+
+    fn listener(listener: TcpListener) -> io::Result<Self::Listener> {
+        Async::new(listener)
     }
 
-    async fn read(file: &Self::File, mut buf: Vec<u8>, offset: u64) -> io::Result<Vec<u8>> {
-        let file = Arc::clone(file);
-        smol::unblock(move || file.read_at(&mut buf, offset).map(|_| buf)).await
+    async fn accept(listener: &Self::Listener) -> io::Result<Self::Stream> {
+        Ok(listener.accept().await?.0)
+    }
+
+    async fn read(stream: &mut Self::Stream, mut buf: Vec<u8>) -> io::Result<(usize, Vec<u8>)> {
+        let count = stream.read(&mut buf).await?;
+        Ok((count, buf))
+    }
+
+    async fn write(stream: &mut Self::Stream, message: Rc<[u8]>) -> io::Result<()> {
+        stream.write_all(&message).await
     }
 }
 

@@ -5,19 +5,21 @@
 use std::future::Future;
 use std::io;
 use std::net::UdpSocket;
-use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Builder;
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{Mutex, broadcast, mpsc};
 use tokio::task::{LocalSet, spawn_blocking, spawn_local};
 
 use super::never;
+use super::threads::Threads;
+use crate::fan::{BUFFER, GREETING, QUEUE};
 use crate::jobs::Jobs;
-use crate::rival::{Cross, Files, Rival, Runtime, Server, Tools};
+use crate::rival::{Paths, Rival, Runtime, Server, Tools};
 use crate::servers::tokio_echo;
 
 pub(super) static CURRENT_THREAD: Rival = Rival {
@@ -27,13 +29,17 @@ pub(super) static CURRENT_THREAD: Rival = Rival {
     servers: &[
         ("echo", Server::Tcp(|listener, buffer| tokio_echo::serve(listener, never()?, buffer))),
         ("udp", Server::Udp(|socket| current_thread()?.block_on(udp(socket)))),
+        ("fan", Server::Tcp(|listener, _| current_thread()?.block_on(fan(listener)))),
     ],
     jobs: &[
         Jobs::<CurrentThread>::TASKS,
+        Jobs::<CurrentThread>::TIMERS,
         Jobs::<CurrentThread>::WAKES,
         Jobs::<CurrentThread>::TOOLS,
         Jobs::<CurrentThread>::CROSS,
         Jobs::<CurrentThread>::FILES,
+        Jobs::<CurrentThread>::PATHS,
+        Jobs::<CurrentThread>::DIRECT,
     ],
     lacks: &[],
 };
@@ -48,6 +54,7 @@ pub(super) static MULTI_THREAD: Rival = Rival {
             Server::Tcp(|listener, buffer| multi_thread()?.block_on(accept(listener, buffer))),
         ),
         ("udp", Server::Udp(|socket| multi_thread()?.block_on(udp(socket)))),
+        ("fan", Server::Tcp(|listener, _| multi_thread()?.block_on(fan(listener)))),
     ],
     jobs: &[],
     lacks: &[("", "tasks of one thread and files are measured on the other one")],
@@ -85,6 +92,45 @@ async fn echo(mut stream: TcpStream, buffer: usize) -> io::Result<()> {
         }
         stream.write_all(&buf[..count]).await?;
     }
+}
+
+/// By its broadcast channel, with a buffer of messages that several threads may share.
+async fn fan(listener: std::net::TcpListener) -> io::Result<()> {
+    listener.set_nonblocking(true)?;
+    let listener = TcpListener::from_std(listener)?;
+    let (mut publisher, _) = listener.accept().await?;
+    let (messages, _) = broadcast::channel::<Arc<[u8]>>(QUEUE);
+    let sender = messages.clone();
+    tokio::spawn(async move {
+        let mut buf = vec![0; BUFFER];
+        loop {
+            let count = publisher.read(&mut buf).await?;
+            if count == 0 {
+                return io::Result::Ok(());
+            }
+            sender.send(Arc::from(&buf[..count])).ok();
+        }
+    });
+    let accepting = tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await?;
+            tokio::spawn(deliver(stream, messages.subscribe()));
+        }
+        #[expect(unreachable_code, reason = "it names the type of the task's result")]
+        io::Result::Ok(())
+    });
+    accepting.await?
+}
+
+async fn deliver(
+    mut stream: TcpStream,
+    mut messages: broadcast::Receiver<Arc<[u8]>>,
+) -> io::Result<()> {
+    stream.write_all(&GREETING).await?;
+    while let Ok(message) = messages.recv().await {
+        stream.write_all(&message).await?;
+    }
+    Ok(())
 }
 
 async fn udp(socket: UdpSocket) -> io::Result<()> {
@@ -125,8 +171,8 @@ impl Runtime for CurrentThread {
 
 impl Tools for CurrentThread {
     type Mutex = Mutex<u64>;
-    type Sender = mpsc::Sender<u64>;
-    type Receiver = mpsc::Receiver<u64>;
+    type Sender<T: 'static> = mpsc::Sender<T>;
+    type Receiver<T: 'static> = mpsc::Receiver<T>;
 
     fn mutex() -> Self::Mutex {
         Mutex::new(0)
@@ -136,51 +182,31 @@ impl Tools for CurrentThread {
         drop(mutex.lock().await);
     }
 
-    fn channel(capacity: usize) -> (Self::Sender, Self::Receiver) {
+    fn channel<T: 'static>(capacity: usize) -> (mpsc::Sender<T>, mpsc::Receiver<T>) {
         mpsc::channel(capacity)
     }
 
-    async fn send(sender: &Self::Sender, number: u64) {
-        sender.send(number).await.ok();
+    async fn send<T: 'static>(sender: &mpsc::Sender<T>, value: T) {
+        sender.send(value).await.ok();
     }
 
-    async fn receive(receiver: &mut Self::Receiver) -> Option<u64> {
+    async fn receive<T: 'static>(receiver: &mut mpsc::Receiver<T>) -> Option<T> {
         receiver.recv().await
     }
 }
 
-impl Cross for CurrentThread {
-    type CrossSender = mpsc::Sender<u64>;
-    type CrossReceiver = mpsc::Receiver<u64>;
+cross!(CurrentThread: mpsc::channel, send, recv Some);
 
-    fn crossing(capacity: usize) -> (Self::CrossSender, Self::CrossReceiver) {
-        mpsc::channel(capacity)
-    }
-
-    async fn send_all(sender: Self::CrossSender, count: u64) {
-        for number in 0..count {
-            sender.send(number).await.expect("it receives");
-        }
-    }
-
-    async fn sum_all(mut receiver: Self::CrossReceiver) -> u64 {
-        let mut sum = 0;
-        while let Some(number) = receiver.recv().await {
-            sum += number;
-        }
-        sum
+impl Threads for CurrentThread {
+    async fn blocking<T: Send + 'static>(
+        work: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        spawn_blocking(work).await?
     }
 }
 
-impl Files for CurrentThread {
-    type File = Arc<std::fs::File>;
-
-    fn file(file: std::fs::File) -> io::Result<Self::File> {
-        Ok(Arc::new(file))
-    }
-
-    async fn read(file: &Self::File, mut buf: Vec<u8>, offset: u64) -> io::Result<Vec<u8>> {
-        let file = Arc::clone(file);
-        spawn_blocking(move || file.read_at(&mut buf, offset).map(|_| buf)).await?
+impl Paths for CurrentThread {
+    async fn size(path: &Path) -> io::Result<u64> {
+        Ok(tokio::fs::metadata(path).await?.len())
     }
 }
