@@ -26,7 +26,7 @@ const KNOWN: &[Known] = &[
     (
         "--ways",
         Some("A,B"),
-        "whose (all: eventfd,msg-ring,rtrb,flume,async-channel,thread,tokio,annulus-spin,annulus)",
+        "whose (all: eventfd,msg-ring,rtrb,flume,async-channel,thread,tokio,annulus-spin,annulus-sleep,annulus)",
     ),
     ("--baseline", Some("A"), "whom to compare with (tokio)"),
     ("--cells", Some("C,D"), "which cells (all; --list names them)"),
@@ -63,7 +63,7 @@ fn run(options: &Options) -> Result<(), String> {
     }
     let ways = options.words(
         "--ways",
-        "eventfd,msg-ring,rtrb,flume,async-channel,thread,tokio,annulus-spin,annulus",
+        "eventfd,msg-ring,rtrb,flume,async-channel,thread,tokio,annulus-spin,annulus-sleep,annulus",
     );
     let quick = options.has("--quick") || options.is_empty();
     let bench = Bench {

@@ -134,7 +134,7 @@ fn per_operation(runtime: &Contestant, cell: &Cell) -> Result<f64, String> {
     let count = |operations: u64| {
         let operations = operations.to_string();
         let arguments = ["--run", runtime.name, "--cells", cell.name, "--operations", &operations];
-        callgrind::instructions(&arguments.map(String::from), |_| Ok(()))
+        callgrind::instructions(None, &arguments.map(String::from), |_| Ok(()))
     };
     let (short, long) = (count(cell.counted)?, count(cell.counted * 3)?);
     Ok((long as f64 - short as f64) / (cell.counted * 2) as f64)

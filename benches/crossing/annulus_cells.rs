@@ -4,10 +4,10 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use annulus::Runtime;
 use annulus::mesh::{Builder, Cores, Mesh, Shard, shard};
 use annulus::task::yield_now;
 
-use super::channel_cells::SLEEPY;
 use super::{
     Game, Run, Sample, Stopwatch, VOLLEY, Volley, channel_cells, handover_cells, processors,
 };
@@ -21,10 +21,10 @@ pub(super) static CELLS: &[(&str, Run)] = &[
         call(mesh().runtime(|builder| builder.spin(Duration::from_secs(1))), operations, false)
     }),
     ("call_busy", |operations| call(mesh(), operations, true)),
-    ("spsc", |operations| channel_cells::annulus_spsc(operations, SLEEPY)),
-    ("spsc_64", |operations| channel_cells::annulus_spsc_64(operations, SLEEPY)),
+    ("spsc", |operations| channel_cells::annulus_spsc(operations, Runtime::builder)),
+    ("spsc_64", |operations| channel_cells::annulus_spsc_64(operations, Runtime::builder)),
     ("spsc_plain", channel_cells::annulus_spsc_plain),
-    ("mpsc", |operations| channel_cells::annulus_mpsc(operations, SLEEPY)),
+    ("mpsc", |operations| channel_cells::annulus_mpsc(operations, Runtime::builder)),
     ("blocking", handover_cells::annulus_blocking),
 ];
 

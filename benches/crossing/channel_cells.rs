@@ -1,16 +1,16 @@
 //! The cells of channels between two cores: one sends numbers, the other adds them up.
 //!
-//! rtrb, whose ends do not wait, spins; `annulus-spin` is annulus on cores that look for work for 50 us before they
-//! sleep, `annulus` with the defaults. `flume` and `async-channel` run on annulus with the defaults, so that only the
-//! channel differs.
+//! rtrb, whose ends do not wait, spins. `annulus` has the defaults, by which cores with busy channels look for work
+//! for 50 us before they sleep, `annulus-spin` looks before every sleep, and `annulus-sleep` never. `flume` and
+//! `async-channel` run on annulus with the defaults, so that only the channel differs.
 
 use std::future::Future;
 use std::hint::spin_loop;
 use std::thread;
 use std::time::Duration;
 
-use annulus::Runtime;
 use annulus::channel::{mpsc, spsc};
+use annulus::{Builder, Runtime};
 
 use super::{Run, Sample, Stopwatch, pin};
 
@@ -23,11 +23,15 @@ pub(super) static ASYNC_CHANNEL: &[(&str, Run)] =
     &[("spsc", async_channel), ("mpsc", async_channel)];
 
 pub(super) static ANNULUS_SPINNING: &[(&str, Run)] = &[
-    ("spsc", |operations| annulus_spsc(operations, SPIN)),
-    ("spsc_64", |operations| annulus_spsc_64(operations, SPIN)),
-    ("mpsc", |operations| annulus_mpsc(operations, SPIN)),
+    ("spsc", |operations| annulus_spsc(operations, spinning)),
+    ("spsc_64", |operations| annulus_spsc_64(operations, spinning)),
+    ("mpsc", |operations| annulus_mpsc(operations, spinning)),
 ];
-pub(super) const SLEEPY: Duration = Duration::ZERO;
+pub(super) static ANNULUS_SLEEPING: &[(&str, Run)] = &[
+    ("spsc", |operations| annulus_spsc(operations, sleeping)),
+    ("spsc_64", |operations| annulus_spsc_64(operations, sleeping)),
+    ("mpsc", |operations| annulus_mpsc(operations, sleeping)),
+];
 /// Longer than it takes to wake the other core.
 const SPIN: Duration = Duration::from_micros(50);
 
@@ -55,13 +59,19 @@ fn cross(
     })
 }
 
-fn on_annulus<T>(future: impl Future<Output = T>) -> T {
-    on_annulus_for(SLEEPY, future)
+/// The settings of both cores.
+type Settings = fn() -> Builder;
+
+fn spinning() -> Builder {
+    Runtime::builder().spin(SPIN)
 }
 
-/// A core that looks so long for work before it sleeps.
-fn on_annulus_for<T>(spin: Duration, future: impl Future<Output = T>) -> T {
-    match Runtime::builder().spin(spin).build() {
+fn sleeping() -> Builder {
+    Runtime::builder().channel_spin(Duration::ZERO)
+}
+
+fn on_annulus<T>(settings: Settings, future: impl Future<Output = T>) -> T {
+    match settings().build() {
         Ok(runtime) => runtime.block_on(future),
         Err(error) => panic!("annulus did not start: {error}"),
     }
@@ -145,7 +155,7 @@ pub(super) fn annulus_spsc_plain(operations: u64) -> Sample {
     })
 }
 
-pub(super) fn annulus_spsc_64(operations: u64, spin: Duration) -> Sample {
+pub(super) fn annulus_spsc_64(operations: u64, settings: Settings) -> Sample {
     let (mut sender, mut receiver) = spsc::channel(CAPACITY);
     let send = async move {
         for batch in batches(operations) {
@@ -161,7 +171,7 @@ pub(super) fn annulus_spsc_64(operations: u64, spin: Duration) -> Sample {
         }
         sum
     };
-    cross(operations, || on_annulus_for(spin, send), || on_annulus_for(spin, receive))
+    cross(operations, || on_annulus(settings, send), || on_annulus(settings, receive))
 }
 
 pub(super) fn tokio_mpsc_64(operations: u64) -> Sample {
@@ -204,15 +214,15 @@ macro_rules! one_by_one {
     }};
 }
 
-pub(super) fn annulus_spsc(operations: u64, spin: Duration) -> Sample {
-    one_by_one!(operations, spsc::channel(CAPACITY), send, recv, Some, |future| on_annulus_for(
-        spin, future
+pub(super) fn annulus_spsc(operations: u64, settings: Settings) -> Sample {
+    one_by_one!(operations, spsc::channel(CAPACITY), send, recv, Some, |future| on_annulus(
+        settings, future
     ))
 }
 
-pub(super) fn annulus_mpsc(operations: u64, spin: Duration) -> Sample {
-    one_by_one!(operations, mpsc::channel(CAPACITY), send, recv, Some, |future| on_annulus_for(
-        spin, future
+pub(super) fn annulus_mpsc(operations: u64, settings: Settings) -> Sample {
+    one_by_one!(operations, mpsc::channel(CAPACITY), send, recv, Some, |future| on_annulus(
+        settings, future
     ))
 }
 
@@ -223,10 +233,13 @@ pub(super) fn tokio_mpsc(operations: u64) -> Sample {
 
 fn flume(operations: u64) -> Sample {
     let channel = flume::bounded(CAPACITY);
-    one_by_one!(operations, channel, send_async, recv_async, Ok, on_annulus)
+    one_by_one!(operations, channel, send_async, recv_async, Ok, |future| on_annulus(
+        Runtime::builder,
+        future
+    ))
 }
 
 fn async_channel(operations: u64) -> Sample {
     let channel = async_channel::bounded(CAPACITY);
-    one_by_one!(operations, channel, send, recv, Ok, on_annulus)
+    one_by_one!(operations, channel, send, recv, Ok, |future| on_annulus(Runtime::builder, future))
 }

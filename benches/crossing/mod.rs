@@ -90,6 +90,7 @@ pub(crate) static CONTESTANTS: &[Contestant] = &[
     Contestant { name: "flume", cells: channel_cells::FLUME },
     Contestant { name: "async-channel", cells: channel_cells::ASYNC_CHANNEL },
     Contestant { name: "annulus-spin", cells: channel_cells::ANNULUS_SPINNING },
+    Contestant { name: "annulus-sleep", cells: channel_cells::ANNULUS_SLEEPING },
     Contestant { name: "thread", cells: handover_cells::CELLS },
     Contestant { name: "tokio", cells: tokio_cells::CELLS },
     Contestant { name: "annulus", cells: annulus_cells::CELLS },

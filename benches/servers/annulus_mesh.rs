@@ -6,13 +6,33 @@
 use std::io;
 use std::net::{TcpListener, TcpStream};
 use std::sync::Mutex;
+use std::time::Duration;
 
-use annulus::mesh::{Cores, Mesh, shard};
+use annulus::mesh::{Builder, Cores, Mesh, shard};
 
 /// Serves until `control` is closed at its other end.
 pub(crate) fn serve(listener: TcpListener, control: TcpStream, shards: usize) -> io::Result<()> {
+    serve_on(Mesh::builder(), listener, control, shards)
+}
+
+/// As [`serve`], on cores that never sleep.
+pub(crate) fn serve_spinning(
+    listener: TcpListener,
+    control: TcpStream,
+    shards: usize,
+) -> io::Result<()> {
+    let mesh = Mesh::builder().runtime(|builder| builder.spin(Duration::from_secs(3600)));
+    serve_on(mesh, listener, control, shards)
+}
+
+fn serve_on(
+    mesh: Builder,
+    listener: TcpListener,
+    control: TcpStream,
+    shards: usize,
+) -> io::Result<()> {
     let ends = Mutex::new(Some((listener, control)));
-    let mesh = Mesh::builder().cores(Cores::Count(shards)).pin(false);
+    let mesh = mesh.cores(Cores::Count(shards)).pin(false);
     let served = mesh.run(async |me| {
         let ends = if me.index() == 0 { ends.lock().expect("no panic").take() } else { None };
         let Some((listener, control)) = ends else {

@@ -20,6 +20,14 @@ pub(crate) struct Server {
     pub(crate) serve: fn(TcpListener, TcpStream) -> io::Result<()>,
 }
 
+impl Server {
+    /// Whether it never sleeps. Valgrind runs no thread while one waits in its ring, so only such servers can be
+    /// counted if they have several.
+    pub(crate) fn spins(&self) -> bool {
+        self.name.ends_with("-spin")
+    }
+}
+
 pub(crate) static SERVERS: &[Server] = &[
     Server {
         name: "raw-ring",
@@ -65,6 +73,16 @@ pub(crate) static SERVERS: &[Server] = &[
         name: "annulus-2",
         about: "on a mesh of two, each with half of the connections",
         serve: |listener, control| annulus_mesh::serve(listener, control, 2),
+    },
+    Server {
+        name: "annulus-1-spin",
+        about: "the mesh of one, whose core looks for work and never sleeps: to be counted",
+        serve: |listener, control| annulus_mesh::serve_spinning(listener, control, 1),
+    },
+    Server {
+        name: "annulus-2-spin",
+        about: "the mesh of two likewise",
+        serve: |listener, control| annulus_mesh::serve_spinning(listener, control, 2),
     },
 ];
 

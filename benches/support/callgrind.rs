@@ -10,8 +10,10 @@ use std::time::{Duration, Instant};
 const LIMIT: Duration = Duration::from_secs(120);
 
 /// Runs `program arguments..` of this executable under callgrind, lets `drive` talk to it, and returns the
-/// instructions it executed. The error says why there is no count.
+/// instructions it executed, but for those of the function that has `but_for` in its name, and of all that it
+/// calls. The error says why there is no count.
 pub(crate) fn instructions(
+    but_for: Option<&str>,
     arguments: &[String],
     drive: impl FnOnce(&mut Child) -> Result<(), String>,
 ) -> Result<u64, String> {
@@ -20,6 +22,9 @@ pub(crate) fn instructions(
     let started = Command::new("valgrind")
         .args(["--tool=callgrind", "--quiet", "--log-file=/dev/null"])
         .arg(format!("--callgrind-out-file={}", out.display()))
+        .args(but_for.map(|name| format!("--toggle-collect=*{name}*")))
+        // Takes effect after the toggle, which would have it off: so what enters the function turns it off.
+        .args(["--collect-atstart=yes", "--fair-sched=try"])
         .arg(program)
         .args(arguments)
         .stdin(Stdio::null())

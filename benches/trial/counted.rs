@@ -35,7 +35,9 @@ pub(super) fn difference(
     let mut counts = [0.0; 2];
     for (count, length) in counts.iter_mut().zip(lengths) {
         let arguments = ["--serve", server.name].map(String::from);
-        let counted = callgrind::instructions(&arguments, |child| {
+        // Looking for work is no work, and how long it takes depends on the client.
+        let idle = server.spins().then_some("look_for_work");
+        let counted = callgrind::instructions(idle, &arguments, |child| {
             drive(child, |child, address| load(child, address, length))
         });
         *count = counted? as f64;

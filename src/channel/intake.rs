@@ -28,6 +28,8 @@ pub(super) trait Outlet {
     type Ends: Ends + 'static;
 
     fn ends(&self) -> &Arc<Self::Ends>;
+    /// Whether a value was there at the last look.
+    fn has_seen(&self) -> bool;
     /// Whether a value is there.
     fn is_ready(&mut self) -> bool;
     /// How many values are there, about: at least one unless the ring is empty.
@@ -38,6 +40,8 @@ pub(super) trait Outlet {
     fn take_into(&mut self, buffer: &mut Vec<Self::Item>, limit: usize) -> usize;
     /// Makes known the room of what was taken out.
     fn publish(&self);
+    /// How many values were taken out, ever.
+    fn position(&self) -> usize;
     /// How many values are there now, about.
     fn left(&self) -> usize;
 }
@@ -124,10 +128,19 @@ impl<O: Outlet> Intake<O> {
 
     #[inline(always)]
     fn take(&mut self) -> Option<O::Item> {
+        if !self.outlet.has_seen() {
+            self.gather();
+        }
         let value = self.outlet.next()?;
         self.outlet.publish();
         self.changed();
         Some(value)
+    }
+
+    #[inline(never)]
+    fn gather(&mut self) {
+        let capacity = self.ends().capacity();
+        self.patience.gather(capacity, || self.outlet.ready());
     }
 
     /// Nothing is there and nothing will be.
@@ -150,6 +163,7 @@ impl<O: Outlet> Intake<O> {
         if self.patience.look(|| self.outlet.ready()) {
             return Poll::Ready(true);
         }
+        self.patience.wait_at(self.outlet.position());
         self.ends().receiver().wait(cx.waker());
         // It has a fence, so it makes up for those that were left out.
         self.ends().wake_senders();

@@ -10,7 +10,8 @@
 //! A thread without a runtime has no turns: there the fence is part of every change.
 
 use std::cell::{Cell, RefCell};
-use std::mem::{self, ManuallyDrop};
+use std::mem::ManuallyDrop;
+use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -22,8 +23,19 @@ pub(super) trait Look: Send + Sync {
     fn look(&self);
 }
 
-/// What was changed in this turn. Without a destructor, so that those of other thread locals may use channels.
-type Noted = ManuallyDrop<Vec<Arc<dyn Look>>>;
+/// A channel that was changed in a turn.
+struct Note {
+    channel: Arc<dyn Look>,
+    turn: u64,
+}
+
+/// What was changed in this turn and in the last. Without a destructor, so that those of other thread locals may use
+/// channels.
+type Noted = ManuallyDrop<Vec<Note>>;
+
+/// Among how many of the last turn's channels one is looked for, before it is counted once more: both ends have the
+/// count's line, and each would take it from the other in every turn (`mesh`, `spsc`).
+const KEPT: usize = 8;
 
 crate::loom::thread_local! {
     static NOTED: RefCell<Noted> = const { RefCell::new(ManuallyDrop::new(Vec::new())) };
@@ -62,8 +74,15 @@ pub(super) fn note<L: Look + 'static>(channel: &Arc<L>) -> u64 {
         channel.look();
         return NEVER;
     }
-    let channel: Arc<dyn Look> = Arc::<L>::clone(channel);
-    NOTED.with(|noted| noted.borrow_mut().push(channel));
+    NOTED.with(|noted| {
+        let mut noted = noted.borrow_mut();
+        let is_it =
+            |note: &&mut Note| ptr::addr_eq(Arc::as_ptr(&note.channel), Arc::as_ptr(channel));
+        match noted.iter_mut().take(KEPT).find(is_it) {
+            Some(note) => note.turn = turn,
+            None => noted.push(Note { channel: Arc::<L>::clone(channel), turn }),
+        }
+    });
     turn
 }
 
@@ -77,28 +96,24 @@ pub(crate) fn settle() {
 
 #[cold]
 fn look_at_all() {
+    let mut noted = ManuallyDrop::into_inner(NOTED.with(RefCell::take));
     loop {
-        let mut noted = NOTED.with(RefCell::take);
-        if noted.is_empty() {
-            drop(ManuallyDrop::into_inner(noted));
+        let ended = turn();
+        // Those that were kept, and not noted again.
+        noted.retain(|note| note.turn == ended);
+        if !noted.is_empty() {
+            // Before the looks: what their wakers change belongs to the next turn, and is noted anew.
+            TURN.with(|turn| turn.set(next_number()));
+            fence(Ordering::SeqCst);
+            noted.iter().for_each(|note| note.channel.look());
+        }
+        let anew = ManuallyDrop::into_inner(NOTED.with(RefCell::take));
+        if anew.is_empty() {
+            // Kept for a turn, so that a channel which is noted in each is counted once.
+            NOTED.with(|slot| **slot.borrow_mut() = noted);
             return;
         }
-        // Before the looks: what their wakers change belongs to the next turn, and is noted anew.
-        TURN.with(|turn| turn.set(next_number()));
-        fence(Ordering::SeqCst);
-        noted.drain(..).for_each(|channel| channel.look());
-        // The memory is used again, unless the looks needed some.
-        NOTED.with(|slot| {
-            let mut slot = slot.borrow_mut();
-            if slot.is_empty() {
-                mem::swap(&mut *slot, &mut noted);
-            }
-        });
-        let settled = NOTED.with(|noted| noted.borrow().is_empty());
-        drop(ManuallyDrop::into_inner(noted));
-        if settled {
-            return;
-        }
+        noted.extend(anew);
     }
 }
 
@@ -134,5 +149,34 @@ impl Drop for EnterGuard {
             let noted = NOTED.with(RefCell::take);
             drop(ManuallyDrop::into_inner(noted));
         }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use super::{Arc, Look, Ordering, enter, note, settle};
+
+    #[derive(Default)]
+    struct Looked(AtomicUsize);
+
+    impl Look for Looked {
+        fn look(&self) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn a_channel_that_is_noted_in_each_turn_is_looked_at_in_each_and_let_go_after() {
+        let _turns = enter();
+        let channel = Arc::new(Looked::default());
+        for turn in 1..=3 {
+            note(&channel);
+            settle();
+            assert_eq!((channel.0.load(Ordering::Relaxed), Arc::strong_count(&channel)), (turn, 2));
+        }
+        settle();
+        assert_eq!((channel.0.load(Ordering::Relaxed), Arc::strong_count(&channel)), (3, 1));
     }
 }

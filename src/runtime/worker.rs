@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use super::enter::Entered;
 use super::metrics::Metrics;
 use crate::blocking::Pool;
+use crate::channel::adaptive_spin::AdaptiveSpin;
 use crate::channel::later as channel;
 use crate::driver::{Driver, Key, Leaked};
 use crate::executor::Executor;
@@ -36,9 +37,17 @@ pub(super) struct Worker {
     reaped: Cell<u32>,
     /// Wakers of timers that are due; kept for its memory.
     expired: RefCell<Vec<Waker>>,
-    /// How long to look for work before a sleep; zero for not at all.
-    spin_ns: u64,
+    spin: Spin,
     ends: Ends,
+}
+
+/// How long to look for work before a sleep.
+#[derive(Debug)]
+pub(super) struct Spin {
+    /// Before each; zero for not at all.
+    pub(super) always_ns: u64,
+    /// Where channels are busy.
+    pub(super) adaptive: AdaptiveSpin,
 }
 
 /// How a core ends that nobody shuts down.
@@ -94,7 +103,7 @@ impl Worker {
         timers: Rc<Timers>,
         blocking: Blocking,
         bell: Bell,
-        spin_ns: u64,
+        spin: Spin,
         ends: Ends,
     ) -> Self {
         let alarm = Alarm { key: Cell::new(None), deadline_ns: Cell::new(0), armed: Rc::default() };
@@ -108,7 +117,7 @@ impl Worker {
             alarm,
             reaped: Cell::new(0),
             expired: RefCell::default(),
-            spin_ns,
+            spin,
             ends,
         }
     }
@@ -152,7 +161,7 @@ impl Worker {
         if self.timers.is_paused() && self.timers.auto_advance() {
             return Ok(());
         }
-        if self.spin_ns > 0 && self.spin()? {
+        if self.spin()? {
             return Ok(());
         }
         self.arm_bell();
@@ -165,29 +174,46 @@ impl Worker {
         result
     }
 
-    /// Looks for work for a while; whether there is any.
-    #[cold]
+    /// Looks for work for a while, if that is wanted before this sleep; whether there is any.
+    #[inline]
     fn spin(&self) -> io::Result<bool> {
+        let adaptive_ns = self.spin.adaptive.wanted_ns();
+        let spin_ns = self.spin.always_ns.max(adaptive_ns);
+        if spin_ns == 0 {
+            return Ok(false);
+        }
         if self.driver.needs_enter() {
             self.driver.enter(0, None)?;
         }
-        let give_up_ns = monotonic_ns().saturating_add(self.spin_ns);
+        let found = self.look_for_work(spin_ns);
+        if adaptive_ns > 0 {
+            self.spin.adaptive.tell(found);
+        }
+        Ok(found)
+    }
+
+    /// Looks for work for so long; whether there is any. Its instructions are not those of any work (`echo`,
+    /// `--scripted`), so it stays a function.
+    #[cold]
+    #[inline(never)]
+    fn look_for_work(&self, spin_ns: u64) -> bool {
+        let give_up_ns = monotonic_ns().saturating_add(spin_ns);
         let due_ns = self.timers.alarm().map_or(u64::MAX, |wanted| wanted.at_ns);
         loop {
             for _ in 0..SPINS {
                 if self.executor.has_arrivals() {
                     // Here, and not in the next turn: another core may be waiting for an answer.
                     self.executor.take_inbox();
-                    return Ok(true);
+                    return true;
                 }
                 if self.driver.has_more() || self.driver.needs_enter() {
-                    return Ok(true);
+                    return true;
                 }
                 std::hint::spin_loop();
             }
             let now_ns = monotonic_ns();
             if now_ns >= give_up_ns.min(due_ns) {
-                return Ok(now_ns >= due_ns);
+                return now_ns >= due_ns;
             }
         }
     }

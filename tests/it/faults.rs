@@ -18,6 +18,6 @@ mod processes;
 mod ring;
 mod selects;
 mod signals;
-mod start;
+pub(crate) mod start;
 mod storms;
 mod timers;

@@ -151,7 +151,8 @@ fn the_outcome_is_awaited_in_any_executor() {
     });
 }
 
-/// Row 18 of the fault table: wakers, handles and work come from eight threads while the runtime ends and after.
+/// Row 18 of the fault table: work comes by handle from eight threads while the runtime ends and after. For wakers, see
+/// `tasks`.
 #[test]
 fn a_runtime_ends_while_eight_threads_send_work() {
     let _leaks = LeakGuard::new();

@@ -5,12 +5,14 @@
 //! - `life`: outputs, errors, panics, the stop and the time to drain.
 //! - `placement`: which processor, which name, and cores that cannot start.
 //! - `storm`: all shards call, move connections and die at random moments.
+//! - `wakes`: the system calls of a wake.
 
 mod calls;
 mod connections;
 mod life;
 mod placement;
 mod storm;
+mod wakes;
 
 use annulus::mesh::{Builder, Cores, Mesh};
 

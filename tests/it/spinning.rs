@@ -6,6 +6,7 @@ use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use annulus::Builder;
+use annulus::channel::{mpsc, spsc};
 use annulus::runtime::metrics;
 use annulus::time::sleep;
 
@@ -74,5 +75,81 @@ fn a_core_that_found_nothing_sleeps_and_is_rung() {
         assert!(metrics().enters > before, "it slept");
         drop(give);
         waking.join().expect("no panic");
+    });
+}
+
+/// What a core asks of the kernel while another thread sends it `size` messages at a time, long after it has taken
+/// those before.
+async fn enters_between_bursts(size: u64) -> u64 {
+    const BURSTS: u64 = 20;
+    let (mut sender, mut receiver) = spsc::channel(64);
+    let (taken, all_taken) = std::sync::mpsc::channel();
+    assert_eq!(sender.try_send_many(&mut (0..size)), Ok(size as usize));
+    let sending = std::thread::spawn(move || {
+        for () in all_taken {
+            std::thread::sleep(Duration::from_millis(2));
+            assert_eq!(sender.try_send_many(&mut (0..size)), Ok(size as usize));
+        }
+    });
+    turn().await;
+    let before = metrics().enters;
+    for _ in 0..BURSTS {
+        for number in 0..size {
+            assert_eq!(receiver.recv().await, Some(number));
+        }
+        taken.send(()).expect("it sends");
+    }
+    let enters = metrics().enters - before;
+    drop(taken);
+    sending.join().expect("no panic");
+    enters
+}
+
+#[test]
+fn a_core_whose_channel_was_busy_is_handed_more_without_a_system_call() {
+    run_with(Builder::new().channel_spin(Duration::from_secs(600)), async || {
+        assert_eq!(enters_between_bursts(64).await, 0);
+    });
+}
+
+#[test]
+fn a_core_whose_channel_had_little_to_do_sleeps_at_once() {
+    run_with(Builder::new().channel_spin(Duration::from_secs(600)), async || {
+        assert!(enters_between_bursts(1).await >= 19, "it slept");
+    });
+}
+
+#[test]
+fn a_core_that_is_told_not_to_look_sleeps_however_busy_its_channel_was() {
+    run_with(Builder::new().channel_spin(Duration::ZERO), async || {
+        assert!(enters_between_bursts(64).await >= 19, "it slept");
+    });
+}
+
+#[test]
+fn a_core_that_waits_for_room_looks_for_it() {
+    run_with(Builder::new().channel_spin(Duration::from_secs(600)), async || {
+        let (sender, mut receiver) = mpsc::channel(64);
+        let (ask, asked) = std::sync::mpsc::channel::<()>();
+        let receiving = std::thread::spawn(move || {
+            for () in asked {
+                std::thread::sleep(Duration::from_millis(2));
+                assert_eq!(receiver.drain().count(), 64);
+            }
+            assert_eq!(receiver.drain().count(), 64);
+        });
+        turn().await;
+        let before = metrics().enters;
+        for round in 0..20 {
+            for number in 0..64 {
+                if round > 0 && number == 0 {
+                    ask.send(()).expect("it receives");
+                }
+                sender.send(number).await.expect("it receives");
+            }
+        }
+        assert_eq!(metrics().enters, before);
+        drop(ask);
+        receiving.join().expect("no panic");
     });
 }

@@ -95,7 +95,7 @@ impl intake::Ends for Ends {
 
 impl Look for Ends {
     fn look(&self) {
-        if self.len() > 0 {
+        if self.receiver.is_waiting() && self.len() > 0 {
             self.receiver.wake();
         }
         intake::Ends::wake_senders(self);

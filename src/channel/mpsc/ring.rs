@@ -150,12 +150,14 @@ impl<T> Drop for Claim<'_, T> {
 pub(super) struct Consumer<T> {
     ring: Arc<Ring<T>>,
     head: usize,
+    /// What `tail` was when it was last looked at; the head may have passed it since.
+    seen: usize,
 }
 
 impl<T> Consumer<T> {
     /// The one of this ring, which has none yet (rule 3).
     pub(super) fn new(ring: Arc<Ring<T>>) -> Self {
-        Self { ring, head: 0 }
+        Self { ring, head: 0, seen: 0 }
     }
 
     /// Passes over what is void; whether a value is next.
@@ -191,6 +193,11 @@ impl<T> Outlet for Consumer<T> {
     }
 
     #[inline(always)]
+    fn has_seen(&self) -> bool {
+        self.seen.wrapping_sub(self.head).wrapping_sub(1) < self.ring.ends.capacity
+    }
+
+    #[inline(always)]
     fn is_ready(&mut self) -> bool {
         self.is_full()
     }
@@ -200,7 +207,9 @@ impl<T> Outlet for Consumer<T> {
             return 0;
         }
         // At least the one; the others are claimed, and most of them written.
-        self.left().max(1)
+        let left = self.left().max(1);
+        self.seen = self.head.wrapping_add(left);
+        left
     }
 
     #[inline(always)]
@@ -233,6 +242,10 @@ impl<T> Outlet for Consumer<T> {
     #[inline(always)]
     fn publish(&self) {
         self.ring.ends.head.store(self.head, Ordering::Release);
+    }
+
+    fn position(&self) -> usize {
+        self.head
     }
 
     #[inline(always)]

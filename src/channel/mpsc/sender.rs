@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use super::ring::{Claim, Ring};
+use crate::channel::adaptive_spin;
 use crate::channel::blocking::block_on;
 use crate::channel::error::{SendError, TrySendError};
 use crate::channel::intake::Ends;
@@ -25,13 +26,15 @@ pub struct Sender<T> {
     /// The turn in which the channel was noted, to be looked at when that ends. A number that is this thread's was
     /// stored by it, so nothing is ordered by it.
     noted: AtomicU64,
+    /// Where in the ring one of its sends last waited; nothing is ordered by it.
+    waited_at: AtomicUsize,
 }
 
 impl<T> Sender<T> {
     /// One that is counted already.
     pub(super) fn new(ring: Arc<Ring<T>>) -> Self {
         let head = AtomicUsize::new(ring.ends.head.load(Ordering::Acquire));
-        Self { ring, head, noted: AtomicU64::new(later::NEVER) }
+        Self { ring, head, noted: AtomicU64::new(later::NEVER), waited_at: AtomicUsize::new(0) }
     }
 
     /// Sends a message, and waits while there is no room, in the order of those who wait.
@@ -258,6 +261,9 @@ impl<T> Turn<'_, T> {
     #[cold]
     fn wait<R>(&mut self, cx: &mut Context<'_>) -> Poll<Result<R, SendError<()>>> {
         let ends = &self.sender.ring.ends;
+        let position = ends.tail.load(Ordering::Relaxed);
+        adaptive_spin::wait_at(position, self.sender.waited_at.load(Ordering::Relaxed));
+        self.sender.waited_at.store(position, Ordering::Relaxed);
         self.ticket = Some(ends.line.join(self.ticket, cx.waker()));
         // It has a fence, so it makes up for those that were left out. If there is room by now, it is us who are
         // called, or those before us; if the receiver is gone, all are.

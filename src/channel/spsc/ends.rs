@@ -66,11 +66,11 @@ impl intake::Ends for Ends {
 
 impl Look for Ends {
     fn look(&self) {
-        let len = self.len();
-        if len > 0 {
+        // The words first: they change only around a wait, and the indices are written for each message.
+        if self.receiver.is_waiting() && self.len() > 0 {
             self.receiver.wake();
         }
-        if len < self.capacity {
+        if self.sender.is_waiting() && self.len() < self.capacity {
             self.sender.wake();
         }
     }

@@ -91,6 +91,11 @@ impl<T> Producer<T> {
         self.tail != self.limit || self.look() > 0
     }
 
+    /// How many values were put in, ever.
+    pub(super) fn position(&self) -> usize {
+        self.tail
+    }
+
     /// How many values there is room for by now.
     pub(super) fn look(&mut self) -> usize {
         let ends = &self.ring.ends;
@@ -98,17 +103,10 @@ impl<T> Producer<T> {
         self.limit.wrapping_sub(self.tail)
     }
 
-    /// Puts a value in, if there is room.
+    /// The next place, if there is room.
     #[inline(always)]
-    pub(super) fn push(&mut self, value: T) -> Result<(), T> {
-        if !self.has_room() {
-            return Err(value);
-        }
-        // SAFETY: rule 3, by the check above; nothing is overwritten that would have to be dropped.
-        self.ring.slot(self.tail).with_mut(|slot| unsafe { (*slot).write(value) });
-        self.tail = self.tail.wrapping_add(1);
-        self.publish();
-        Ok(())
+    pub(super) fn place(&mut self) -> Option<Place<'_, T>> {
+        self.has_room().then_some(Place(self))
     }
 
     /// Puts in what the iterator gives while there is room; how many.
@@ -145,6 +143,22 @@ impl<T> Producer<T> {
     }
 }
 
+/// Room for a value.
+pub(super) struct Place<'a, T>(&'a mut Producer<T>);
+
+impl<T> Place<'_, T> {
+    /// Puts the value in, visible at once.
+    #[inline(always)]
+    pub(super) fn fill(self, value: T) {
+        let producer = self.0;
+        // SAFETY: rule 3, which was checked when this was made, and the producer is borrowed since; nothing is
+        // overwritten that would have to be dropped.
+        producer.ring.slot(producer.tail).with_mut(|slot| unsafe { (*slot).write(value) });
+        producer.tail = producer.tail.wrapping_add(1);
+        producer.publish();
+    }
+}
+
 struct Writing<'a, T>(&'a mut Producer<T>);
 
 impl<T> Drop for Writing<'_, T> {
@@ -160,6 +174,11 @@ impl<T> Outlet for Consumer<T> {
     #[inline(always)]
     fn ends(&self) -> &EndsArc<Ends> {
         &self.ring.ends
+    }
+
+    #[inline(always)]
+    fn has_seen(&self) -> bool {
+        self.tail != self.head
     }
 
     #[inline(always)]
@@ -202,6 +221,10 @@ impl<T> Outlet for Consumer<T> {
     #[inline(always)]
     fn publish(&self) {
         self.ring.ends.head.store(self.head, Ordering::Release);
+    }
+
+    fn position(&self) -> usize {
+        self.head
     }
 
     fn left(&self) -> usize {

@@ -51,7 +51,10 @@ impl<T> Sender<T> {
         if self.is_closed() {
             return Err(TrySendError::Closed(value));
         }
-        self.ring.push(value).map_err(TrySendError::Full)?;
+        match self.ring.place() {
+            Some(place) => place.fill(value),
+            None => return Err(TrySendError::Full(value)),
+        }
         self.changed();
         Ok(())
     }
@@ -151,16 +154,18 @@ impl<T> Sender<T> {
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), SendError<T>>> {
         ready!(budget::proceed(cx));
-        if ready!(self.poll_room(cx)).is_ok() {
-            match self.ring.push(value.take().expect("a send was polled after it was done")) {
-                Ok(()) => {
-                    self.changed();
-                    return Poll::Ready(Ok(()));
-                }
-                Err(back) => *value = Some(back),
+        let done = "a send was polled after it was done";
+        while !self.is_closed() {
+            if let Some(place) = self.ring.place() {
+                place.fill(value.take().expect(done));
+                self.changed();
+                return Poll::Ready(Ok(()));
+            }
+            if ready!(self.wait(cx)).is_err() {
+                break;
             }
         }
-        Poll::Ready(Err(SendError(value.take().expect("a send was polled after it was done"))))
+        Poll::Ready(Err(SendError(value.take().expect(done))))
     }
 
     fn poll_send_many(
@@ -199,6 +204,7 @@ impl<T> Sender<T> {
         if self.patience.look(|| self.ring.look() / enough) || self.ring.has_room() {
             return Poll::Ready(Ok(()));
         }
+        self.patience.wait_at(self.ring.position());
         let ends = self.ring.ends();
         ends.sender.wait(cx.waker());
         // It has a fence, so it makes up for those that were left out.
