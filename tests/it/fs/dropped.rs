@@ -246,7 +246,10 @@ fn the_error_of_a_dropped_change_of_a_thread_is_told_by_whatever_changes_the_fil
     busy_pool(8, async |file, busy| {
         drop(busy);
         let lose = async || {
+            let (hold, until_gone) = std::sync::mpsc::channel::<()>();
+            drop(spawn_blocking(move || until_gone.recv()));
             drop_in_kernel(file.set_xattr("no class", "")).await;
+            drop(hold);
             // The only thread is done with the one when it has begun with the other.
             spawn_blocking(|| ()).await.unwrap();
         };
