@@ -17,9 +17,9 @@ use crate::sys::Cqe;
 /// How often an operation that the kernel cancelled is submitted again.
 pub(super) const AGAIN_MAX: u8 = 32;
 
-/// An operation that was submitted.
+/// An operation that was submitted. Whoever has it knows the driver, and says so when it is dropped
+/// ([`abandon`](Self::abandon)).
 pub(crate) struct InFlight<T: Operation> {
-    driver: Rc<Driver>,
     /// `None` once the result was taken.
     pub(super) key: Option<Key>,
     /// How often it was submitted again.
@@ -39,15 +39,12 @@ impl<T: Operation> InFlight<T> {
     /// If there is none.
     #[inline]
     pub(crate) fn submit(
-        driver: &Rc<Driver>,
+        driver: &Driver,
         operation: &mut Option<T>,
         cx: &Context<'_>,
     ) -> Result<Self, T::Output> {
         match driver.stage(operation, Some(cx.waker().clone())) {
-            Some(key) => {
-                let driver = Rc::clone(driver);
-                Ok(Self { driver, key: Some(key), again: 0, operation: PhantomData })
-            }
+            Some(key) => Ok(Self { key: Some(key), again: 0, operation: PhantomData }),
             None => {
                 let operation = operation.take().expect("an operation was polled after its end");
                 Err(operation.complete(Outcome::gone()))
@@ -62,42 +59,52 @@ impl<T: Operation> InFlight<T> {
     }
 
     #[inline]
-    pub(crate) fn poll_result(&mut self, cx: &Context<'_>) -> Poll<T::Output> {
+    pub(crate) fn poll_result(&mut self, driver: &Driver, cx: &Context<'_>) -> Poll<T::Output> {
         let key = self.key.expect("an operation was polled after it gave its result");
-        let Poll::Ready((done, cqe)) = self.driver.poll_answer::<T>(key, cx) else {
-            return self.driver.left_behind::<T>();
+        let Poll::Ready((done, cqe)) = driver.poll_answer::<T>(key, cx) else {
+            return driver.left_behind::<T>();
         };
-        self.key = None;
         if T::SUBMIT_AGAIN && cqe.result == -libc::ECANCELED {
-            return self.submit_again(done.take(), cqe, cx);
+            return self.submit_again(driver, done.take(), cqe, cx);
         }
+        self.key = None;
         Poll::Ready(done.take().complete(cqe.into()))
     }
 
-    /// Nobody but the kernel cancels an operation whose future lives: it does when it could start no thread of its own
-    /// for it, as in a storm of signals (Linux 6.1). Nothing of the operation was done then.
-    #[cold]
-    fn submit_again(&mut self, operation: T, cqe: Cqe, cx: &Context<'_>) -> Poll<T::Output> {
-        if self.again == AGAIN_MAX {
-            return Poll::Ready(operation.complete(cqe.into()));
-        }
-        self.again += 1;
-        match self.driver.submit(operation, Some(cx.waker().clone())) {
-            Ok(key) => {
-                self.key = Some(key);
-                Poll::Pending
-            }
-            // It was cancelled by the runtime's end.
-            Err(operation) => Poll::Ready(operation.complete(cqe.into())),
+    /// Nobody waits for it any more.
+    #[inline]
+    pub(crate) fn abandon(&self, driver: &Driver) {
+        if let Some(key) = self.key {
+            driver.abandon(key);
         }
     }
-}
 
-impl<T: Operation> Drop for InFlight<T> {
-    fn drop(&mut self) {
-        if let Some(key) = self.key {
-            self.driver.abandon(key);
-        }
+    /// Nobody but the kernel cancels an operation whose future lives: it does when it could start no thread of its own
+    /// for it, as in a storm of signals (Linux 6.1). Nothing of the operation was done then. Until it is submitted the
+    /// old key, which finds nothing, says that its result was not taken.
+    #[cold]
+    fn submit_again(
+        &mut self,
+        driver: &Driver,
+        operation: T,
+        cqe: Cqe,
+        cx: &Context<'_>,
+    ) -> Poll<T::Output> {
+        let unsubmitted = if self.again < AGAIN_MAX {
+            self.again += 1;
+            match driver.submit(operation, Some(cx.waker().clone())) {
+                Ok(key) => {
+                    self.key = Some(key);
+                    return Poll::Pending;
+                }
+                // It was cancelled by the runtime's end.
+                Err(operation) => operation,
+            }
+        } else {
+            operation
+        };
+        self.key = None;
+        Poll::Ready(unsubmitted.complete(cqe.into()))
     }
 }
 
@@ -126,7 +133,7 @@ impl<T: Operation> Future for Op<T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T::Output> {
         let this = &mut *self;
         if let Some(in_flight) = &mut this.in_flight {
-            return in_flight.poll_result(cx);
+            return in_flight.poll_result(&this.driver, cx);
         }
         match InFlight::submit(&this.driver, &mut this.waiting, cx) {
             Ok(in_flight) => {
@@ -134,6 +141,14 @@ impl<T: Operation> Future for Op<T> {
                 Poll::Pending
             }
             Err(output) => Poll::Ready(output),
+        }
+    }
+}
+
+impl<T: Operation> Drop for Op<T> {
+    fn drop(&mut self) {
+        if let Some(in_flight) = &self.in_flight {
+            in_flight.abandon(&self.driver);
         }
     }
 }

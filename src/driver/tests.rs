@@ -480,13 +480,13 @@ fn a_future_whose_operation_was_left_behind_fails_and_the_slot_keeps_what_the_ke
     let cx = Context::from_waker(Waker::noop());
     let probe = Probe { fate: Rc::clone(&fate) };
     let mut in_flight = InFlight::submit(&driver, &mut Some(probe), &cx).expect("it is open");
-    assert!(driver.enter(0, None).is_ok() && in_flight.poll_result(&cx).is_pending());
+    assert!(driver.enter(0, None).is_ok() && in_flight.poll_result(&driver, &cx).is_pending());
     // As a shutdown leaves it whose deadline has passed.
     driver.open.set(false);
     drop(driver.ring.take());
-    assert_eq!(in_flight.poll_result(&cx), Poll::Ready(LEFT_BEHIND));
+    assert_eq!(in_flight.poll_result(&driver, &cx), Poll::Ready(LEFT_BEHIND));
     let key = in_flight.key.expect("it was not taken");
-    drop(in_flight);
+    in_flight.abandon(&driver);
     assert_eq!((fate.dropped.get(), driver.live_operations()), (0, 1));
     cancel_unasked(&driver, key);
     driver.act();
@@ -506,7 +506,7 @@ fn what_the_kernel_cancels_unasked_is_submitted_again_for_a_while() {
     let cx = Context::from_waker(Waker::noop());
     let cancelled = |in_flight: &mut InFlight<Probe>| {
         cancel_unasked(&driver, in_flight.key.expect("under way"));
-        in_flight.poll_result(&cx)
+        in_flight.poll_result(&driver, &cx)
     };
     let submitted = || InFlight::submit(&driver, &mut Some(probe()), &cx).expect("it is open");
 
@@ -518,7 +518,7 @@ fn what_the_kernel_cancels_unasked_is_submitted_again_for_a_while() {
     }
     let answer = loop {
         turn(&driver);
-        if let Poll::Ready(answer) = operation.poll_result(&cx) {
+        if let Poll::Ready(answer) = operation.poll_result(&driver, &cx) {
             break answer;
         }
     };
@@ -536,7 +536,7 @@ fn what_the_kernel_cancels_unasked_is_submitted_again_for_a_while() {
     let mut operation = submitted();
     cancel_unasked(&driver, operation.key.expect("under way"));
     driver.close(Duration::from_secs(5)).expect("nothing is stuck");
-    assert_eq!(operation.poll_result(&cx), Poll::Ready(-1));
-    drop(operation);
+    assert_eq!(operation.poll_result(&driver, &cx), Poll::Ready(-1));
+    operation.abandon(&driver);
     assert_eq!((fate.completed.get(), fate.orphaned.get(), fate.dropped.get()), (3, 0, 3));
 }

@@ -48,7 +48,11 @@ impl<F: Deref<Target = OpenFile>, T: Operation> Operating<F, T> {
             let operation = self.waiting.take().expect("an operation was polled after its end");
             return Poll::Ready(operation.complete(Outcome { result: Err(error) }));
         }
-        match InFlight::submit(self.file.driver(), &mut self.waiting, cx) {
+        // Should a buffer panic as it is asked where it lies, its operation ends as an orphan.
+        self.file.orphan();
+        let submitted = InFlight::submit(self.file.driver(), &mut self.waiting, cx);
+        self.file.adopt();
+        match submitted {
             Ok(in_flight) => {
                 self.in_flight = Some(in_flight);
                 Poll::Pending
@@ -64,14 +68,10 @@ impl<F: Deref<Target = OpenFile>, T: Operation> Future for Operating<F, T> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T::Output> {
         let this = &mut *self;
-        // Should a buffer panic as it is asked where it lies, its operation ends as an orphan.
-        this.file.orphan();
-        let polled = match &mut this.in_flight {
-            Some(in_flight) => in_flight.poll_result(cx),
+        match &mut this.in_flight {
+            Some(in_flight) => in_flight.poll_result(this.file.driver(), cx),
             None => this.submit(cx),
-        };
-        this.file.adopt();
-        polled
+        }
     }
 }
 
@@ -80,6 +80,9 @@ impl<F: Deref<Target = OpenFile>, T: Operation> Drop for Operating<F, T> {
     fn drop(&mut self) {
         if self.waiting.is_some() || self.in_flight.as_ref().is_some_and(InFlight::is_submitted) {
             self.file.orphan();
+        }
+        if let Some(in_flight) = &self.in_flight {
+            in_flight.abandon(self.file.driver());
         }
     }
 }
