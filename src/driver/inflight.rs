@@ -17,10 +17,10 @@ use crate::sys::Cqe;
 /// How often an operation that the kernel cancelled is submitted again.
 pub(super) const AGAIN_MAX: u8 = 32;
 
-/// An operation that was submitted. Whoever has it knows the driver, and says so when it is dropped
-/// ([`abandon`](Self::abandon)).
+/// The place of an operation that is submitted at some time. Whoever has it knows the driver, and tells it when it is
+/// dropped ([`abandon`](Self::abandon)).
 pub(crate) struct InFlight<T: Operation> {
-    /// `None` once the result was taken.
+    /// `None` before it was submitted and once the result was taken.
     pub(super) key: Option<Key>,
     /// How often it was submitted again.
     again: u8,
@@ -28,31 +28,33 @@ pub(crate) struct InFlight<T: Operation> {
 }
 
 impl<T: Operation> InFlight<T> {
-    /// Submits the operation, which is moved from where it lies; its result wakes the task of `cx`.
-    ///
-    /// # Errors
-    ///
-    /// What the operation gives when the runtime is gone.
+    #[inline]
+    pub(crate) fn new() -> Self {
+        Self { key: None, again: 0, operation: PhantomData }
+    }
+
+    /// Submits the operation, which is moved from where it lies; its result wakes the task of `cx`. Ready with what the
+    /// operation gives when the runtime is gone.
     ///
     /// # Panics
     ///
     /// If there is none.
     #[inline]
     pub(crate) fn submit(
+        &mut self,
         driver: &Driver,
         operation: &mut Option<T>,
         cx: &Context<'_>,
-    ) -> Result<Self, T::Output> {
-        match driver.stage(operation, Some(cx.waker().clone())) {
-            Some(key) => Ok(Self { key: Some(key), again: 0, operation: PhantomData }),
-            None => {
-                let operation = operation.take().expect("an operation was polled after its end");
-                Err(operation.complete(Outcome::gone()))
-            }
+    ) -> Poll<T::Output> {
+        self.key = driver.stage(operation, Some(cx.waker().clone()));
+        if self.key.is_some() {
+            return Poll::Pending;
         }
+        let operation = operation.take().expect("an operation was polled after its end");
+        Poll::Ready(operation.complete(Outcome::gone()))
     }
 
-    /// Its result was not taken.
+    /// It was submitted, and its result was not taken.
     #[inline]
     pub(crate) fn is_submitted(&self) -> bool {
         self.key.is_some()
@@ -113,7 +115,7 @@ pub(crate) struct Op<T: Operation> {
     driver: Rc<Driver>,
     /// The operation, until it moves into its slot.
     waiting: Option<T>,
-    in_flight: Option<InFlight<T>>,
+    in_flight: InFlight<T>,
 }
 
 // The operation is moved into its slot before the kernel sees it; nothing here is ever pinned.
@@ -122,7 +124,7 @@ impl<T: Operation> Unpin for Op<T> {}
 impl<T: Operation> Op<T> {
     #[inline]
     pub(crate) fn new(driver: Rc<Driver>, operation: T) -> Self {
-        Self { driver, waiting: Some(operation), in_flight: None }
+        Self { driver, waiting: Some(operation), in_flight: InFlight::new() }
     }
 }
 
@@ -132,24 +134,17 @@ impl<T: Operation> Future for Op<T> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T::Output> {
         let this = &mut *self;
-        if let Some(in_flight) = &mut this.in_flight {
-            return in_flight.poll_result(&this.driver, cx);
-        }
-        match InFlight::submit(&this.driver, &mut this.waiting, cx) {
-            Ok(in_flight) => {
-                this.in_flight = Some(in_flight);
-                Poll::Pending
-            }
-            Err(output) => Poll::Ready(output),
+        if this.in_flight.is_submitted() {
+            this.in_flight.poll_result(&this.driver, cx)
+        } else {
+            this.in_flight.submit(&this.driver, &mut this.waiting, cx)
         }
     }
 }
 
 impl<T: Operation> Drop for Op<T> {
     fn drop(&mut self) {
-        if let Some(in_flight) = &self.in_flight {
-            in_flight.abandon(&self.driver);
-        }
+        self.in_flight.abandon(&self.driver);
     }
 }
 

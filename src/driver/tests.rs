@@ -479,7 +479,8 @@ fn a_future_whose_operation_was_left_behind_fails_and_the_slot_keeps_what_the_ke
     let (driver, fate) = (driver(), Rc::new(Fate::default()));
     let cx = Context::from_waker(Waker::noop());
     let probe = Probe { fate: Rc::clone(&fate) };
-    let mut in_flight = InFlight::submit(&driver, &mut Some(probe), &cx).expect("it is open");
+    let mut in_flight = InFlight::new();
+    assert!(in_flight.submit(&driver, &mut Some(probe), &cx).is_pending());
     assert!(driver.enter(0, None).is_ok() && in_flight.poll_result(&driver, &cx).is_pending());
     // As a shutdown leaves it whose deadline has passed.
     driver.open.set(false);
@@ -508,7 +509,11 @@ fn what_the_kernel_cancels_unasked_is_submitted_again_for_a_while() {
         cancel_unasked(&driver, in_flight.key.expect("under way"));
         in_flight.poll_result(&driver, &cx)
     };
-    let submitted = || InFlight::submit(&driver, &mut Some(probe()), &cx).expect("it is open");
+    let submitted = || {
+        let mut in_flight = InFlight::new();
+        assert!(in_flight.submit(&driver, &mut Some(probe()), &cx).is_pending());
+        in_flight
+    };
 
     // A few times: the answer comes.
     let mut operation = submitted();

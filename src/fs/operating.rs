@@ -19,7 +19,7 @@ pub(super) struct Operating<F: Deref<Target = OpenFile>, T: Operation> {
     waiting: Option<T>,
     /// Why it is not to be submitted.
     refused: Option<io::Error>,
-    in_flight: Option<InFlight<T>>,
+    in_flight: InFlight<T>,
 }
 
 // The operation moves into its slot before the kernel sees it; nothing here is ever pinned.
@@ -29,13 +29,13 @@ impl<F: Deref<Target = OpenFile>, T: Operation> Operating<F, T> {
     /// The operation holds `file`.
     #[inline]
     pub(super) fn new(file: F, operation: T) -> Self {
-        Self { file, waiting: Some(operation), refused: None, in_flight: None }
+        Self { file, waiting: Some(operation), refused: None, in_flight: InFlight::new() }
     }
 
     /// As [`new`](Self::new); an operation that was found wrong ends with the error at its first poll.
     #[inline]
     pub(super) fn checked(file: F, operation: T, checked: io::Result<()>) -> Self {
-        Self { file, waiting: Some(operation), refused: checked.err(), in_flight: None }
+        Self { file, waiting: Some(operation), refused: checked.err(), in_flight: InFlight::new() }
     }
 
     #[inline]
@@ -50,15 +50,9 @@ impl<F: Deref<Target = OpenFile>, T: Operation> Operating<F, T> {
         }
         // Should a buffer panic as it is asked where it lies, its operation ends as an orphan.
         self.file.orphan();
-        let submitted = InFlight::submit(self.file.driver(), &mut self.waiting, cx);
+        let submitted = self.in_flight.submit(self.file.driver(), &mut self.waiting, cx);
         self.file.adopt();
-        match submitted {
-            Ok(in_flight) => {
-                self.in_flight = Some(in_flight);
-                Poll::Pending
-            }
-            Err(output) => Poll::Ready(output),
-        }
+        submitted
     }
 }
 
@@ -68,9 +62,10 @@ impl<F: Deref<Target = OpenFile>, T: Operation> Future for Operating<F, T> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T::Output> {
         let this = &mut *self;
-        match &mut this.in_flight {
-            Some(in_flight) => in_flight.poll_result(this.file.driver(), cx),
-            None => this.submit(cx),
+        if this.in_flight.is_submitted() {
+            this.in_flight.poll_result(this.file.driver(), cx)
+        } else {
+            this.submit(cx)
         }
     }
 }
@@ -78,11 +73,11 @@ impl<F: Deref<Target = OpenFile>, T: Operation> Future for Operating<F, T> {
 impl<F: Deref<Target = OpenFile>, T: Operation> Drop for Operating<F, T> {
     #[inline]
     fn drop(&mut self) {
-        if self.waiting.is_some() || self.in_flight.as_ref().is_some_and(InFlight::is_submitted) {
+        if self.in_flight.is_submitted() {
             self.file.orphan();
-        }
-        if let Some(in_flight) = &self.in_flight {
-            in_flight.abandon(self.file.driver());
+            self.in_flight.abandon(self.file.driver());
+        } else if self.waiting.is_some() {
+            self.file.orphan();
         }
     }
 }
