@@ -14,7 +14,7 @@ use std::task::Waker;
 
 use self::budget::Restore;
 pub use self::budget::{Unconstrained, consume_budget, unconstrained, yield_now};
-use crate::task::{Address, Entered, HomeRef, JoinHandle, PanicHook, Root};
+use crate::task::{Address, Entered, HomeRef, Id, JoinHandle, PanicHook, Root};
 
 /// What the thread is in. The guards own it, so the thread's end has nothing to drop: without a destructor the cell
 /// can be used by those of others, such as a runtime that lies in a thread local itself.
@@ -79,6 +79,23 @@ impl Executor {
     ///
     /// From inside a task of this executor.
     pub(crate) fn run_batch(&self, completions: u32) -> u32 {
+        self.run_by(completions, HomeRef::run_next)
+    }
+
+    /// As [`run_batch`](Self::run_batch), with something around each poll, which is told whose it is.
+    pub(crate) fn run_batch_watched(
+        &self,
+        completions: u32,
+        around: impl Fn(Id, &dyn Fn() -> bool) -> bool,
+    ) -> u32 {
+        self.run_by(completions, |home| match home.next_ready() {
+            Some(task) => around(task, &|| home.run_next()),
+            None => false,
+        })
+    }
+
+    #[inline(always)]
+    fn run_by(&self, completions: u32, run_next: impl Fn(&HomeRef) -> bool) -> u32 {
         assert!(!self.home.is_running(), "an executor cannot be run from inside one of its tasks");
         let mut polled = 0;
         let budget = self.tick_budget.saturating_add(completions);
@@ -86,7 +103,7 @@ impl Executor {
             let part = budget.min(polled + INBOX_POLLS);
             while polled < part {
                 budget::reset();
-                if !self.home.run_next() {
+                if !run_next(&self.home) {
                     budget::lift();
                     return polled;
                 }

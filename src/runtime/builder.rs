@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::Runtime;
+use super::stall::{Stall, Watch};
 use super::worker::{Blocking, Ends, LeakHook, Spin, Worker};
 use crate::blocking::{Pool, PoolBuilder};
 use crate::buf::PoolOptions;
@@ -39,6 +40,7 @@ pub struct Builder {
     shutdown_deadline: Duration,
     on_leak: Option<LeakHook>,
     on_unhandled_panic: Option<PanicHook>,
+    on_stall: Option<Watch>,
     blocking: PoolBuilder,
     blocking_pool: Option<Pool>,
 }
@@ -82,6 +84,7 @@ impl Builder {
             shutdown_deadline: Duration::from_secs(5),
             on_leak: None,
             on_unhandled_panic: None,
+            on_stall: None,
             blocking: PoolBuilder::new(),
             blocking_pool: None,
         }
@@ -307,6 +310,32 @@ impl Builder {
         self
     }
 
+    /// What to do when a poll took longer than `limit`, and so kept everything else of its core waiting: a loop without
+    /// an await, a lock of std's, a call that blocks. The hook is told after that poll whose it was; it may log or
+    /// count, and what it throws is caught and counted. asyncio's debug mode warns of such polls
+    /// (`slow_callback_duration`).
+    ///
+    /// Nobody is told by default, and no poll is timed: timing takes two looks at the clock for each, some 40 ns. Not
+    /// watched are a task that never comes back, and the first poll of a call from another core.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let runtime = annulus::Runtime::builder()
+    ///     .on_stall(Duration::from_millis(10), |stall| eprintln!("{stall}"))
+    ///     .build()?;
+    /// runtime.block_on(async {
+    ///     // "the main future kept its core for 20.07ms"
+    ///     std::thread::sleep(Duration::from_millis(20));
+    /// });
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn on_stall(mut self, limit: Duration, hook: impl Fn(Stall) + 'static) -> Self {
+        self.on_stall = Some(Watch::new(limit, hook));
+        self
+    }
+
     /// The most threads of the blocking pool, 64 by default: see
     /// [`PoolBuilder::threads_max`](crate::blocking::PoolBuilder::threads_max).
     ///
@@ -397,7 +426,9 @@ impl Builder {
         let ns = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         let adaptive = AdaptiveSpin::new(ns(self.channel_spin));
         let spin = Spin { always_ns: ns(self.spin), adaptive };
-        Ok(Runtime { worker: Worker::new(driver, executor, timers, blocking, bell, spin, ends) })
+        let mut worker = Worker::new(driver, executor, timers, blocking, bell, spin, ends);
+        worker.watch = self.on_stall;
+        Ok(Runtime { worker })
     }
 }
 

@@ -1,7 +1,7 @@
 //! One core: a ring, an executor and a wheel, and the loop that holds them.
 //!
 //! `builder` sets the limits, `worker` is the loop, `enter` makes a runtime the current one, `metrics` counts,
-//! `handle` and `remote` take work from other threads.
+//! `handle` and `remote` take work from other threads, `stall` finds what keeps the core for long.
 
 mod builder;
 mod enter;
@@ -10,6 +10,7 @@ mod metrics;
 #[cfg(all(test, loom))]
 mod models;
 mod remote;
+mod stall;
 mod worker;
 
 use std::future::Future;
@@ -22,6 +23,7 @@ pub use builder::Builder;
 pub use handle::Handle;
 pub use metrics::Metrics;
 pub use remote::{RemoteError, RemoteHandle};
+pub use stall::Stall;
 use worker::Worker;
 pub(crate) use worker::check_not_nested;
 
@@ -165,8 +167,12 @@ impl Worker {
         loop {
             if root.take_woken() {
                 executor::budget::reset();
-                if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker))
-                {
+                let mut poll = || future.as_mut().poll(&mut Context::from_waker(&waker));
+                let polled = match &self.watch {
+                    None => poll(),
+                    Some(watch) => watch.over(self.driver(), None, poll),
+                };
+                if let Poll::Ready(output) = polled {
                     return Ok(output);
                 }
             }

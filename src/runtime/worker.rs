@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::enter::Entered;
 use super::metrics::Metrics;
+use super::stall::Watch;
 use crate::blocking::Pool;
 use crate::channel::adaptive_spin::AdaptiveSpin;
 use crate::channel::later as channel;
@@ -38,6 +39,8 @@ pub(super) struct Worker {
     /// Wakers of timers that are due; kept for its memory.
     expired: RefCell<Vec<Waker>>,
     spin: Spin,
+    /// Who is told of polls that take long; nobody by default, and then no poll is timed.
+    pub(super) watch: Option<Watch>,
     ends: Ends,
 }
 
@@ -118,6 +121,7 @@ impl Worker {
             reaped: Cell::new(0),
             expired: RefCell::default(),
             spin,
+            watch: None,
             ends,
         }
     }
@@ -139,7 +143,10 @@ impl Worker {
     /// there is nothing to ask the kernel.
     pub(super) fn turn(&self, root: &Root) -> io::Result<()> {
         // Poll what is ready, at most a tick's budget of it, and what the last turn's completions woke.
-        self.executor.run_batch(self.reaped.get());
+        match &self.watch {
+            None => self.executor.run_batch(self.reaped.get()),
+            Some(watch) => self.run_batch_watched(watch),
+        };
         // Take wakes that other threads sent.
         self.executor.take_inbox();
         // Wake what is due.
@@ -150,6 +157,12 @@ impl Worker {
         self.reaped.set(self.driver.reap());
         self.driver.act();
         Ok(())
+    }
+
+    #[cold]
+    fn run_batch_watched(&self, watch: &Watch) -> u32 {
+        let over = |task, poll: &dyn Fn() -> bool| watch.over(&self.driver, Some(task), poll);
+        self.executor.run_batch_watched(self.reaped.get(), over)
     }
 
     fn flush_or_sleep(&self, root: &Root) -> io::Result<()> {

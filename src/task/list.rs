@@ -44,6 +44,12 @@ impl Ready {
         self.count.set(self.count.get() + 1);
     }
 
+    /// The oldest task.
+    #[inline]
+    pub(super) fn first(&self) -> Option<TaskPtr> {
+        self.head.get()
+    }
+
     /// Takes the oldest task and clears its `SCHEDULED`. The caller settles it (see `run`).
     #[inline]
     pub(super) fn pop(&self) -> Option<TaskPtr> {

@@ -142,6 +142,7 @@ pub(crate) use self::address::Address;
 pub(crate) use self::cell::Unstoppable;
 pub(crate) use self::context::{OutOfScope, Within};
 pub(crate) use self::home::{Entered, HomeRef, PanicHook};
+pub(crate) use self::name::name_of;
 pub(crate) use self::parcel::{Outcome, Parcel, Ticket, Work};
 pub(crate) use self::root::Root;
 pub(crate) use self::spawn::{

@@ -24,7 +24,7 @@ pub fn name() -> Option<Arc<str>> {
 }
 
 /// The name of a task whose future is not dropped yet, on its own thread.
-pub(super) fn name_of(task: Id) -> Option<Arc<str>> {
+pub(crate) fn name_of(task: Id) -> Option<Arc<str>> {
     NAMES.try_with(|names| names.borrow().get(&task).cloned()).ok()?
 }
 

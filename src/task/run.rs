@@ -12,6 +12,7 @@ use std::task::Context;
 use super::cell::{self, Unstoppable};
 use super::header::TaskPtr;
 use super::home::{self, Home, HomeRef};
+use super::id::Id;
 use super::join::JoinHandle;
 use super::refs::Last;
 use super::state::{CANCELLED, COMPLETE, JOIN_INTEREST, OUTPUT, RUNNING};
@@ -92,6 +93,12 @@ impl HomeRef {
     pub(crate) fn spawn<F: Future + 'static>(&self, future: F) -> JoinHandle<F::Output> {
         // SAFETY: rule 2; we hold a reference, and are not `Send`.
         unsafe { spawn(self.as_ptr(), future) }
+    }
+
+    /// The task that [`run_next`](Self::run_next) would run.
+    pub(crate) fn next_ready(&self) -> Option<Id> {
+        // SAFETY: rules 1 and 2; what is queued is `SCHEDULED`, and we are not `Send`.
+        self.home().ready.first().map(|task| unsafe { task.header() }.id)
     }
 
     /// Runs the task that was woken first; `false` if none is ready.

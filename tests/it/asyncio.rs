@@ -193,6 +193,25 @@ fn loop_time() {
 }
 
 #[test]
+fn loop_slow_callback_duration() {
+    let _leaks = LeakGuard::new();
+    let slow = Rc::new(RefCell::new(Vec::new()));
+    let handler = Rc::clone(&slow);
+    let runtime = Runtime::builder()
+        .on_stall(Duration::from_millis(20), move |stall| handler.borrow_mut().push(stall.task()))
+        .build()
+        .expect("this machine has io_uring");
+    let id = runtime.block_on(async {
+        let task = spawn(async { std::thread::sleep(Duration::from_millis(30)) });
+        let id = task.id();
+        task.await.expect("no panic");
+        id
+    });
+    // On a busy machine others may be slow, too.
+    assert!(slow.borrow().contains(&Some(id)));
+}
+
+#[test]
 fn loop_set_exception_handler() {
     let _leaks = LeakGuard::new();
     let contexts = Rc::new(RefCell::new(Vec::new()));

@@ -4,6 +4,7 @@ use crate::support::child::{assert_passed, in_child};
 use crate::support::leak::LeakGuard;
 use annulus::Runtime;
 use annulus::net::{TcpListener, TcpStream};
+use annulus::runtime::Stall;
 use annulus::task::{AbortHandle, JoinError, JoinHandle, consume_budget, yield_now};
 use annulus::time::{sleep, timeout};
 use std::cell::{Cell, RefCell};
@@ -603,4 +604,64 @@ fn hogs_that_give_way_do_not_keep_others_from_the_kernel() {
             assert!(hog.await.expect_err("it never ends").is_cancelled());
         }
     });
+}
+
+/// The polls of a runtime that lasted longer than the limit, by whose they were.
+fn stalls<F: Future>(limit: Duration, body: F) -> Vec<Stall> {
+    let _leaks = LeakGuard::new();
+    let seen = Rc::new(RefCell::new(Vec::new()));
+    let log = Rc::clone(&seen);
+    let hook = move |stall| log.borrow_mut().push(stall);
+    let runtime = Runtime::builder().on_stall(limit, hook).build();
+    let runtime = runtime.expect("this machine has io_uring");
+    runtime.block_on(body);
+    drop(runtime);
+    seen.take()
+}
+
+const LONG: Duration = Duration::from_millis(30);
+
+#[test]
+fn a_hog_is_named_by_the_report_of_its_stall() {
+    let mut ids = Vec::new();
+    let seen = stalls(LONG / 2, async {
+        let hog = annulus::task::Builder::new().name("hog").spawn(async {
+            yield_now().await;
+            thread::sleep(LONG);
+            yield_now().await;
+            thread::sleep(LONG);
+        });
+        let nameless = annulus::spawn(async { thread::sleep(LONG) });
+        ids.extend([hog.id(), nameless.id()]);
+        thread::sleep(LONG);
+        hog.await.expect("it ends");
+        nameless.await.expect("it ends");
+    });
+    // On a busy machine other polls may last long, too.
+    let of = |task| seen.iter().filter(move |stall| stall.task() == task);
+    assert!(of(Some(ids[0])).filter(|stall| stall.name() == Some("hog")).count() >= 2, "{seen:?}");
+    assert!(of(Some(ids[1])).any(|stall| stall.name().is_none()), "{seen:?}");
+    assert!(
+        of(None).any(|stall| stall.to_string().starts_with("the main future kept")),
+        "{seen:?}"
+    );
+    let text = of(Some(ids[0])).next_back().expect("it was seen").to_string();
+    assert!(text.starts_with(&format!("task {} (hog) kept its core for ", ids[0])), "{text}");
+    assert!(seen.iter().all(|stall| stall.lasted() > LONG / 2), "{seen:?}");
+}
+
+#[test]
+fn short_polls_are_no_stall_and_a_hook_that_panics_stops_nobody() {
+    let seen = stalls(Duration::MAX, async {
+        for _ in 0..100 {
+            annulus::spawn(yield_now()).await.expect("it ends");
+        }
+    });
+    assert!(seen.is_empty(), "{seen:?}");
+    let runtime =
+        Runtime::builder().on_stall(Duration::ZERO, |_| std::panic::resume_unwind(Box::new(())));
+    let runtime = runtime.build().expect("this machine has io_uring");
+    let sum = runtime.block_on(async { annulus::spawn(async { 6 }).await.expect("it ends") + 1 });
+    assert_eq!(sum, 7);
+    assert!(runtime.metrics().caught_panics > 0);
 }
