@@ -60,7 +60,7 @@ fn difference(length: u64, count: impl Fn(u64) -> Result<u64, String>) -> Result
 fn job(rival: &Rival, name: &str, operations: u64) -> Result<u64, String> {
     let operations = operations.to_string();
     let arguments = ["--job", rival.name, "--name", name, "--operations", &operations];
-    callgrind::instructions(&arguments.map(String::from), |_| Ok(()))
+    callgrind::instructions(None, &arguments.map(String::from), |_| Ok(()))
 }
 
 /// Counts a server that answers so many requests on each connection. It is far slower than its load, so that all
@@ -74,7 +74,7 @@ fn serve(
 ) -> Result<u64, String> {
     let buffer = buffer.to_string();
     let arguments = ["--serve", rival.name, "--server", server, "--buffer", &buffer, "--ends", "1"];
-    callgrind::instructions(&arguments.map(String::from), |child| {
+    callgrind::instructions(None, &arguments.map(String::from), |child| {
         let (address, end) = addresses(child)?;
         let length = Length::Requests(requests * cell.connections as u64);
         let watched = Watched { server: None, cpus: Vec::new(), syscalls: false };
