@@ -24,6 +24,7 @@ pub use handle::Handle;
 pub use metrics::Metrics;
 pub use remote::{RemoteError, RemoteHandle};
 pub use stall::Stall;
+use stall::Watch;
 use worker::Worker;
 pub(crate) use worker::check_not_nested;
 
@@ -167,11 +168,11 @@ impl Worker {
         loop {
             if root.take_woken() {
                 executor::budget::reset();
-                let mut poll = || future.as_mut().poll(&mut Context::from_waker(&waker));
-                let polled = match &self.watch {
-                    None => poll(),
-                    Some(watch) => watch.over(self.driver(), None, poll),
-                };
+                let watched = self.watch.as_ref().map(|watch| (watch, Watch::begin(None)));
+                let polled = future.as_mut().poll(&mut Context::from_waker(&waker));
+                if let Some((watch, polling)) = watched {
+                    watch.end(polling, self.driver());
+                }
                 if let Poll::Ready(output) = polled {
                     return Ok(output);
                 }

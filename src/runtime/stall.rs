@@ -47,6 +47,13 @@ impl fmt::Display for Stall {
     }
 }
 
+/// A poll that is watched.
+pub(super) struct Polling {
+    task: Option<Id>,
+    name: Option<Arc<str>>,
+    start_ns: u64,
+}
+
 /// What is asked of polls, and who is told.
 pub(super) struct Watch {
     limit_ns: u64,
@@ -59,19 +66,24 @@ impl Watch {
         Self { limit_ns, hook: Box::new(hook) }
     }
 
-    /// Polls, and tells the hook if that took longer than the limit. What the hook throws is caught and counted.
-    pub(super) fn over<T>(&self, driver: &Driver, task: Option<Id>, poll: impl FnOnce() -> T) -> T {
+    /// A poll begins, of this task or of the main future.
+    #[cold]
+    pub(super) fn begin(task: Option<Id>) -> Polling {
         // A task that ends takes its name along, and one that begins brings it.
-        let before = task.and_then(task::name_of);
-        let start_ns = monotonic_ns();
-        let polled = poll();
+        let name = task.and_then(task::name_of);
+        Polling { task, name, start_ns: monotonic_ns() }
+    }
+
+    /// It has ended: the hook is told if that was after more than the limit. What it throws is caught and counted.
+    #[cold]
+    pub(super) fn end(&self, polling: Polling, driver: &Driver) {
+        let Polling { task, name, start_ns } = polling;
         let lasted_ns = monotonic_ns().saturating_sub(start_ns);
         if lasted_ns > self.limit_ns {
-            let name = before.or_else(|| task.and_then(task::name_of));
+            let name = name.or_else(|| task.and_then(task::name_of));
             let stall = Stall { task, name, lasted: Duration::from_nanos(lasted_ns) };
             driver.catching(|| (self.hook)(stall));
         }
-        polled
     }
 }
 

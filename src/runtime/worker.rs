@@ -161,8 +161,12 @@ impl Worker {
 
     #[cold]
     fn run_batch_watched(&self, watch: &Watch) -> u32 {
-        let over = |task, poll: &dyn Fn() -> bool| watch.over(&self.driver, Some(task), poll);
-        self.executor.run_batch_watched(self.reaped.get(), over)
+        self.executor.run_batch_watched(self.reaped.get(), |task, poll| {
+            let polling = Watch::begin(Some(task));
+            let polled = poll();
+            watch.end(polling, &self.driver);
+            polled
+        })
     }
 
     fn flush_or_sleep(&self, root: &Root) -> io::Result<()> {

@@ -104,7 +104,7 @@ impl HomeRef {
     /// Runs the task that was woken first; `false` if none is ready.
     ///
     /// The caller is not inside a task of this home: it has asked [`is_running`](Self::is_running).
-    #[inline]
+    #[inline(always)]
     pub(crate) fn run_next(&self) -> bool {
         debug_assert!(!self.is_running());
         let home = self.home();
