@@ -158,6 +158,13 @@ fn exchange(clients: &[StdStream]) {
     }
 }
 
+/// Whether the clock is read without a call, as on real processors, but not in an emulator without their counter.
+fn clock_needs_no_call() -> bool {
+    let path = "/sys/devices/system/clocksource/clocksource0/current_clocksource";
+    let source = std::fs::read_to_string(path).unwrap_or_default();
+    ["tsc", "kvm-clock", "hyperv_clocksource_tsc_page"].contains(&source.trim())
+}
+
 #[test]
 fn a_server_in_steady_state_makes_no_call_but_enter() {
     const REQUESTS: usize = 1000;
@@ -165,8 +172,10 @@ fn a_server_in_steady_state_makes_no_call_but_enter() {
         // All connections at once, then one at a time.
         (0..REQUESTS / 2 / CONNECTIONS).for_each(|_| exchange(clients));
         (0..REQUESTS / 2).for_each(|nth| exchange(&clients[nth % CONNECTIONS..][..1]));
-        let noted = noted.lock().expect("no panic");
-        let other = noted.iter().find(|call| **call != libc::SYS_io_uring_enter);
+        let noted = noted.lock().expect("no panic").clone();
+        let is_clock = |call| call == libc::SYS_clock_gettime && !clock_needs_no_call();
+        let other =
+            noted.iter().find(|call| **call != libc::SYS_io_uring_enter && !is_clock(**call));
         assert_eq!(other, None, "this call is not io_uring_enter");
         // One brings a lonely request at the least.
         assert!(noted.len() >= REQUESTS / 2, "only {} calls", noted.len());
@@ -189,7 +198,7 @@ fn an_idle_runtime_makes_no_call() {
         }
         assert_ne!(before, 0, "the watch sees nothing");
         thread::sleep(Duration::from_millis(300));
-        let noted = noted.lock().expect("no panic");
+        let noted = noted.lock().expect("no panic").clone();
         assert_eq!(noted[before..], [], "these calls were made while nothing was to be done");
     });
     if let Err(error) = outcome {
