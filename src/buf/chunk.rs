@@ -75,6 +75,14 @@ impl Chunk {
         self.len -= count as u32;
     }
 
+    /// Copies as many of the first bytes as fit, and drops them from view; says how many.
+    pub(crate) fn take_into(&mut self, buf: &mut [u8]) -> usize {
+        let count = self.len().min(buf.len());
+        buf[..count].copy_from_slice(&self[..count]);
+        self.advance(count);
+        count
+    }
+
     /// Keeps the first `len` bytes in view; does nothing if there are fewer.
     pub fn truncate(&mut self, len: usize) {
         self.len = self.len.min(u32::try_from(len).unwrap_or(u32::MAX));

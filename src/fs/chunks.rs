@@ -225,9 +225,7 @@ impl AsyncRead for Chunks {
         let Some(mut chunk) = ready!(self.poll_recv(cx))? else {
             return Poll::Ready(Ok(0));
         };
-        let count = chunk.len().min(buf.len());
-        buf[..count].copy_from_slice(&chunk[..count]);
-        chunk.advance(count);
+        let count = chunk.take_into(buf);
         self.rest = Some(chunk).filter(|rest| !rest.is_empty());
         Poll::Ready(Ok(count))
     }

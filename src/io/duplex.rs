@@ -82,9 +82,7 @@ impl AsyncRead for SimplexReader {
         let Some(mut chunk) = ready!(self.poll_recv(cx))? else {
             return Poll::Ready(Ok(0));
         };
-        let count = chunk.len().min(buf.len());
-        buf[..count].copy_from_slice(&chunk[..count]);
-        chunk.advance(count);
+        let count = chunk.take_into(buf);
         if !chunk.is_empty() {
             let mut flow = self.0.borrow_mut();
             flow.len += chunk.len();
