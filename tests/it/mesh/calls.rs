@@ -85,19 +85,33 @@ fn a_panic_there_is_an_error_here_and_both_go_on() {
 }
 
 #[test]
-fn a_panic_that_nobody_takes_is_told_there() {
-    static TOLD: AtomicUsize = AtomicUsize::new(0);
+fn a_panic_that_nobody_takes_is_told_where_it_is_left() {
+    static TOLD: [AtomicUsize; 2] = [const { AtomicUsize::new(0) }; 2];
+    static LEFT: AtomicBool = AtomicBool::new(false);
+    let told = |index: usize| TOLD[index].load(Ordering::Relaxed);
     let _leaks = LeakGuard::new();
     let builder = mesh(2).runtime(|builder| {
         builder.ring_entries(32, 128).on_unhandled_panic(|_| {
-            assert_eq!(Shard::current().index(), 1);
-            TOLD.fetch_add(1, Ordering::Relaxed);
+            TOLD[Shard::current().index()].fetch_add(1, Ordering::Relaxed);
         })
     });
     let outcome = builder.run(async |me| {
         if me.index() == 0 {
-            drop(shard(1).spawn(async || panic!("unheard")));
-            until(|| TOLD.load(Ordering::Relaxed) == 1).await;
+            // The handle goes before the task ends: there.
+            let handle = shard(1).spawn(async || {
+                until(|| LEFT.load(Ordering::Relaxed)).await;
+                panic!("unheard")
+            });
+            drop(handle);
+            LEFT.store(true, Ordering::Relaxed);
+            until(|| told(1) == 1).await;
+            assert_eq!(told(0), 0);
+            // And after: here.
+            let handle = shard(1).spawn(async || panic!("unheard"));
+            until(|| handle.is_finished()).await;
+            assert_eq!((told(0), told(1)), (0, 1));
+            drop(handle);
+            assert_eq!((told(0), told(1)), (1, 1));
         }
         Result::Ok(())
     });
