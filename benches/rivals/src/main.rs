@@ -45,7 +45,7 @@ mod support;
 mod uring;
 mod workloads;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use rivals::RIVALS;
@@ -58,9 +58,9 @@ const ABOUT: &str =
 
 const KNOWN: &[Known] = &[
     ("report", None, "make Markdown tables and SVG pictures of --out, do not measure"),
-    ("--against", Some("FILE"), "with report: only say which verdicts of this record differ"),
+    ("--second", Some("FILE"), "with report: no verdict but those that this record repeats"),
     ("--quick", None, "6 rounds of 80 ms; about 10 minutes for all"),
-    ("--full", None, "10 rounds of 200 ms, twice as many of half load; about 25 minutes for all"),
+    ("--full", None, "10 rounds of 200 ms, twice as many of half load; about 20 minutes for all"),
     ("--workload", Some("A,B"), "only these; --list names them"),
     ("--rival", Some("A,B"), "only these, and annulus"),
     ("--rounds", Some("N"), "samples of each cell"),
@@ -113,18 +113,15 @@ fn run(options: &Options) -> Result<(), String> {
     }
     let out = PathBuf::from(options.text("--out").unwrap_or("bench-results/rivals.jsonl"));
     let seed = number("--seed", 1)?;
-    if let Some(other) = options.text("--against") {
-        return report::compare(&out, &PathBuf::from(other), seed);
-    }
     if options.has("report") {
-        return report::make(&out, seed);
+        return report::make(&out, options.text("--second").map(Path::new), seed);
     }
     let plan = plan(options, out)?;
     match options.has("--instructions") {
         true => plan.count()?,
         false => plan.run()?,
     }
-    report::make(&plan.out, plan.seed)
+    report::make(&plan.out, None, plan.seed)
 }
 
 /// What a child says last.

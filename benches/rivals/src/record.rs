@@ -113,11 +113,12 @@ impl Record {
         entries.any(|one| one.workload == workload && one.rival == rival && one.round == round)
     }
 
-    /// The newest count, if there is one.
+    /// The newest count, if there is one. Below zero it says only that something beside the work made the shorter of
+    /// the two runs the longer, such as a helper thread that goes by the clock.
     pub(crate) fn count(&self, workload: &str, rival: &str) -> Option<f64> {
         let mut counts = self.counts.iter().rev();
         let count = counts.find(|one| one.workload == workload && one.rival == rival)?;
-        count.outcome.as_ref().ok().copied()
+        count.outcome.as_ref().ok().copied().filter(|count| *count > 0.0)
     }
 
     pub(crate) fn has_count(&self, workload: &str, rival: &str) -> bool {

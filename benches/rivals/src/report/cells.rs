@@ -19,6 +19,8 @@ pub(super) struct Cells {
     pub(super) workloads: Vec<&'static Workload>,
     rows: Vec<Row>,
     seed: u64,
+    /// Of another record; a verdict that it does not repeat is none.
+    second: Option<Box<Cells>>,
 }
 
 /// One rival at one workload.
@@ -107,7 +109,12 @@ impl Cells {
             }
         }
         let measured = |workload: &&Workload| rows.iter().any(|row| row.workload == workload.name);
-        Self { workloads: WORKLOADS.iter().filter(measured).collect(), rows, seed }
+        Self { workloads: WORKLOADS.iter().filter(measured).collect(), rows, seed, second: None }
+    }
+
+    /// The same with no verdicts but those that `second` repeats.
+    pub(super) fn confirmed_by(self, second: Self) -> Self {
+        Self { second: Some(Box::new(second)), ..self }
     }
 
     /// The rows of a workload, in the order of the rivals, without the second annulus.
@@ -133,7 +140,18 @@ impl Cells {
         let interval = self.pairs(own, row, figure)?;
         let again = self.row(row.workload, CONTROL);
         let noise = again.and_then(|again| self.pairs(own, again, figure));
-        Some(Comparison { interval, verdict: verdict(&interval, noise, figure) })
+        let verdict = match verdict(&interval, noise, figure) {
+            seen if self.is_repeated(row, figure, seen) => seen,
+            _ => Verdict::None,
+        };
+        Some(Comparison { interval, verdict })
+    }
+
+    /// Whether the second record, if there is one, says the same.
+    fn is_repeated(&self, row: &Row, figure: Figure, verdict: Verdict) -> bool {
+        let Some(second) = &self.second else { return true };
+        let row = second.row(row.workload, row.rival);
+        row.and_then(|row| second.compare(row, figure)).is_some_and(|it| it.verdict == verdict)
     }
 
     /// The quotients of the rounds in which both ran.
@@ -206,7 +224,7 @@ fn verdict(interval: &Interval, noise: Option<Interval>, figure: Figure) -> Verd
 
 #[cfg(test)]
 mod tests {
-    use super::{CPU, RATE, Verdict, verdict};
+    use super::{CONTROL, CPU, Cells, OWN, RATE, Row, Verdict, WORKLOADS, verdict};
     use crate::support::stats::Interval;
 
     fn of(median: f64, low: f64, high: f64, pairs: usize) -> Interval {
@@ -223,6 +241,32 @@ mod tests {
         assert!(beside_calm(of(1.2, 1.1, 1.3, 10)) == Verdict::Behind);
         let calm = Some(of(1.0, 0.99, 1.01, 20));
         assert!(verdict(&of(0.8, 0.7, 0.9, 10), calm, RATE) == Verdict::Behind);
+    }
+
+    /// Ten rounds in which annulus takes 1 at the first workload, and tokio so much.
+    fn beside_tokio(theirs: f64) -> Cells {
+        let row = |rival, value: f64| Row {
+            workload: WORKLOADS[0].name,
+            rival,
+            samples: (0..10).map(|round| (round, [(CPU.name.to_owned(), value)].into())).collect(),
+            instructions: None,
+            reason: None,
+        };
+        let rows = vec![row(OWN, 1.0), row(CONTROL, 1.0), row("tokio", theirs)];
+        Cells { workloads: vec![&WORKLOADS[0]], rows, seed: 1, second: None }
+    }
+
+    #[test]
+    fn what_a_second_record_does_not_repeat_says_nothing() {
+        let said = |cells: Cells| {
+            let row = cells.row(WORKLOADS[0].name, "tokio").expect("it is there");
+            cells.compare(row, CPU).expect("there are pairs").verdict
+        };
+        assert!(said(beside_tokio(2.0)) == Verdict::Ahead);
+        assert!(said(beside_tokio(2.0).confirmed_by(beside_tokio(3.0))) == Verdict::Ahead);
+        for other in [0.5, 1.0] {
+            assert!(said(beside_tokio(2.0).confirmed_by(beside_tokio(other))) == Verdict::None);
+        }
     }
 
     #[test]

@@ -11,23 +11,21 @@ use std::path::{Path, PathBuf};
 use crate::record::Record;
 use cells::Cells;
 
-/// Reads the record and writes what is made of it.
-pub(crate) fn make(path: &Path, seed: u64) -> Result<(), String> {
+/// Reads the record and writes what is made of it: with a second one, no verdicts but those that it repeats.
+pub(crate) fn make(path: &Path, second: Option<&Path>, seed: u64) -> Result<(), String> {
     let record = read(path)?;
-    let cells = Cells::of(&record, seed);
+    let mut cells = Cells::of(&record, seed);
+    if let Some(second) = second {
+        let second = Cells::of(&read(second)?, seed);
+        print!("{}", against::text(&cells, &second));
+        cells = cells.confirmed_by(second);
+    }
     let pictures = pictures::draw(&cells, |what| beside(path, &format!("-{what}.svg")))?;
     let page = beside(path, ".md");
     let text = tables::page(&record, &cells, &pictures);
     fs::write(&page, text).map_err(|error| format!("{}: {error}", page.display()))?;
     println!("{}", tables::overview(&cells));
     println!("{} and {} pictures beside it", page.display(), pictures.len());
-    Ok(())
-}
-
-/// Says which verdicts of two records differ.
-pub(crate) fn compare(path: &Path, other: &Path, seed: u64) -> Result<(), String> {
-    let (one, two) = (Cells::of(&read(path)?, seed), Cells::of(&read(other)?, seed));
-    print!("{}", against::text(&one, &two));
     Ok(())
 }
 
