@@ -282,8 +282,8 @@ impl Builder {
     /// unhandled when the handle of the task was dropped, before or after, or a group in the midst of its end. The hook
     /// gets it on the thread of the runtime, with the task's id and name; outside the runtime, if a handle is dropped
     /// there. A task of another shard is told of on that shard, or on the handle's if it was dropped after the task
-    /// had ended. It may log, count, cancel a token that ends the service, or abort the process; what it throws is caught
-    /// and counted.
+    /// had ended. It may log, count, cancel a token that ends the service, or abort the process; what it throws is
+    /// caught and counted.
     ///
     /// Nothing is silent by default either: std's own panic hook has said on stderr where and why, at the time of the
     /// panic. A task that *returns* an error which nobody looks at is no failure here, for to the runtime it is a value

@@ -14,11 +14,10 @@ Made by `cargo run --release --manifest-path benches/rivals/Cargo.toml -- report
 
 Each sample is a process of its own on one processor, with its load on another. The rounds are interleaved; annulus is
 compared with a rival by the quotient of their figures in the same round. Below 1 annulus takes less. **Bold** is a
-verdict: the 95 % interval leaves out 1, there are enough pairs, annulus run twice is closer to itself than that, and the
-second record, if the report was given one, says the same.
-Everything else has no verdict, whatever the numbers look like. CPU is the processor time of the whole process for one
-operation; beside it stands the same over the load's, which a slower server makes slower too. Throughput is compared
-where the load had time to spare.
+verdict: the 95 % interval leaves out 1, there are enough pairs, annulus run twice is closer to itself than that,
+and the second record, if the report was given one, says the same. Everything else has no verdict, whatever the numbers
+look like. CPU is the processor time of the whole process for one operation; beside it stands the same over the load's,
+which a slower server makes slower too. Throughput is compared where the load had time to spare.
 ";
 
 pub(super) fn page(record: &Record, cells: &Cells, pictures: &[(PathBuf, String)]) -> String {
