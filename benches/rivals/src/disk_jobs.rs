@@ -13,7 +13,7 @@ use crate::files::{BLOCK, LARGE_MIB, Places, SMALL_SIZE, direct, direct_path, la
 use crate::jobs::Jobs;
 use crate::rival::{Direct, Files, Job, Paths, Runtime};
 
-/// How many small files are under way, and how many reads of a cold file.
+/// How many are under way of small files, writes, and reads of a cold file.
 const DEPTH: usize = 32;
 /// The size of the large file.
 const LARGE: u64 = LARGE_MIB << 20;
@@ -24,6 +24,7 @@ impl<R: Files> Jobs<R> {
         ("read-d32", |operations| R::block_on(read::<R>(operations, 32, false))?),
         ("read-d128", |operations| R::block_on(read::<R>(operations, 128, false))?),
         ("read-cold", |operations| R::block_on(read::<R>(operations, DEPTH, true))?),
+        ("write-d32", |operations| R::block_on(write::<R>(operations))?),
         ("append-1", |operations| R::block_on(append::<R>(operations, 1))?),
         ("append-32", |operations| R::block_on(append::<R>(operations, 32))?),
         ("small-files", |operations| R::block_on(read_small::<R>(operations))?),
@@ -40,6 +41,7 @@ impl<R: Direct> Jobs<R> {
         ("direct-d1", |operations| R::block_on(read_direct::<R>(operations, 1))?),
         ("direct-d32", |operations| R::block_on(read_direct::<R>(operations, 32))?),
         ("direct-d128", |operations| R::block_on(read_direct::<R>(operations, 128))?),
+        ("direct-write", |operations| R::block_on(write_direct::<R>(operations))?),
     ];
 }
 
@@ -96,6 +98,23 @@ pub(crate) fn drop_from_cache(file: &std::fs::File) -> io::Result<()> {
     Ok(())
 }
 
+/// Writes blocks at random places of a file that is cached.
+async fn write<R: Files>(operations: u64) -> io::Result<Sample> {
+    let file = Rc::new(R::file(large())?);
+    together::<R, _>(operations, DEPTH, |slot, share| {
+        let file = Rc::clone(&file);
+        async move {
+            let (mut buf, mut places) = (vec![1_u8; BLOCK], Places::new(slot));
+            for _ in 0..share {
+                buf = R::write(&file, buf, places.next()).await?;
+                assert_eq!(buf.len(), BLOCK);
+            }
+            Ok(())
+        }
+    })
+    .await
+}
+
 async fn read_direct<R: Direct>(operations: u64, depth: usize) -> io::Result<Sample> {
     // Makes it where it is not there.
     drop(direct(0));
@@ -106,6 +125,24 @@ async fn read_direct<R: Direct>(operations: u64, depth: usize) -> io::Result<Sam
             let (mut block, mut places) = (R::block(&disk), Places::new(slot));
             for _ in 0..share {
                 block = R::read_block(&disk, block, places.next()).await?;
+            }
+            Ok(())
+        }
+    })
+    .await
+}
+
+async fn write_direct<R: Direct>(operations: u64) -> io::Result<Sample> {
+    drop(direct(0));
+    let disk = Rc::new(R::disk(&direct_path(), DEPTH).await?);
+    together::<R, _>(operations, DEPTH, |slot, share| {
+        let disk = Rc::clone(&disk);
+        async move {
+            let (block, mut places) = (R::block(&disk), Places::new(slot));
+            // A buffer of a pool is empty until something was read into it.
+            let mut block = R::read_block(&disk, block, places.next()).await?;
+            for _ in 0..share {
+                block = R::write_block(&disk, block, places.next()).await?;
             }
             Ok(())
         }

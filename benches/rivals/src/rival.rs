@@ -121,6 +121,8 @@ pub(crate) trait Files: Runtime {
     fn file(file: std::fs::File) -> io::Result<Self::File>;
     /// Reads as much as the buffer holds, from a place, and returns the buffer.
     async fn read(file: &Self::File, buf: Vec<u8>, offset: u64) -> io::Result<Vec<u8>>;
+    /// Writes all of it to a place, into the page cache, and returns a buffer as long.
+    async fn write(file: &Self::File, buf: Vec<u8>, offset: u64) -> io::Result<Vec<u8>>;
     /// Writes all of it to a place, and returns it when it is on the disk.
     async fn write_durable(file: &Self::File, buf: Vec<u8>, offset: u64) -> io::Result<Vec<u8>>;
     /// Opens a small file, reads it into the buffer, closes it, and returns how long it was.
@@ -142,6 +144,11 @@ pub(crate) trait Direct: Runtime {
     /// Memory for one block.
     fn block(disk: &Self::Disk) -> Self::Block;
     async fn read_block(
+        disk: &Self::Disk,
+        block: Self::Block,
+        offset: u64,
+    ) -> io::Result<Self::Block>;
+    async fn write_block(
         disk: &Self::Disk,
         block: Self::Block,
         offset: u64,

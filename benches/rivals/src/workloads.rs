@@ -102,6 +102,8 @@ pub(crate) static WORKLOADS: &[Workload] = &[
     job("direct-d1", "4 KiB at random places past the page cache, one at a time", 1_000),
     job("direct-d32", "the same, 32 under way", 8_000),
     job("direct-d128", "the same, 128 under way", 8_000),
+    job("write-d32", "4 KiB to random places of a cached file, 32 under way", 20_000),
+    job("direct-write", "4 KiB to random places past the page cache, 32 under way", 8_000),
     job("append-1", "4 KiB, each on the disk before the next", 300),
     job(
         "append-32",

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use annulus::buf::AlignedBuf;
 use annulus::channel::spsc;
-use annulus::fs::{self, DirectFile, File, RegisteredPool};
+use annulus::fs::{self, DirectFile, File, OpenOptions, RegisteredPool};
 use annulus::net::udp::Datagram;
 use annulus::net::{TcpListener, TcpStream};
 use annulus::sync::{Mutex, broadcast, mpsc};
@@ -153,6 +153,10 @@ impl Files for Annulus {
         Ok(buf)
     }
 
+    async fn write(file: &File, buf: Vec<u8>, offset: u64) -> io::Result<Vec<u8>> {
+        Ok(file.write_all_at(buf, offset).await?)
+    }
+
     async fn write_durable(file: &File, buf: Vec<u8>, offset: u64) -> io::Result<Vec<u8>> {
         Ok(file.write_all_durable_at(buf, offset).await?)
     }
@@ -177,7 +181,8 @@ impl Direct for Annulus {
     type Block = AlignedBuf;
 
     async fn disk(path: &Path, depth: usize) -> io::Result<Self::Disk> {
-        Ok((DirectFile::open(path).await?, RegisteredPool::new(BLOCK, depth as u32)?))
+        let file = OpenOptions::new().read(true).write(true).open_direct(path).await?;
+        Ok((file, RegisteredPool::new(BLOCK, depth as u32)?))
     }
 
     fn block((_, pool): &Self::Disk) -> AlignedBuf {
@@ -190,6 +195,14 @@ impl Direct for Annulus {
         offset: u64,
     ) -> io::Result<AlignedBuf> {
         Ok(file.read_exact_at(block, offset).await?)
+    }
+
+    async fn write_block(
+        (file, _): &Self::Disk,
+        block: AlignedBuf,
+        offset: u64,
+    ) -> io::Result<AlignedBuf> {
+        Ok(file.write_all_at(block, offset).await?)
     }
 }
 

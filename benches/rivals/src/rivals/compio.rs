@@ -106,10 +106,14 @@ impl Files for Compio {
         count.map(|_| buf)
     }
 
-    async fn write_durable(file: &File, buf: Vec<u8>, offset: u64) -> io::Result<Vec<u8>> {
+    async fn write(file: &File, buf: Vec<u8>, offset: u64) -> io::Result<Vec<u8>> {
         let mut file = file;
         let (written, buf) = file.write_all_at(buf, offset).await.into();
-        written?;
+        written.map(|()| buf)
+    }
+
+    async fn write_durable(file: &File, buf: Vec<u8>, offset: u64) -> io::Result<Vec<u8>> {
+        let buf = <Self as Files>::write(file, buf, offset).await?;
         file.sync_data().await?;
         Ok(buf)
     }
@@ -133,7 +137,8 @@ impl Direct for Compio {
     type Block = Vec<u8>;
 
     async fn disk(path: &Path, _: usize) -> io::Result<File> {
-        OpenOptions::new().read(true).custom_flags(libc::O_DIRECT).open(path).await
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).custom_flags(libc::O_DIRECT).open(path).await
     }
 
     fn block(_: &File) -> Vec<u8> {
@@ -144,6 +149,12 @@ impl Direct for Compio {
         let at = aligned_within(&block);
         let (read, block) = disk.read_exact_at(block.slice(at..at + BLOCK), offset).await.into();
         read.map(|_| block.into_inner())
+    }
+
+    async fn write_block(mut disk: &File, block: Vec<u8>, offset: u64) -> io::Result<Vec<u8>> {
+        let at = aligned_within(&block);
+        let (written, block) = disk.write_all_at(block.slice(at..at + BLOCK), offset).await.into();
+        written.map(|()| block.into_inner())
     }
 }
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 use futures_lite::{AsyncReadExt, AsyncWriteExt};
 use glommio::channels::local_channel::{self, LocalReceiver, LocalSender};
 use glommio::channels::shared_channel::{self, SharedReceiver, SharedSender};
-use glommio::io::{BufferedFile, DmaFile};
+use glommio::io::{BufferedFile, DmaFile, OpenOptions};
 use glommio::net::TcpStream;
 use glommio::sync::RwLock;
 use glommio::{LocalExecutorBuilder, Placement};
@@ -129,6 +129,12 @@ impl Files for Glommio {
     }
 
     /// Its writes keep the buffer.
+    async fn write(file: &BufferedFile, buf: Vec<u8>, at: u64) -> io::Result<Vec<u8>> {
+        let len = buf.len();
+        let written = file.write_at(buf, at).await?;
+        if written == len { Ok(vec![1; len]) } else { Err(io::ErrorKind::WriteZero.into()) }
+    }
+
     async fn write_durable(file: &BufferedFile, buf: Vec<u8>, at: u64) -> io::Result<Vec<u8>> {
         let len = buf.len();
         let written = file.write_at(buf, at).await?;
@@ -150,7 +156,7 @@ impl Direct for Glommio {
     type Block = ();
 
     async fn disk(path: &Path, _: usize) -> io::Result<DmaFile> {
-        Ok(DmaFile::open(path).await?)
+        Ok(OpenOptions::new().read(true).write(true).dma_open(path).await?)
     }
 
     fn block(_: &DmaFile) {}
@@ -158,6 +164,14 @@ impl Direct for Glommio {
     async fn read_block(disk: &DmaFile, (): (), offset: u64) -> io::Result<()> {
         let read = disk.read_at_aligned(offset, BLOCK).await?;
         if read.len() == BLOCK { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+    }
+
+    /// Its writes take buffers of its own, too.
+    async fn write_block(disk: &DmaFile, (): (), offset: u64) -> io::Result<()> {
+        let mut block = disk.alloc_dma_buffer(BLOCK);
+        block.as_bytes_mut().fill(1);
+        let written = disk.write_at(block, offset).await?;
+        if written == BLOCK { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
     }
 }
 

@@ -102,10 +102,15 @@ impl Files for Kimojio {
         Ok(buf)
     }
 
-    async fn write_durable(file: &Self::File, buf: Vec<u8>, offset: u64) -> io::Result<Vec<u8>> {
+    async fn write(file: &Self::File, buf: Vec<u8>, offset: u64) -> io::Result<Vec<u8>> {
         let written = operations::pwrite(&**file, &buf, offset).await?;
-        operations::fsync(&**file).await?;
         if written == buf.len() { Ok(buf) } else { Err(io::ErrorKind::WriteZero.into()) }
+    }
+
+    async fn write_durable(file: &Self::File, buf: Vec<u8>, offset: u64) -> io::Result<Vec<u8>> {
+        let buf = <Self as Files>::write(file, buf, offset).await?;
+        operations::fsync(&**file).await?;
+        Ok(buf)
     }
 
     async fn read_small(path: &Path, mut buf: Vec<u8>) -> io::Result<(usize, Vec<u8>)> {
@@ -142,6 +147,17 @@ impl Direct for Kimojio {
         match operations::pread(disk, &mut block.0, offset).await? {
             BLOCK => Ok(block),
             _ => Err(io::ErrorKind::UnexpectedEof.into()),
+        }
+    }
+
+    async fn write_block(
+        disk: &Self::Disk,
+        block: Box<Page>,
+        offset: u64,
+    ) -> io::Result<Box<Page>> {
+        match operations::pwrite(disk, &block.0, offset).await? {
+            BLOCK => Ok(block),
+            _ => Err(io::ErrorKind::WriteZero.into()),
         }
     }
 }

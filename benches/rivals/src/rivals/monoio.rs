@@ -104,9 +104,13 @@ impl Files for Monoio {
         count.map(|_| buf)
     }
 
-    async fn write_durable(file: &File, buf: Vec<u8>, offset: u64) -> io::Result<Vec<u8>> {
+    async fn write(file: &File, buf: Vec<u8>, offset: u64) -> io::Result<Vec<u8>> {
         let (written, buf) = file.write_all_at(buf, offset).await;
-        written?;
+        written.map(|()| buf)
+    }
+
+    async fn write_durable(file: &File, buf: Vec<u8>, offset: u64) -> io::Result<Vec<u8>> {
+        let buf = <Self as Files>::write(file, buf, offset).await?;
         file.sync_data().await?;
         Ok(buf)
     }
@@ -141,6 +145,12 @@ impl Direct for Monoio {
         let at = aligned_within(&block);
         let (read, block) = disk.read_exact_at(block.slice_mut(at..at + BLOCK), offset).await;
         read.map(|_| block.into_inner())
+    }
+
+    async fn write_block(disk: &File, block: Vec<u8>, offset: u64) -> io::Result<Vec<u8>> {
+        let at = aligned_within(&block);
+        let (written, block) = disk.write_all_at(block.slice(at..at + BLOCK), offset).await;
+        written.map(|()| block.into_inner())
     }
 }
 

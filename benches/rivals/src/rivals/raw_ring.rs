@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::AsRawFd;
 
 use io_uring::opcode;
+use io_uring::squeue::Entry;
 use io_uring::types::Fd;
 
 use super::{Page, never, raw_ring_fan};
@@ -47,6 +48,8 @@ const FILES: &[(&str, Job)] = &[
     ("direct-d1", |operations| read_file(direct(libc::O_DIRECT), operations, 1)),
     ("direct-d32", |operations| read_file(direct(libc::O_DIRECT), operations, 32)),
     ("direct-d128", |operations| read_file(direct(libc::O_DIRECT), operations, 128)),
+    ("write-d32", |operations| write_file(large(), operations)),
+    ("direct-write", |operations| write_file(direct(libc::O_DIRECT), operations)),
     ("append-1", |operations| read("durable_append", operations)),
     ("small-files", |operations| read("open_read_close_d32", operations)),
     ("metadata", |operations| read("metadata_d32", operations)),
@@ -58,9 +61,26 @@ fn large_cold() -> io::Result<File> {
     Ok(file)
 }
 
-/// Blocks at random places, into buffers that the ring knows.
-#[allow(unsafe_code, reason = "memory that the kernel writes")]
 fn read_file(file: File, operations: u64, depth: usize) -> io::Result<Sample> {
+    blocks(file, operations, depth, |fd, at, offset| {
+        opcode::ReadFixed::new(fd, at, BLOCK as u32, 0).offset(offset).build()
+    })
+}
+
+fn write_file(file: File, operations: u64) -> io::Result<Sample> {
+    blocks(file, operations, 32, |fd, at, offset| {
+        opcode::WriteFixed::new(fd, at, BLOCK as u32, 0).offset(offset).build()
+    })
+}
+
+/// Blocks at random places, in buffers that the ring knows; the entry is of a file, a buffer and a place.
+#[allow(unsafe_code, reason = "memory that the kernel reads and writes")]
+fn blocks(
+    file: File,
+    operations: u64,
+    depth: usize,
+    entry: impl Fn(Fd, *mut u8, u64) -> Entry,
+) -> io::Result<Sample> {
     let mut blocks: Vec<Page> = (0..depth).map(|_| Page::ZERO).collect();
     let mut places: Vec<Places> = (0..depth).map(Places::new).collect();
     let base = blocks.as_mut_ptr().cast::<u8>();
@@ -70,8 +90,7 @@ fn read_file(file: File, operations: u64, depth: usize) -> io::Result<Sample> {
     unsafe { ring.submitter().register_buffers(&[range])? };
     let fd = Fd(file.as_raw_fd());
     let sample = keep_under_way(&mut ring.queues(), operations, depth, BLOCK as i32, |slot| {
-        let at = base.wrapping_add(slot * BLOCK);
-        opcode::ReadFixed::new(fd, at, BLOCK as u32, 0).offset(places[slot].next()).build()
+        entry(fd, base.wrapping_add(slot * BLOCK), places[slot].next())
     });
     drop(ring);
     sample

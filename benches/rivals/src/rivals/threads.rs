@@ -30,6 +30,11 @@ impl<R: Threads> Files for R {
         R::blocking(move || file.read_at(&mut buf, offset).map(|_| buf)).await
     }
 
+    async fn write(file: &Self::File, buf: Vec<u8>, offset: u64) -> io::Result<Vec<u8>> {
+        let file = Arc::clone(file);
+        R::blocking(move || file.write_all_at(&buf, offset).map(|()| buf)).await
+    }
+
     async fn write_durable(file: &Self::File, buf: Vec<u8>, offset: u64) -> io::Result<Vec<u8>> {
         let file = Arc::clone(file);
         R::blocking(move || {
@@ -69,5 +74,14 @@ impl<R: Threads> Direct for R {
     ) -> io::Result<Box<Page>> {
         let disk = Arc::clone(disk);
         R::blocking(move || disk.read_exact_at(&mut block.0, offset).map(|()| block)).await
+    }
+
+    async fn write_block(
+        disk: &Self::Disk,
+        block: Box<Page>,
+        offset: u64,
+    ) -> io::Result<Box<Page>> {
+        let disk = Arc::clone(disk);
+        R::blocking(move || disk.write_all_at(&block.0, offset).map(|()| block)).await
     }
 }

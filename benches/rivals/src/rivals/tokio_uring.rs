@@ -60,9 +60,13 @@ impl Files for TokioUring {
         count.map(|_| buf)
     }
 
-    async fn write_durable(file: &File, buf: Vec<u8>, offset: u64) -> io::Result<Vec<u8>> {
+    async fn write(file: &File, buf: Vec<u8>, offset: u64) -> io::Result<Vec<u8>> {
         let (written, buf) = file.write_all_at(buf, offset).await;
-        written?;
+        written.map(|()| buf)
+    }
+
+    async fn write_durable(file: &File, buf: Vec<u8>, offset: u64) -> io::Result<Vec<u8>> {
+        let buf = <Self as Files>::write(file, buf, offset).await?;
         file.sync_data().await?;
         Ok(buf)
     }
@@ -97,6 +101,12 @@ impl Direct for TokioUring {
         let at = aligned_within(&block);
         let (read, block) = disk.read_exact_at(block.slice(at..at + BLOCK), offset).await;
         read.map(|()| block.into_inner())
+    }
+
+    async fn write_block(disk: &File, block: Vec<u8>, offset: u64) -> io::Result<Vec<u8>> {
+        let at = aligned_within(&block);
+        let (written, block) = disk.write_all_at(block.slice(at..at + BLOCK), offset).await;
+        written.map(|()| block.into_inner())
     }
 }
 
