@@ -1,4 +1,7 @@
 //! Connecting to one of several addresses, as RFC 8305 ("Happy Eyeballs") has it.
+//!
+//! Its "Resolution Delay" (section 3) is for clients that ask for each family by themselves, and has no place here: the
+//! system's resolver asks for both at once, and gives them together, sorted (section 4, RFC 6724).
 
 use std::future::poll_fn;
 use std::io;

@@ -2,11 +2,14 @@
 
 use std::cell::Cell;
 use std::io::ErrorKind;
-use std::net::{SocketAddr, TcpListener as StdListener, TcpStream as StdStream, ToSocketAddrs};
+use std::net::{
+    SocketAddr, TcpListener as StdListener, TcpStream as StdStream, ToSocketAddrs,
+    UdpSocket as StdUdpSocket,
+};
 use std::rc::Rc;
 use std::time::Duration;
 
-use annulus::net::{ListenOptions, TcpListener, TcpStream, lookup_host};
+use annulus::net::{ListenOptions, TcpListener, TcpStream, UdpSocket, lookup_host};
 use annulus::runtime::metrics;
 use annulus::task::yield_now;
 use annulus::time::{self, Instant};
@@ -66,6 +69,37 @@ fn a_listener_and_a_stream_take_names() {
         let refused = TcpListener::bind_sharded("localhost:0").unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::InvalidInput);
         assert!(refused.to_string().contains("lookup_host"), "{refused}");
+    });
+}
+
+#[test]
+fn a_udp_socket_takes_names_and_the_first_address_of_a_list_that_will_do() {
+    if localhost().is_none() {
+        skip!("this system does not know localhost");
+    }
+    run(async || {
+        let near = UdpSocket::bind("localhost:0").await.unwrap();
+        let address = near.local_addr().unwrap();
+        assert!(address.ip().is_loopback());
+        let taken = StdUdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let holder = StdUdpSocket::bind(taken).unwrap();
+        let free = "127.0.0.1:0".parse().unwrap();
+        let far = UdpSocket::bind(vec![taken, free]).await.unwrap();
+        assert_ne!(far.local_addr().unwrap(), taken);
+        let error = UdpSocket::bind(&[taken, taken][..]).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::AddrInUse);
+        // Of another family, or by name.
+        far.connect(vec!["[::1]:9".parse().unwrap(), taken]).await.unwrap();
+        assert_eq!(far.peer_addr().unwrap(), taken);
+        let by_name = UdpSocket::bind((address.ip(), 0)).await.unwrap();
+        by_name.connect(("localhost", address.port())).await.unwrap();
+        by_name.send(b"by name").await.unwrap();
+        assert_eq!(&*near.recv_datagram().await.unwrap(), b"by name");
+        // It would be looked up for each datagram.
+        let refused = far.send_to(b"x", "localhost:9").await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::InvalidInput);
+        assert!(refused.to_string().contains("lookup_host"), "{refused}");
+        drop(holder);
     });
 }
 

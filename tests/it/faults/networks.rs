@@ -1,23 +1,20 @@
 //! A network of two machines, each a namespace that the test made: a peer that refuses, is not there, swallows what is
 //! sent to it, goes silent in the midst, or is slow.
-//!
-//! # Safety rules
-//!
-//! 1. A call takes no memory; the namespace is the calling thread's own.
-#![allow(unsafe_code, reason = "namespaces are set by system calls")]
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpListener as StdListener, TcpStream as StdStream};
-use std::process::Command;
+use std::net::{
+    SocketAddr, TcpListener as StdListener, TcpStream as StdStream, UdpSocket as StdUdpSocket,
+};
 use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use annulus::net::{TcpStream, UdpSocket};
 use annulus::spawn;
 use annulus::time::timeout;
 
-use crate::support::settled::{PATIENCE, content, run, until};
+use crate::support::machine::{call, ip, on_a_thread, own_namespace};
+use crate::support::settled::{PATIENCE, content, run, until, until_operations};
 use crate::support::skip::skip;
 
 /// Addresses of the far machine's network that it routes to nowhere, each in a way of its own.
@@ -38,28 +35,6 @@ struct Far {
     /// A port that nobody listens on.
     closed: SocketAddr,
     thread: JoinHandle<io::Result<()>>,
-}
-
-fn own_namespace() -> io::Result<i32> {
-    // SAFETY: rule 1.
-    match unsafe { libc::unshare(libc::CLONE_NEWNET) } {
-        // SAFETY: rule 1.
-        0 => Ok(unsafe { libc::gettid() }),
-        _ => Err(io::Error::last_os_error()),
-    }
-}
-
-fn call(program: &str, arguments: &str) -> io::Result<()> {
-    let output = Command::new(program).args(arguments.split(' ')).output()?;
-    let text = || String::from_utf8_lossy(&output.stderr).into_owned();
-    if output.status.success() {
-        return Ok(());
-    }
-    Err(io::Error::other(format!("{program} {arguments}: {}", text())))
-}
-
-fn ip(arguments: &str) -> io::Result<()> {
-    call("ip", arguments)
 }
 
 /// Makes this thread a machine, and another, and the link between them.
@@ -149,14 +124,11 @@ impl Far {
 
 /// Runs a test on a thread that is a machine of its own, with another; why it could not.
 fn with_two_machines(test: impl FnOnce(&Far) -> io::Result<()> + Send) -> io::Result<()> {
-    thread::scope(|scope| {
-        let near = scope.spawn(|| {
-            let far = two_machines()?;
-            let done = test(&far);
-            far.end();
-            done
-        });
-        near.join().unwrap_or_else(|payload| std::panic::resume_unwind(payload))
+    on_a_thread(|| {
+        let far = two_machines()?;
+        let done = test(&far);
+        far.end();
+        done
     })
 }
 
@@ -208,6 +180,70 @@ fn a_connect_into_a_black_hole_is_given_up_at_its_time() {
     });
     if let Err(error) = outcome {
         skip!("no network of two machines: {error}");
+    }
+}
+
+/// Connects that this machine began: `ActiveOpens` of the second line on TCP.
+fn opens() -> u64 {
+    let counts = std::fs::read_to_string("/proc/thread-self/net/snmp").expect("/proc is mounted");
+    let mut lines = counts.lines().filter_map(|line| line.strip_prefix("Tcp: "));
+    let (names, values) = (lines.next().expect("names"), lines.next().expect("values"));
+    let mut both = names.split(' ').zip(values.split(' '));
+    let (_, value) = both.find(|(name, _)| *name == "ActiveOpens").expect("it is counted");
+    value.parse().expect("a number")
+}
+
+/// Connects that wait for an answer, whoever holds their sockets.
+fn unanswered() -> usize {
+    const SYN_SENT: &str = "02";
+    let table = std::fs::read_to_string("/proc/thread-self/net/tcp6").expect("/proc is mounted");
+    table.lines().skip(1).filter(|line| line.split_whitespace().nth(3) == Some(SYN_SENT)).count()
+}
+
+/// RFC 8305 with two black holes of one family before an address of the other: it is the second that is tried, after
+/// one delay; the attempt that lost is closed, and the third is never made.
+#[test]
+fn a_black_hole_of_one_family_costs_one_delay_and_is_closed() {
+    let outcome = with_two_machines(|far| {
+        far.order("ip", "-6 addr add fd00:9::2/64 dev far0 nodad")?;
+        far.order("ip", "-6 route add blackhole fd00:8::/32")?;
+        ip("-6 addr add fd00:9::1/64 dev near0 nodad")?;
+        ip("-6 route add fd00:8::/32 via fd00:9::2")?;
+        run(async || -> io::Result<()> {
+            let six = |text: &str| text.parse().expect("an address");
+            let list = vec![six("[fd00:8::1]:80"), six("[fd00:8::2]:80"), far.echo];
+            // An interface that is up has an address that can be used only a moment later.
+            let probe = StdUdpSocket::bind("[::]:0")?;
+            until(|| probe.connect(list[0]).is_ok()).await;
+            let (before, start) = (opens(), Instant::now());
+            let stream = TcpStream::connect(list).await.expect("one answers");
+            assert!(start.elapsed() >= Duration::from_millis(250), "{:?}", start.elapsed());
+            assert_eq!(stream.peer_addr().expect("connected"), far.echo);
+            assert_eq!(opens() - before, 2, "the families take turns");
+            stream.write_all(b"hello").await.expect("sent");
+            stream.read_exact(&mut [0; 5]).await.expect("the echo");
+            drop(stream);
+            until_operations(0).await;
+            assert_eq!(unanswered(), 0, "the attempt that lost is closed");
+            // If none answers, all are tried, each after its delay, and all are closed when it is given up.
+            let list = vec![six("[fd00:8::1]:80"), SWALLOWED.parse().expect("an address")];
+            let (before, connect) = (opens(), TcpStream::connect(list));
+            assert!(timeout(Duration::from_secs(1), connect).await.is_err());
+            assert_eq!(opens() - before, 2);
+            until_operations(0).await;
+            assert_eq!(unanswered(), 0);
+            // A refusal is no delay, and the last to fail says why.
+            let (before, start) = (opens(), Instant::now());
+            let list = vec![NO_ROUTE.parse().expect("an address"), far.closed];
+            let error = TcpStream::connect(list).await.expect_err("nobody is there");
+            assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+            assert!(error.to_string().contains(&far.closed.to_string()), "{error}");
+            assert!(start.elapsed() < PATIENCE && opens() > before);
+            Ok(())
+        })
+    });
+    if let Err(error) = outcome {
+        skip!("no network of two machines with IPv6: {error}");
     }
 }
 
