@@ -3,14 +3,23 @@
 //! A script acts on one socket of the kind under test and on plain ones of std, and writes down what it saw. It waits
 //! for nothing but what the kernel must bring, so there is one right answer.
 
-mod datagrams;
-mod scripts;
-mod streams;
-
 use std::fmt::Debug;
 use std::io;
 
 use crate::support::settled::run;
+
+/// The test of a script over a socket of std, of tokio and of ours, in a process of its own.
+macro_rules! same {
+    ($script:ident: $std:ty, $tokio:ty, $ours:ty) => {{
+        let play = || super::assert_same($script::<$std>, $script::<$tokio>, $script::<$ours>);
+        let child = $crate::support::child::in_child!(play);
+        child.iter().for_each($crate::support::child::assert_passed);
+    }};
+}
+
+mod datagrams;
+mod scripts;
+mod streams;
 
 /// What a script saw, line by line.
 #[derive(Debug, Default, PartialEq, Eq)]

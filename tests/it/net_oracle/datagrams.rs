@@ -1,12 +1,11 @@
-//! Datagrams: whole, cut, empty, refused, too long, from the wrong sender, to nobody.
+//! Datagrams: whole, cut, empty, refused, too long, from the wrong sender, to nobody, to a peer that turned away.
 
 use std::io;
-use std::net::{SocketAddr, UdpSocket as StdUdp};
+use std::net::{Shutdown, SocketAddr, UdpSocket as StdUdp};
 use std::os::unix::net::UnixDatagram as StdUnix;
 use std::path::Path;
 
-use super::{Seen, assert_same};
-use crate::support::child::{assert_passed, in_child};
+use super::Seen;
 use crate::support::names::Directory;
 
 pub(super) trait Udp: Sized {
@@ -120,22 +119,12 @@ async fn refusals<S: Udp>() -> Seen {
 
 #[test]
 fn udp_gives_the_same_datagrams() {
-    let child = in_child!(|| assert_same(
-        datagrams::<StdUdp>,
-        datagrams::<tokio::net::UdpSocket>,
-        datagrams::<annulus::net::UdpSocket>,
-    ));
-    child.iter().for_each(assert_passed);
+    same!(datagrams: StdUdp, tokio::net::UdpSocket, annulus::net::UdpSocket);
 }
 
 #[test]
 fn udp_gives_the_same_refusals() {
-    let child = in_child!(|| assert_same(
-        refusals::<StdUdp>,
-        refusals::<tokio::net::UdpSocket>,
-        refusals::<annulus::net::UdpSocket>,
-    ));
-    child.iter().for_each(assert_passed);
+    same!(refusals: StdUdp, tokio::net::UdpSocket, annulus::net::UdpSocket);
 }
 
 pub(super) trait Local: Sized {
@@ -145,6 +134,7 @@ pub(super) trait Local: Sized {
     async fn send_to(&self, bytes: &[u8], path: &Path) -> io::Result<usize>;
     async fn recv(&self, buf: &mut [u8]) -> io::Result<usize>;
     async fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, bool)>;
+    fn shutdown(&self, how: Shutdown) -> io::Result<()>;
 }
 
 macro_rules! local {
@@ -173,6 +163,10 @@ macro_rules! local {
             async fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, bool)> {
                 let (count, from) = self.recv_from(buf)$(.$wait)??;
                 Ok((count, from.is_unnamed()))
+            }
+
+            fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+                self.shutdown(how)
             }
         }
     };
@@ -207,15 +201,32 @@ async fn local<S: Local>() -> Seen {
     seen.note("nobody is there", near.connect(&there));
     nameless.send_to(b"last", &here).expect("sent");
     seen.note("still receives", near.recv(&mut [0; 16]).await);
+    reset_and_half_close(&mut seen, &near, &directory).await;
     seen
+}
+
+/// A peer that turns to another, which is a reset to whom it leaves, and a direction that ends.
+async fn reset_and_half_close<S: Local>(seen: &mut Seen, near: &S, directory: &Directory) {
+    let here = directory.path("here");
+    let (peer, other) = (directory.path("peer"), directory.path("other"));
+    let far = StdUnix::bind(&peer).expect("bind");
+    let _third = StdUnix::bind(&other).expect("bind");
+    near.connect(&peer).expect("connect");
+    far.connect(&here).expect("connect");
+    seen.note("to one that does not read", near.send(b"unread").await);
+    far.connect(&other).expect("connect");
+    seen.note("it has turned away", near.recv(&mut [0; 16]).await);
+    seen.note("it has another", near.send(b"x").await);
+    far.connect(&here).expect("connect");
+    seen.note("it is back", near.send(b"again").await);
+    seen.note("arrives", far.recv(&mut [0; 16]));
+    seen.note("half-close", near.shutdown(Shutdown::Write));
+    seen.note("after it", near.send(b"x").await);
+    far.send(b"the other half").expect("sent");
+    seen.note("is open", near.recv(&mut [0; 16]).await);
 }
 
 #[test]
 fn unix_datagrams_are_the_same() {
-    let child = in_child!(|| assert_same(
-        local::<StdUnix>,
-        local::<tokio::net::UnixDatagram>,
-        local::<annulus::net::UnixDatagram>,
-    ));
-    child.iter().for_each(assert_passed);
+    same!(local: StdUnix, tokio::net::UnixDatagram, annulus::net::UnixDatagram);
 }

@@ -16,10 +16,9 @@ use std::time::Duration;
 
 use socket2::SockRef;
 
+use super::Seen;
 use super::datagrams::{Local, Udp, plain};
 use super::streams::Stream;
-use super::{Seen, assert_same};
-use crate::support::child::{assert_passed, in_child};
 use crate::support::names::Directory;
 use crate::support::settled::{byte, content, rounds};
 
@@ -267,40 +266,20 @@ async fn local<S: Local>() -> Seen {
 
 #[test]
 fn drawn_scripts_over_tcp_are_the_same() {
-    let child = in_child!(|| assert_same(
-        tcp::<StdTcp>,
-        tcp::<tokio::net::TcpStream>,
-        tcp::<annulus::net::TcpStream>
-    ));
-    child.iter().for_each(assert_passed);
+    same!(tcp: StdTcp, tokio::net::TcpStream, annulus::net::TcpStream);
 }
 
 #[test]
 fn drawn_scripts_over_unix_streams_are_the_same() {
-    let child = in_child!(|| assert_same(
-        unix::<StdUnix>,
-        unix::<tokio::net::UnixStream>,
-        unix::<annulus::net::UnixStream>
-    ));
-    child.iter().for_each(assert_passed);
+    same!(unix: StdUnix, tokio::net::UnixStream, annulus::net::UnixStream);
 }
 
 #[test]
 fn drawn_scripts_over_udp_are_the_same() {
-    let child = in_child!(|| assert_same(
-        udp::<StdUdp>,
-        udp::<tokio::net::UdpSocket>,
-        udp::<annulus::net::UdpSocket>
-    ));
-    child.iter().for_each(assert_passed);
+    same!(udp: StdUdp, tokio::net::UdpSocket, annulus::net::UdpSocket);
 }
 
 #[test]
 fn drawn_scripts_over_unix_datagrams_are_the_same() {
-    let child = in_child!(|| assert_same(
-        local::<StdLocal>,
-        local::<tokio::net::UnixDatagram>,
-        local::<annulus::net::UnixDatagram>
-    ));
-    child.iter().for_each(assert_passed);
+    same!(local: StdLocal, tokio::net::UnixDatagram, annulus::net::UnixDatagram);
 }

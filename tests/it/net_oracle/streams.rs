@@ -9,8 +9,7 @@ use std::time::Duration;
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::{Seen, assert_same};
-use crate::support::child::{assert_passed, in_child};
+use super::Seen;
 use crate::support::names::Directory;
 
 /// A stream under test; reads and writes are of its kind.
@@ -181,20 +180,10 @@ async fn unix<S: Stream<Address = PathBuf>>() -> Seen {
 
 #[test]
 fn tcp_streams_are_the_same() {
-    let child = in_child!(|| assert_same(
-        tcp::<StdTcp>,
-        tcp::<tokio::net::TcpStream>,
-        tcp::<annulus::net::TcpStream>
-    ));
-    child.iter().for_each(assert_passed);
+    same!(tcp: StdTcp, tokio::net::TcpStream, annulus::net::TcpStream);
 }
 
 #[test]
 fn unix_streams_are_the_same() {
-    let child = in_child!(|| assert_same(
-        unix::<StdUnix>,
-        unix::<tokio::net::UnixStream>,
-        unix::<annulus::net::UnixStream>
-    ));
-    child.iter().for_each(assert_passed);
+    same!(unix: StdUnix, tokio::net::UnixStream, annulus::net::UnixStream);
 }
