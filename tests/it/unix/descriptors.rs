@@ -9,7 +9,7 @@ use annulus::net::{UnixDatagram, UnixSeqpacket, UnixStream};
 use annulus::runtime::Feature;
 use socket2::SockRef;
 
-use crate::support::child::inherited_descriptors;
+use crate::support::child::{assert_passed, in_child};
 use crate::support::settled::{poll_and_drop, poll_once, run, run_with, turn, until};
 
 pub(super) fn both_forms() -> [Builder; 2] {
@@ -25,54 +25,17 @@ pub(super) fn null() -> OwnedFd {
     File::open("/dev/null").expect("open").into()
 }
 
-#[test]
-fn a_descriptor_arrives_and_is_the_same_file() {
-    for builder in both_forms() {
-        run_with(builder, async || {
-            let (near, far) = UnixDatagram::pair().unwrap();
-            let (mut reader, writer) = std::io::pipe().unwrap();
-            let (count, (text, own)) =
-                near.send_with_fds("a pipe", vec![writer.into()]).await.unwrap();
-            assert_eq!((count, text, own.len()), (6, "a pipe", 1));
-            drop(own);
-            let mut buf = [0; 16];
-            let (count, fds) = far.recv_with_fds(&mut buf).await.unwrap();
-            assert_eq!(&buf[..count], b"a pipe");
-            let [writer] = <[OwnedFd; 1]>::try_from(fds).expect("one descriptor");
-            assert_eq!(inherited_descriptors(), Vec::<String>::new(), "it closes on exec");
-            let mut writer = File::from(writer);
-            writer.write_all(b"through").unwrap();
-            drop(writer);
-            let mut text = String::new();
-            reader.read_to_string(&mut text).unwrap();
-            assert_eq!(text, "through");
-        });
-    }
+/// A descriptor from which a number can be read, once.
+pub(super) fn numbered(number: u32) -> OwnedFd {
+    let (reader, mut writer) = std::io::pipe().expect("a pipe");
+    writer.write_all(&number.to_be_bytes()).expect("there is room");
+    reader.into()
 }
 
-#[test]
-fn as_many_as_the_kernel_takes_come_in_order_and_one_more_is_refused() {
-    for builder in both_forms() {
-        run_with(builder, async || {
-            let (near, far) = UnixSeqpacket::pair().unwrap();
-            far.set_passcred(true).unwrap();
-            let fds: Vec<OwnedFd> = (0..253).map(|_| null()).collect();
-            let (_, (_, own)) = near.send_with_fds("many", fds).await.unwrap();
-            let mut message = far.recv_message().await.unwrap().expect("a message");
-            assert!(!message.is_control_truncated());
-            assert_eq!(message.credentials().unwrap().pid(), Some(std::process::id() as i32));
-            let taken = message.take_fds();
-            assert_eq!(taken.len(), 253);
-            assert!(message.take_fds().is_empty(), "once");
-            let mut too_many = own;
-            too_many.push(null());
-            let error = near.send_with_fds("x", too_many).await.unwrap_err();
-            assert_eq!(error.error.kind(), std::io::ErrorKind::InvalidInput);
-            assert!(error.error.to_string().contains("at most 253"), "{}", error.error);
-            let (text, back) = error.buf;
-            assert_eq!((text, back.len()), ("x", 254), "all come back");
-        });
-    }
+pub(super) fn number_of(fd: OwnedFd) -> u32 {
+    let mut number = [0; 4];
+    File::from(fd).read_exact(&mut number).expect("a descriptor of `numbered`");
+    u32::from_be_bytes(number)
 }
 
 #[test]
@@ -145,31 +108,6 @@ fn a_dropped_send_closes_its_descriptors_when_the_kernel_is_done() {
 }
 
 #[test]
-fn untaken_descriptors_are_bounded() {
-    run_with(Builder::new().undelivered_max(64 * 1024), async || {
-        let (near, far) = UnixSeqpacket::pair().unwrap();
-        assert!(poll_and_drop(far.recv_message()).await.is_none());
-        turn().await;
-        let before = count();
-        let sending = annulus::spawn(async move {
-            for number in 0..200_u8 {
-                drop(near.send_with_fds(vec![number], vec![null()]).await.unwrap());
-            }
-        });
-        for _ in 0..100 {
-            turn().await;
-        }
-        let arrived = count() - before;
-        assert!(arrived < 120, "{arrived} of 200 descriptors lie untaken");
-        for number in 0..200_u8 {
-            let mut message = far.recv_message().await.unwrap().expect("a message");
-            assert_eq!((message[0], message.take_fds().len()), (number, 1));
-        }
-        sending.await.unwrap();
-    });
-}
-
-#[test]
 fn a_stream_that_does_not_ask_discards_descriptors_and_leaks_none() {
     for builder in both_forms() {
         run_with(builder, async || {
@@ -191,6 +129,43 @@ fn a_stream_that_does_not_ask_discards_descriptors_and_leaks_none() {
             until(is_closed).await;
         });
     }
+}
+
+/// Lowers the number of descriptors that each table of this process may have.
+#[allow(unsafe_code, reason = "a limit is set by a system call")]
+fn limit_descriptors(most: u64) {
+    let limit = libc::rlimit { rlim_cur: most, rlim_max: most };
+    // SAFETY: the limit is read during the call.
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) }, 0);
+}
+
+fn received_with_few_descriptors() {
+    limit_descriptors(96);
+    for builder in both_forms() {
+        run_with(builder, async || {
+            let (near, far) = UnixDatagram::pair().unwrap();
+            let (last, is_closed) = watched();
+            let fds = (0..7).map(|_| null()).chain([last]).collect();
+            drop(near.send_with_fds("eight", fds).await.unwrap());
+            let fillers = std::iter::from_fn(|| File::open("/dev/null").ok());
+            let mut fillers: Vec<File> = fillers.collect();
+            fillers.truncate(fillers.len() - 3);
+            let mut message = far.recv_message().await.unwrap();
+            assert_eq!((&*message, message.is_control_truncated()), (b"eight".as_slice(), true));
+            // The kernel closes what nobody can be given.
+            until(is_closed).await;
+            assert_eq!(message.take_fds().len(), 3);
+            drop(near.send_with_fds("one", vec![null()]).await.unwrap());
+            let mut message = far.recv_message().await.unwrap();
+            assert_eq!((message.take_fds().len(), message.is_control_truncated()), (1, false));
+        });
+    }
+}
+
+#[test]
+fn descriptors_that_there_is_no_number_for_are_said_to_be_cut_off() {
+    let child = in_child!(received_with_few_descriptors);
+    child.iter().for_each(assert_passed);
 }
 
 /// A descriptor, and whether no copy of it is open any more.

@@ -1,6 +1,7 @@
 //! Unix listeners: names, files, peers, and connections that nobody took.
 
 use std::io::{ErrorKind, Read, Write};
+use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener as StdListener, UnixStream as StdStream};
 use std::path::Path;
@@ -159,27 +160,28 @@ fn untaken_connections_are_bounded_and_end_with_their_listener() {
     });
 }
 
-/// A listener whose backlog of one is full, with those that fill it.
-fn full_backlog(name: &str) -> (StdListener, Vec<Socket>) {
+/// A listening socket whose backlog of one is full, with those that fill it.
+pub(super) fn full_backlog(name: &str, kind: Type) -> (OwnedFd, Vec<Socket>) {
     let address = SockAddr::unix(name).unwrap();
-    let socket = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+    let socket = Socket::new(Domain::UNIX, kind, None).unwrap();
     socket.bind(&address).unwrap();
     socket.listen(0).unwrap();
     let filling = (0..4).map(|_| {
-        let socket = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+        let socket = Socket::new(Domain::UNIX, kind, None).unwrap();
         socket.set_nonblocking(true).unwrap();
         let _ = socket.connect(&address);
         socket
     });
     let filling = filling.collect();
-    (StdListener::from(std::os::fd::OwnedFd::from(socket)), filling)
+    (OwnedFd::from(socket), filling)
 }
 
 #[test]
 fn a_connect_waits_while_the_backlog_is_full() {
     run(async || {
         let name = abstract_name();
-        let (listener, filling) = full_backlog(&name);
+        let (listener, filling) = full_backlog(&name, Type::STREAM);
+        let listener = StdListener::from(listener);
         let connecting = spawn(async move { UnixStream::connect(&name).await });
         for _ in 0..5 {
             turn().await;
@@ -201,7 +203,7 @@ fn a_connect_waits_while_the_backlog_is_full() {
 fn a_connect_that_is_dropped_while_it_waits_closes_its_socket() {
     run(async || {
         let name = abstract_name();
-        let (listener, filling) = full_backlog(&name);
+        let (listener, filling) = full_backlog(&name, Type::STREAM);
         let mut connecting = Box::pin(UnixStream::connect(&name));
         assert!(poll_once(&mut connecting).await.is_pending());
         for _ in 0..3 {

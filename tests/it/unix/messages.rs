@@ -8,7 +8,9 @@ use std::time::Duration;
 use annulus::net::{UnixDatagram, UnixSeqpacket, UnixSeqpacketListener};
 use annulus::runtime::{Feature, metrics};
 use annulus::{Builder, Runtime, spawn};
+use socket2::Type;
 
+use super::listening::full_backlog;
 use crate::support::child::inherited_descriptors;
 use crate::support::leak::LeakGuard;
 use crate::support::names::{Directory, abstract_name};
@@ -50,6 +52,32 @@ fn datagrams_come_whole_with_the_name_of_their_sender() {
                 assert!(near.recv_from(&mut [0; 8]).await.unwrap().1.is_unnamed());
                 drop(far);
                 std::fs::remove_file(&other).unwrap();
+            }
+        });
+    }
+}
+
+#[test]
+fn what_a_buffer_does_not_hold_of_a_message_is_lost_and_the_message_says_so() {
+    for builder in both_forms() {
+        run_with(builder, async || {
+            let (near, far) = UnixDatagram::pair().unwrap();
+            let (one, other) = UnixSeqpacket::pair().unwrap();
+            for round in 0..3 {
+                near.send(&content(round, 0, 100_000)).await.unwrap();
+                one.send(&content(round, 0, 100_000)).await.unwrap();
+                let messages = [
+                    far.recv_message().await.unwrap(),
+                    other.recv_message().await.unwrap().expect("a packet"),
+                ];
+                for message in messages {
+                    assert!(message.is_truncated() && !message.is_control_truncated());
+                    assert!((64_320..=65_536).contains(&message.len()), "{}", message.len());
+                    assert_content(round, 0, &message);
+                }
+                near.send(b"next").await.unwrap();
+                let message = far.recv_message().await.unwrap();
+                assert_eq!((&*message, message.is_truncated()), (b"next".as_slice(), false));
             }
         });
     }
@@ -178,6 +206,77 @@ fn a_dropped_read_of_any_kind_leaves_the_message_to_the_next() {
             assert_eq!(near.try_recv_from(&mut buf).unwrap_err().kind(), ErrorKind::WouldBlock);
         });
     }
+}
+
+#[test]
+fn a_dropped_read_of_packets_leaves_them_to_the_next_and_a_dropped_shutdown_nothing() {
+    for builder in both_forms() {
+        run_with(builder, async || {
+            let (near, far) = UnixSeqpacket::pair().unwrap();
+            assert!(poll_and_drop(near.recv_message()).await.is_none());
+            assert!(poll_and_drop(near.recv(&mut [0])).await.is_none());
+            assert!(poll_and_drop(near.recv_with_fds(&mut [0])).await.is_none());
+            assert!(poll_and_drop(near.readable()).await.is_none());
+            turn().await;
+            let mut read = Box::pin(near.recv_message());
+            let (poll, flag) = poll_flagged(&mut read);
+            assert!(poll.is_pending());
+            far.send(b"one").await.unwrap();
+            until(|| flag.is_set()).await;
+            drop(read);
+            assert_eq!(&*near.recv_message().await.unwrap().expect("a packet"), b"one");
+            // A send that waits holds the end of its direction up.
+            let mut filled = 0;
+            while !is_under_way(&far).await {
+                let mut send = Box::pin(far.send_owned(vec![filled as u8; 1000]));
+                assert!(filled < 100_000, "the peer takes no end");
+                let _ = poll_once(&mut send).await;
+                turn().await;
+                filled += 1;
+            }
+            assert!(poll_and_drop(far.writable()).await.is_none());
+            assert!(poll_and_drop(far.shutdown()).await.is_none());
+            for number in 0..filled {
+                let packet = near.recv_message().await.unwrap().expect("a packet");
+                assert_eq!((packet.len(), packet[0]), (1000, number as u8));
+            }
+            far.send(b"still open").await.unwrap();
+            assert_eq!(near.recv(&mut [0; 16]).await.unwrap(), 10);
+        });
+    }
+}
+
+#[test]
+fn a_connect_of_packets_that_is_dropped_while_it_waits_closes_its_socket() {
+    run(async || {
+        let name = abstract_name();
+        let (full, filling) = full_backlog(&name, Type::SEQPACKET);
+        let mut connecting = Box::pin(UnixSeqpacket::connect(&name));
+        assert!(poll_once(&mut connecting).await.is_pending());
+        for _ in 0..3 {
+            turn().await;
+        }
+        assert!(poll_once(&mut connecting).await.is_pending());
+        drop(connecting);
+        until_operations(0).await;
+        drop((full, filling));
+    });
+}
+
+#[test]
+fn a_dropped_into_std_drops_the_socket_and_what_it_held() {
+    run(async || {
+        let (near, far) = UnixDatagram::pair().unwrap();
+        let null = std::fs::File::open("/dev/null").unwrap();
+        drop(far.send_with_fds("x", vec![null.into()]).await.unwrap());
+        near.readable().await.unwrap();
+        let mut into = Box::pin(near.into_std());
+        assert!(poll_once(&mut into).await.is_pending(), "the receive is still armed");
+        drop(into);
+        until_operations(0).await;
+        let refused = |error: std::io::Error| error.kind() == ErrorKind::ConnectionRefused;
+        until(|| far.try_send(b"x").is_err_and(refused)).await;
+    });
 }
 
 #[test]
