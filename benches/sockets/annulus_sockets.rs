@@ -14,8 +14,10 @@ use super::load::{Load, MESSAGE};
 use crate::contest::{Run, Sample, Stopwatch};
 
 pub(super) static CELLS: &[(&str, Run)] = &[
-    ("udp_echo", |operations| block_on(udp_echo(operations))),
+    ("udp_echo", |operations| block_on(udp_echo(operations, true))),
+    ("udp_echo_apart", |operations| block_on(udp_echo(operations, false))),
     ("udp_echo_single", |operations| block_on(udp_echo_single(operations))),
+    ("udp_echo_calls", |operations| block_on(udp_echo_single(operations))),
     ("connections", |operations| block_on(connections(operations))),
     ("served", |operations| block_on(served(operations))),
     ("churn", |operations| block_on(churn(operations))),
@@ -42,8 +44,9 @@ async fn udp(operations: u64) -> io::Result<(UdpSocket, Load)> {
     Ok((socket, load))
 }
 
-async fn udp_echo(operations: u64) -> io::Result<Sample> {
+async fn udp_echo(operations: u64, joined: bool) -> io::Result<Sample> {
     let (socket, mut load) = udp(operations).await?;
+    socket.set_gso(joined);
     let watch = Stopwatch::start();
     load.begin()?;
     let mut echoed = 0;

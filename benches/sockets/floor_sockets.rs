@@ -1,7 +1,7 @@
 //! The servers on a bare ring.
 //!
 //! A multishot receive takes a buffer of the pool, and the datagram is sent from where it lies to where it came from;
-//! the buffer goes back when that is done.
+//! the buffer goes back when that is done. Or each is answered by a system call, before the next is looked at.
 
 #![allow(unsafe_code, reason = "a bare ring is unsafe by nature")]
 
@@ -18,8 +18,10 @@ use crate::uring::buffers::{Buffers, GROUP};
 use crate::uring::{Queues, Uring};
 
 pub(super) static CELLS: &[(&str, Run)] = &[
-    ("udp_echo", |operations| or_panic(udp_echo(operations))),
-    ("udp_echo_single", |operations| or_panic(udp_echo(operations))),
+    ("udp_echo", |operations| or_panic(udp_echo(operations, Answer::ByTheRing))),
+    ("udp_echo_apart", |operations| or_panic(udp_echo(operations, Answer::ByTheRing))),
+    ("udp_echo_single", |operations| or_panic(udp_echo(operations, Answer::ByTheRing))),
+    ("udp_echo_calls", |operations| or_panic(udp_echo(operations, Answer::ByACall))),
     ("connections", |operations| or_panic(connections(operations))),
     ("proxy_16K", |operations| or_panic(proxy("messages", operations))),
     ("proxy_bulk", |operations| or_panic(proxy("bulk", operations))),
@@ -38,14 +40,31 @@ fn or_panic(sample: io::Result<Sample>) -> Sample {
     sample.unwrap_or_else(|error| panic!("floor: {error}"))
 }
 
-fn udp_echo(operations: u64) -> io::Result<Sample> {
+/// How a datagram is answered.
+#[derive(Clone, Copy)]
+enum Answer {
+    ByTheRing,
+    ByACall,
+}
+
+fn udp_echo(operations: u64, answer: Answer) -> io::Result<Sample> {
     let socket = UdpSocket::bind("127.0.0.1:0")?;
     let mut load = Load::start("udp", socket.local_addr()?, operations)?;
-    echo(&socket, operations, || load.begin())
+    echo_by(answer, &socket, operations, || load.begin())
 }
 
 /// Echoes so many datagrams from when `begin` was called.
+#[allow(dead_code, reason = "of those who measure the ring beside others")]
 pub(crate) fn echo(
+    socket: &UdpSocket,
+    operations: u64,
+    begin: impl FnOnce() -> io::Result<()>,
+) -> io::Result<Sample> {
+    echo_by(Answer::ByTheRing, socket, operations, begin)
+}
+
+fn echo_by(
+    answer: Answer,
     socket: &UdpSocket,
     operations: u64,
     begin: impl FnOnce() -> io::Result<()>,
@@ -74,7 +93,15 @@ pub(crate) fn echo(
             }
             if let Some(id) = cqueue::buffer_select(completion.flags) {
                 buffers.take();
-                send(&mut queues, &buffers, fd, id, completion.result as u32)?;
+                let len = completion.result as u32;
+                match answer {
+                    Answer::ByTheRing => send(&mut queues, &buffers, fd, id, len)?,
+                    Answer::ByACall => {
+                        send_now(&buffers, fd, id, len)?;
+                        buffers.give_back(id);
+                        echoed += 1;
+                    }
+                }
             }
             if !cqueue::more(completion.flags) {
                 queues.push(&receive)?;
@@ -85,6 +112,24 @@ pub(crate) fn echo(
     Ok(watch.stop(operations))
 }
 
+/// Where the address and the payload of a datagram lie in its buffer.
+fn parts(buffers: &Buffers, id: u16) -> (*mut u8, *mut u8) {
+    // SAFETY: the kernel wrote header, address and payload into it.
+    unsafe {
+        let name = buffers.address(id).add(HEADER);
+        (name, name.add(NAME as usize))
+    }
+}
+
+/// Sends the datagram in a buffer to the address before it, by a system call.
+fn send_now(buffers: &Buffers, fd: types::Fd, id: u16, len: u32) -> io::Result<()> {
+    let ((name, payload), size) = (parts(buffers, id), len as usize - HEADER - NAME as usize);
+    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    // SAFETY: the kernel wrote `len` bytes into the buffer.
+    let sent = unsafe { libc::sendto(fd.0, payload.cast(), size, flags, name.cast(), NAME) };
+    if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
 /// Sends the datagram in a buffer to the address before it.
 fn send(
     queues: &mut Queues<'_>,
@@ -93,11 +138,7 @@ fn send(
     id: u16,
     len: u32,
 ) -> io::Result<()> {
-    // SAFETY: the kernel wrote `len` bytes, header and address first.
-    let (name, payload) = unsafe {
-        let name = buffers.address(id).add(HEADER);
-        (name, name.add(NAME as usize))
-    };
+    let (name, payload) = parts(buffers, id);
     let send = opcode::Send::new(fd, payload, len - HEADER as u32 - NAME)
         .flags(libc::MSG_NOSIGNAL)
         .dest_addr(name.cast())

@@ -20,8 +20,20 @@ pub(crate) static CELLS: &[Cell] = &[
         counted: 4_000,
     },
     Cell {
+        name: "udp_echo_apart",
+        about: "the same, without letting those of a batch to one peer leave as one",
+        operations: 40_000,
+        counted: 4_000,
+    },
+    Cell {
         name: "udp_echo_single",
-        about: "the same, each answered before the next is looked at",
+        about: "the first, each answered before the next is looked at",
+        operations: 40_000,
+        counted: 4_000,
+    },
+    Cell {
+        name: "udp_echo_calls",
+        about: "the same, where the floor too answers each by a system call before it looks at the next",
         operations: 40_000,
         counted: 4_000,
     },

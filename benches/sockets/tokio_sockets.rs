@@ -11,7 +11,9 @@ use crate::contest::{Run, Sample, Stopwatch};
 
 pub(super) static CELLS: &[(&str, Run)] = &[
     ("udp_echo", |operations| block_on(udp_echo(operations))),
+    ("udp_echo_apart", |operations| block_on(udp_echo(operations))),
     ("udp_echo_single", |operations| block_on(udp_echo(operations))),
+    ("udp_echo_calls", |operations| block_on(udp_echo(operations))),
     ("connections", |operations| block_on(connections(operations))),
     ("served", |operations| block_on(connections(operations))),
     ("churn", |operations| block_on(churn(operations))),

@@ -2,7 +2,7 @@
 //!
 //! # Safety rules
 //!
-//! 1. `buffer` belongs to this chunk alone and its bytes `start..start + len` are initialised. It is a lent buffer of a
+//! 1. `buffer` belongs to this chunk alone and its bytes `..start + len` are initialised. It is a lent buffer of a
 //!    pool, kept by the account that it names, or a box of its own around the memory of a vector, whose capacity is the
 //!    buffer's size, both made in `from`. Neither moves when the chunk does.
 #![allow(unsafe_code, reason = "room 2: memory shared with the kernel")]
@@ -69,10 +69,24 @@ impl Chunk {
     /// # Panics
     ///
     /// If there are fewer.
+    #[inline]
     pub fn advance(&mut self, count: usize) {
         assert!(count <= self.len as usize, "advance by {count} in a chunk of {} bytes", self.len);
         self.start += count as u32;
         self.len -= count as u32;
+    }
+
+    /// The last `count` bytes that were dropped from view.
+    ///
+    /// # Panics
+    ///
+    /// If there are fewer.
+    #[inline]
+    pub(crate) fn before(&self, count: usize) -> &[u8] {
+        let from = (self.start as usize).checked_sub(count);
+        let from = from.expect("so many bytes were dropped from view");
+        // SAFETY: rule 1: within the buffer, before what is in view.
+        unsafe { std::slice::from_raw_parts(self.buffer().address.as_ptr().add(from), count) }
     }
 
     /// Copies as many of the first bytes as fit, and drops them from view; says how many.

@@ -1,7 +1,9 @@
 //! What every socket of messages does: it receives and keeps what nobody took, sends, and ends.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -49,15 +51,18 @@ impl<H: Head> Messages<H> {
         poll_fn(|cx| receiving.poll_take(cx)).await
     }
 
-    /// The next messages: what has arrived, at most `max`, and at least one. Nothing is lost if the future is
-    /// dropped.
-    pub(super) async fn recv_batch(&self, max: usize) -> io::Result<Vec<Message<H>>> {
+    /// The next messages, each made a `T`: what has arrived, at most `max`, and at least one. Nothing is lost if the
+    /// future is dropped.
+    pub(super) async fn recv_batch<T>(
+        &self,
+        max: usize,
+        make: impl Fn(Message<H>) -> T,
+    ) -> io::Result<Vec<T>> {
         if max == 0 {
             return Ok(Vec::new());
         }
-        let mut batch = vec![self.recv().await?];
-        self.endpoint.inbox.take_more(max - 1, &mut batch);
-        Ok(batch)
+        let first = self.recv().await?;
+        Ok(self.endpoint.inbox.batch(first, max, make))
     }
 
     pub(super) fn try_recv(&self) -> io::Result<Message<H>> {
@@ -166,18 +171,19 @@ impl<H: Head> Messages<H> {
         Attached::apart(sent)
     }
 
-    /// Sends several messages, by a system call for many; those that the kernel does not take now go through the ring,
-    /// each in an operation of its own.
+    /// Sends several messages, by a system call for many, joined as far as `joins` says so and they are alike; those
+    /// that the kernel does not take now go through the ring, each in an operation of its own.
     pub(super) async fn send_batch<B: IoBuf>(
         &self,
-        batch: Vec<(B, Target)>,
+        batch: Vec<(B, SocketAddr)>,
+        joins: &Cell<bool>,
     ) -> Vec<BufResult<usize, B>> {
         let mut results = Vec::with_capacity(batch.len());
         let mut rest = batch.into_iter();
         while !rest.as_slice().is_empty() {
             poll_fn(budget::proceed).await;
-            let messages = rest.as_slice().iter().map(|(buf, target)| (buf.as_bytes(), target));
-            match self.send_now(|fd| send_many_now(fd, messages)) {
+            let messages = rest.as_slice().iter().map(|(buf, to)| (buf.as_bytes(), *to));
+            match self.send_now(|fd| send_many_now(fd, messages, joins)) {
                 Some(Ok(count)) => {
                     let sent = rest.by_ref().take(count);
                     results.extend(sent.map(|(buf, _)| Ok((buf.buf_len(), buf))));
@@ -194,10 +200,10 @@ impl<H: Head> Messages<H> {
     /// As [`send_batch`](Self::send_batch), through the ring.
     async fn send_batch_later<B: IoBuf>(
         &self,
-        batch: impl Iterator<Item = (B, Target)>,
+        batch: impl Iterator<Item = (B, SocketAddr)>,
     ) -> impl Iterator<Item = BufResult<usize, B>> {
         let mut sends: Vec<Sending<B, H>> =
-            batch.map(|(buf, target)| Sending::Waiting(Some((buf, target)))).collect();
+            batch.map(|(buf, to)| Sending::Waiting(Some((buf, Target::new(to))))).collect();
         poll_fn(|cx| {
             let pending = sends.iter_mut().map(|send| send.is_pending(&self.endpoint, cx));
             if pending.filter(|pending| *pending).count() == 0 {

@@ -15,6 +15,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io;
 use std::mem::MaybeUninit;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
@@ -58,14 +59,12 @@ pub(crate) trait Head: Sized + 'static {
 }
 
 impl Head for Inet {
-    /// The larger of the two address structures, rounded up so that the payload is aligned.
-    const NAME_MAX: usize = 32;
-    /// Segment size, both classes, both destinations and a time, each with its head.
-    const CONTROL_MAX: usize = 160;
+    const NAME_MAX: usize = Self::NAME_MAX;
+    const CONTROL_MAX: usize = Self::CONTROL_MAX;
 
     #[inline]
     unsafe fn read(received: &Received<'_>) -> Self {
-        Self::read(received.name, received.control, received.flags)
+        Self::new(received)
     }
 }
 
@@ -75,8 +74,9 @@ pub(super) const DESCRIPTOR_COST: usize = 4096;
 impl Head for Local {
     /// The address structure, rounded up so that the payload is aligned.
     const NAME_MAX: usize = 112;
-    /// As many descriptors as a message may have, 253, and credentials, each with its head: nothing is cut off.
-    const CONTROL_MAX: usize = 1072;
+    /// As many descriptors as a message may have, 253, and credentials, each with its head: nothing is cut off. The
+    /// payload begins a cache line.
+    const CONTROL_MAX: usize = 1088;
 
     unsafe fn read(received: &Received<'_>) -> Self {
         // SAFETY: passed on by our caller.
@@ -99,6 +99,23 @@ impl<H: Head> Message<H> {
     /// What it counts while nobody takes it.
     fn cost(&self) -> usize {
         self.payload.len() + self.head.cost() + MESSAGE_COST
+    }
+}
+
+// It is moved several times between the kernel and the user's hands.
+const _: () = assert!(size_of::<Message<Inet>>() == 32);
+
+impl Message<Inet> {
+    /// Where the address and the control data lie.
+    #[inline]
+    pub(crate) fn beside(&self) -> &[u8] {
+        self.head.apart().unwrap_or_else(|| self.payload.before(Inet::BESIDE))
+    }
+
+    /// Who sent it.
+    #[inline]
+    pub(crate) fn source(&self) -> SocketAddr {
+        self.head.source(self.beside())
     }
 }
 
@@ -165,14 +182,24 @@ impl<H: Head> Inbox<H> {
         self.state.borrow_mut().take()
     }
 
-    /// Takes at most `max` messages more, into `batch`. An error stays.
-    pub(crate) fn take_more(&self, max: usize, batch: &mut Vec<Message<H>>) {
+    /// A message that was taken and those behind it, at most `max` in all, each made a `T`. An error stays.
+    #[inline]
+    pub(crate) fn batch<T>(
+        &self,
+        first: Message<H>,
+        max: usize,
+        make: impl Fn(Message<H>) -> T,
+    ) -> Vec<T> {
         let mut state = self.state.borrow_mut();
-        let count = max.min(state.messages.len());
-        batch.reserve_exact(count);
-        for _ in 0..count {
-            batch.extend(state.take().and_then(Result::ok));
-        }
+        let State { messages, bytes, .. } = &mut *state;
+        let count = messages.len().min(max.saturating_sub(1));
+        let mut batch = Vec::with_capacity(count + 1);
+        batch.push(make(first));
+        batch.extend(messages.drain(..count).map(|message| {
+            *bytes -= message.cost();
+            make(message)
+        }));
+        batch
     }
 
     /// Shows the next message without taking it.
@@ -466,7 +493,7 @@ impl<H: Head> ReceiveMessage<H> {
         let name = &name[..(self.header.msg_namelen as usize).min(name.len())];
         let control = &control[..self.header.msg_controllen.min(control.len())];
         // SAFETY: rule 2.
-        unsafe { H::read(&Received { name, control, flags: self.header.msg_flags }) }
+        unsafe { H::read(&Received { name, control, flags: self.header.msg_flags, stays: false }) }
     }
 
     #[cold]

@@ -11,13 +11,23 @@ use crate::sys::options;
 
 impl UdpSocket {
     /// Datagrams of up to so many bytes are expected: a longer one is cut, and says so. `None`, the default, expects
-    /// what a large buffer of the core holds beside 208 bytes of the kernel's: 65,328.
+    /// what a large buffer of the core holds beside 256 bytes of the kernel's: 65,280.
     ///
-    /// Up to what a small buffer holds, 3,888 bytes, datagrams come in small ones, which is less memory to go round:
+    /// Up to what a small buffer holds, 3,840 bytes, datagrams come in small ones, which is less memory to go round:
     /// right for whom no packet is larger than a network's. More than a large buffer holds, as the 65,507 bytes that
     /// a datagram may have at most, costs an operation a datagram.
     pub fn set_datagram_max(&self, bytes: Option<usize>) {
         self.messages.expect(bytes);
+    }
+
+    /// Lets [`send_batch_to`](Self::send_batch_to) give datagrams of one size to one address to the kernel as one,
+    /// which takes them apart at the last moment (`UDP_SEGMENT`): by default it does, and stops when the kernel, the
+    /// path or the device refuses, as for datagrams larger than the path's packets; those leave one by one then.
+    ///
+    /// Within this machine such a packet is queued, captured and dropped as one. A network device that is said to cut
+    /// packets and does not do it well is a reason to turn it off.
+    pub fn set_gso(&self, join: bool) {
+        self.joins.set(join);
     }
 
     /// Lets the kernel join datagrams of one size and one sender (`UDP_GRO`): see

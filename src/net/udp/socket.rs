@@ -1,5 +1,6 @@
 //! A UDP socket.
 
+use std::cell::Cell;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -53,6 +54,8 @@ const SENDS_MAX: u32 = 256;
 /// ```
 pub struct UdpSocket {
     pub(super) messages: Messages<Inet>,
+    /// Whether datagrams of a batch that are alike leave as one.
+    pub(super) joins: Cell<bool>,
 }
 
 impl UdpSocket {
@@ -95,7 +98,7 @@ impl UdpSocket {
     }
 
     fn from_fd(fd: Fd) -> Self {
-        Self { messages: Messages::new(fd, SENDS_MAX) }
+        Self { messages: Messages::new(fd, SENDS_MAX), joins: Cell::new(true) }
     }
 
     /// Undoes what the runtime armed and gives the socket back, with the datagrams that had already arrived. Waits
@@ -146,8 +149,7 @@ impl UdpSocket {
     ///
     /// As for [`recv_datagram`](Self::recv_datagram).
     pub async fn recv_batch(&self, max: usize) -> io::Result<Vec<Datagram>> {
-        let batch = self.messages.recv_batch(max).await?;
-        Ok(batch.into_iter().map(Datagram::new).collect())
+        self.messages.recv_batch(max, Datagram::new).await
     }
 
     /// Copies the next datagram into `buf` and says its size there and who sent it; what does not fit is lost.
@@ -285,7 +287,9 @@ impl UdpSocket {
         }
     }
 
-    /// Sends each buffer to its address, 32 in a system call, and says of each how it went.
+    /// Sends each buffer to its address, 32 in a system call, and says of each how it went. Those that follow each
+    /// other, of one size to one address, go through the kernel as one and leave the machine as the datagrams that they
+    /// are, where it can: see [`set_gso`](Self::set_gso).
     ///
     /// Those that the kernel's buffer has no room for wait on the ring, and leave also if the future is dropped then.
     /// After 128 system calls it lets other tasks run; dropped there, it sends no more.
@@ -293,8 +297,7 @@ impl UdpSocket {
         &self,
         batch: Vec<(B, SocketAddr)>,
     ) -> Vec<BufResult<usize, B>> {
-        let batch = batch.into_iter().map(|(buf, to)| (buf, Target::new(to))).collect();
-        self.messages.send_batch(batch).await
+        self.messages.send_batch(batch, &self.joins).await
     }
 
     /// As [`send`](Self::send), without waiting, by a system call of its own.
@@ -359,7 +362,7 @@ const NOW: i32 = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
 fn copy(message: &Message<Inet>, buf: &mut [u8]) -> (usize, SocketAddr) {
     let count = message.payload.len().min(buf.len());
     buf[..count].copy_from_slice(&message.payload[..count]);
-    (count, message.head.source)
+    (count, message.source())
 }
 
 fn naming(verb: &str, address: SocketAddr, error: &io::Error) -> io::Error {

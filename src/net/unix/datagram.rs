@@ -30,7 +30,7 @@ const NOW: i32 = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
 /// What arrives belongs to the socket, and waits with it as [`UdpSocket`](crate::net::UdpSocket) says, each
 /// descriptor counted with 4096 bytes. Nothing is dropped on the way: once the kernel's queue of the receiver is
 /// full, sends wait. Up to 256 of them are under way at once; each that waits for a receiver that the socket is not
-/// connected to takes a kernel thread meanwhile. A message may have 64,336 bytes, and 253 descriptors; the end of a
+/// connected to takes a kernel thread meanwhile. A message may have 64,320 bytes, and 253 descriptors; the end of a
 /// longer one is lost.
 ///
 /// Dropping the socket closes it when the sends under way are out, or after the builder's

@@ -222,7 +222,8 @@ impl ReceiveWithFds {
     fn parts(&self, mut chunk: Chunk) -> Option<(Local, Chunk)> {
         if !self.multishot {
             let control = &self.room[..self.header.msg_controllen.min(CONTROL_MAX)];
-            let received = Received { name: &[], control, flags: self.header.msg_flags };
+            let received =
+                Received { name: &[], control, flags: self.header.msg_flags, stays: false };
             // SAFETY: rule 2.
             return Some((unsafe { Local::read(&received) }, chunk));
         }

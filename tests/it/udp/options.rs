@@ -87,6 +87,36 @@ fn marks_destinations_and_times_come_with_a_datagram() {
     }
 }
 
+/// What is past a socket's share is copied out of its buffer, with all that came beside it.
+#[test]
+fn marks_and_senders_stay_with_datagrams_that_are_copied_to_the_heap() {
+    for builder in both_forms() {
+        run_with(builder.stream_share(1), async || {
+            let near = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+            near.set_recv_ecn(true).unwrap();
+            near.set_recv_destination(true).unwrap();
+            let far = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+            let to = Transmit::to(near.local_addr().unwrap());
+            let marks = [Ecn::Ect0, Ecn::Ect1, Ecn::Ce];
+            let mut held = Vec::new();
+            for number in 0..40_u8 {
+                let transmit = to.ecn(marks[usize::from(number) % 3]);
+                far.send_message(vec![number; 20], &transmit).await.unwrap();
+                held.push(near.recv_datagram().await.unwrap());
+            }
+            let sender = far.local_addr().unwrap();
+            for (number, datagram) in held.into_iter().enumerate() {
+                assert_eq!(datagram.ecn(), Some(marks[number % 3]));
+                assert_eq!(datagram.destination().unwrap().0, Ipv4Addr::LOCALHOST);
+                assert!(format!("{datagram:?}").contains(&sender.to_string()), "{datagram:?}");
+                let (chunk, peer) = datagram.into_parts();
+                assert_eq!((&*chunk, peer), ([number as u8; 20].as_slice(), sender));
+                assert_eq!(chunk.is_pooled(), number < 16, "its share, and no more");
+            }
+        });
+    }
+}
+
 #[test]
 fn what_the_kernel_joined_comes_apart_again() {
     for builder in both_forms() {
@@ -101,9 +131,10 @@ fn what_the_kernel_joined_comes_apart_again() {
                 skip!("no UDP_SEGMENT here: {}", error.error);
             }
             let mut at = 0;
-            let mut sizes = Vec::new();
+            let (mut sizes, mut joined) = (Vec::new(), 0);
             while at < 1800 {
                 let datagram = near.recv_datagram().await.unwrap();
+                joined += usize::from(datagram.segment_size() == Some(500));
                 for segment in datagram.segments() {
                     assert_content(0, at, segment);
                     at += segment.len();
@@ -111,6 +142,7 @@ fn what_the_kernel_joined_comes_apart_again() {
                 }
             }
             assert_eq!(sizes, [500, 500, 500, 300], "joined or not");
+            assert!(joined > 0, "on its way within the machine nobody takes them apart");
         });
     }
 }

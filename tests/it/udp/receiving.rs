@@ -99,7 +99,7 @@ fn the_size_that_is_expected_decides_on_buffers_and_what_is_cut_says_so() {
             far.send(&content(2, 0, 5000)).unwrap();
             let datagram = near.recv_datagram().await.unwrap();
             assert!(datagram.is_truncated());
-            assert!(datagram.len() >= 3888 && datagram.len() <= 4096, "{}", datagram.len());
+            assert!(datagram.len() >= 3840 && datagram.len() <= 4096, "{}", datagram.len());
             assert_content(2, 0, &datagram);
             // A change while a receive is armed.
             assert!(poll_and_drop(near.recv_datagram()).await.is_none());

@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket as StdSocket};
+use std::os::fd::AsRawFd;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use annulus::net::UdpSocket;
 use annulus::net::udp::Transmit;
 use annulus::spawn;
 
+use crate::support::machine::{ip, on_a_thread, own_namespace};
 use crate::support::settled::{
     Drops, PATIENCE, assert_content, content, joined, poll_and_drop, poll_once, run,
     through_the_ring, turn, until, until_operations,
@@ -216,6 +218,130 @@ fn a_batch_leaves_in_order_and_says_of_each_how_it_went() {
         let results = near.send_batch_to(many).await;
         assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 300);
     });
+}
+
+/// The sizes of what arrives at `far`, which lets the kernel join, and of what each of these was joined.
+async fn arriving(far: &UdpSocket, bytes: usize) -> Vec<(usize, Option<usize>)> {
+    let (mut at, mut sizes) = (0, Vec::new());
+    while at < bytes {
+        let datagram = far.recv_datagram().await.expect("a datagram");
+        assert_content(0, at, &datagram);
+        at += datagram.len();
+        sizes.push((datagram.len(), datagram.segment_size()));
+    }
+    sizes
+}
+
+/// A batch of datagrams of these sizes, whose bytes follow each other.
+fn batch_of(sizes: &[usize], to: SocketAddr) -> Vec<(Vec<u8>, SocketAddr)> {
+    let mut at = 0;
+    let datagram = |&size: &usize| {
+        at += size;
+        (content(0, at - size, size), to)
+    };
+    sizes.iter().map(datagram).collect()
+}
+
+async fn send_all(near: &UdpSocket, batch: Vec<(Vec<u8>, SocketAddr)>) -> usize {
+    let sizes: Vec<usize> = batch.iter().map(|(bytes, _)| bytes.len()).collect();
+    let sent = near.send_batch_to(batch).await;
+    let sent = sent.into_iter().map(|sent| sent.expect("there is room").0);
+    assert_eq!(sent.collect::<Vec<_>>(), sizes);
+    sizes.into_iter().sum()
+}
+
+#[test]
+fn datagrams_of_a_batch_that_are_alike_leave_as_one_and_arrive_apart() {
+    // Of one size; then what ends a run: a shorter one, a longer one, an empty one.
+    const SIZES: [usize; 13] = [100, 100, 100, 100, 40, 100, 100, 0, 100, 200, 200, 60, 60];
+    run(async || {
+        let (near, plain, address) = pair().await;
+        send_all(&near, batch_of(&SIZES, address)).await;
+        let mut at = 0;
+        for size in SIZES {
+            let datagram = received(&plain);
+            assert_eq!(datagram.len(), size);
+            assert_content(0, at, &datagram);
+            at += size;
+        }
+        // To two in turn, so that none is alike: each gets its own.
+        let other = StdSocket::bind("127.0.0.1:0").unwrap();
+        other.set_read_timeout(Some(PATIENCE)).unwrap();
+        let there = other.local_addr().unwrap();
+        let to = |number: u8| if number.is_multiple_of(2) { address } else { there };
+        let batch = (0..20).map(|number| (vec![number; 9], to(number))).collect();
+        send_all(&near, batch).await;
+        for number in 0..20 {
+            let far = if u8::is_multiple_of(number, 2) { &plain } else { &other };
+            assert_eq!(received(far), [number; 9]);
+        }
+        // A peer that lets the kernel join sees what left as one.
+        let far = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        if let Err(error) = far.set_gro(true) {
+            skip!("no UDP_GRO here: {error}");
+        }
+        let there = far.local_addr().unwrap();
+        let bytes = send_all(&near, batch_of(&SIZES, there)).await;
+        let joined = |size, of| (size, Some(of));
+        let expected = [
+            joined(440, 100),
+            joined(200, 100),
+            (0, None),
+            (100, None),
+            joined(460, 200),
+            (60, None),
+        ];
+        assert_eq!(arriving(&far, bytes).await, expected);
+        near.set_gso(false);
+        let bytes = send_all(&near, batch_of(&SIZES, there)).await;
+        assert_eq!(arriving(&far, bytes).await, SIZES.map(|size| (size, None)));
+        // More than one system call takes, and more bytes than one packet.
+        near.set_gso(true);
+        near.set_send_buffer_size(1 << 20).unwrap();
+        far.set_recv_buffer_size(1 << 20).unwrap();
+        for (size, count) in [(10, 100), (9000, 10)] {
+            let bytes = send_all(&near, batch_of(&vec![size; count], there)).await;
+            for (len, of) in arriving(&far, bytes).await {
+                assert!(len == size || of == Some(size), "{len} of {of:?}");
+            }
+        }
+    });
+}
+
+/// Sends what cannot leave as one, and looks whether it arrives all the same, one by one.
+async fn assert_apart(near: &UdpSocket, size: usize) {
+    let far = UdpSocket::bind("127.0.0.1:0").await.expect("bind");
+    far.set_gro(true).expect("UDP_GRO");
+    let batch = batch_of(&[size; 10], far.local_addr().expect("bound"));
+    let bytes = send_all(near, batch).await;
+    assert_eq!(arriving(&far, bytes).await, [(size, None); 10]);
+}
+
+#[test]
+#[allow(unsafe_code, reason = "setsockopt has no safe form for it")]
+fn what_the_kernel_or_the_path_does_not_take_as_one_leaves_one_by_one() {
+    run(async || {
+        let (near, ..) = pair().await;
+        let (on, fd) = (1_i32, near.as_raw_fd());
+        let (at, len) = ((&raw const on).cast(), size_of_val(&on) as libc::socklen_t);
+        // SAFETY: the pointer names a local that lives across the call, with its size.
+        let set = unsafe { libc::setsockopt(fd, libc::SOL_SOCKET, libc::SO_NO_CHECK, at, len) };
+        assert_eq!(set, 0);
+        assert_apart(&near, 100).await;
+    });
+    // Packets of 1500 bytes, and datagrams that take two of them.
+    let outcome = on_a_thread(|| {
+        own_namespace()?;
+        ip("link set lo up mtu 1500")?;
+        run(async || {
+            let (near, ..) = pair().await;
+            assert_apart(&near, 2000).await;
+        });
+        Ok(())
+    });
+    if let Err(error) = outcome {
+        skip!("no network of our own: {error}");
+    }
 }
 
 #[test]
