@@ -17,7 +17,7 @@
 //! | `shutdown`, `writable` | nothing happened yet |
 //! | `TcpStream::connect`, `TcpSocket::connect`, `UnixStream::connect`, `UnixSeqpacket::connect`, `open_connection` | the socket is closed, those of all attempts |
 //! | `lookup_host`, and the look-up of a name in `connect` and `bind` | the answer is given up; what a thread has begun with keeps it until the resolver's own timeout |
-//! | `UdpSocket`'s `recv`, `recv_from`, `recv_datagram`, `recv_batch`, `peek`, `peek_from`, `readable` | nothing is lost: the next read gets the datagram |
+//! | `UdpSocket`'s `recv`, `recv_from`, `recv_datagram`, `recv_batch`, `peek`, `peek_from`, `peek_sender`, `readable` | nothing is lost: the next read gets the datagram |
 //! | `send`, `send_to`, `send_owned`, `send_owned_to`, `send_batch_to` of `UdpSocket`, `UnixDatagram`, `UnixSeqpacket` | never polled: nothing is sent; afterwards the message leaves whole, at once or when there is room, and its error is lost |
 //! | `send_message`, `send_with_fds` of these | before its first turn of the loop: nothing is sent, and descriptors are closed; afterwards as `send` |
 //! | `UnixDatagram`'s and `UnixSeqpacket`'s `recv`, `recv_from`, `recv_message`, `recv_with_fds`, `readable` | nothing is lost: the next read gets the message, with its descriptors |

@@ -207,6 +207,118 @@ impl UdpSocket {
         self.options().multicast_ttl_v4()
     }
 
+    /// As [`set_multicast_ttl_v4`](Self::set_multicast_ttl_v4), for IPv6.
+    ///
+    /// # Errors
+    ///
+    /// As `setsockopt(2)`.
+    pub fn set_multicast_hops_v6(&self, hops: u32) -> io::Result<()> {
+        self.options().set_multicast_hops_v6(hops)
+    }
+
+    /// See [`set_multicast_hops_v6`](Self::set_multicast_hops_v6).
+    ///
+    /// # Errors
+    ///
+    /// As `getsockopt(2)`.
+    pub fn multicast_hops_v6(&self) -> io::Result<u32> {
+        self.options().multicast_hops_v6()
+    }
+
+    /// The interface, by its address, by which what it sends to a group leaves; `0.0.0.0`, the default, leaves the
+    /// choice to the kernel.
+    ///
+    /// # Errors
+    ///
+    /// As `setsockopt(2)`: no such interface.
+    pub fn set_multicast_if_v4(&self, interface: Ipv4Addr) -> io::Result<()> {
+        self.options().set_multicast_if_v4(&interface)
+    }
+
+    /// See [`set_multicast_if_v4`](Self::set_multicast_if_v4).
+    ///
+    /// # Errors
+    ///
+    /// As `getsockopt(2)`.
+    pub fn multicast_if_v4(&self) -> io::Result<Ipv4Addr> {
+        self.options().multicast_if_v4()
+    }
+
+    /// The interface, by its number, by which what it sends to a group leaves; 0, the default, leaves the choice to the
+    /// kernel.
+    ///
+    /// # Errors
+    ///
+    /// As `setsockopt(2)`: no such interface.
+    pub fn set_multicast_if_v6(&self, interface: u32) -> io::Result<()> {
+        self.options().set_multicast_if_v6(interface)
+    }
+
+    /// See [`set_multicast_if_v6`](Self::set_multicast_if_v6).
+    ///
+    /// # Errors
+    ///
+    /// As `getsockopt(2)`.
+    pub fn multicast_if_v6(&self) -> io::Result<u32> {
+        self.options().multicast_if_v6()
+    }
+
+    /// The type of service of what it sends (`IP_TOS`). The two lowest bits are those of ECN, which
+    /// [`Transmit::ecn`](super::Transmit::ecn) sets for one datagram.
+    ///
+    /// # Errors
+    ///
+    /// As `setsockopt(2)`.
+    pub fn set_tos_v4(&self, tos: u32) -> io::Result<()> {
+        self.options().set_tos_v4(tos)
+    }
+
+    /// See [`set_tos_v4`](Self::set_tos_v4).
+    ///
+    /// # Errors
+    ///
+    /// As `getsockopt(2)`.
+    pub fn tos_v4(&self) -> io::Result<u32> {
+        self.options().tos_v4()
+    }
+
+    /// The traffic class of what it sends by IPv6 (`IPV6_TCLASS`); see [`set_tos_v4`](Self::set_tos_v4).
+    ///
+    /// # Errors
+    ///
+    /// As `setsockopt(2)`.
+    pub fn set_tclass_v6(&self, class: u32) -> io::Result<()> {
+        self.options().set_tclass_v6(class)
+    }
+
+    /// See [`set_tclass_v6`](Self::set_tclass_v6).
+    ///
+    /// # Errors
+    ///
+    /// As `getsockopt(2)`.
+    pub fn tclass_v6(&self) -> io::Result<u32> {
+        self.options().tclass_v6()
+    }
+
+    /// The interface, by its name, by which alone it sends and receives (`SO_BINDTODEVICE`); `None` or an empty name is
+    /// all of them.
+    ///
+    /// # Errors
+    ///
+    /// As `setsockopt(2)`: no such interface; to change it takes `CAP_NET_RAW`.
+    pub fn bind_device(&self, interface: Option<&[u8]>) -> io::Result<()> {
+        self.options().bind_device(interface)
+    }
+
+    /// See [`bind_device`](Self::bind_device).
+    ///
+    /// # Errors
+    ///
+    /// As `getsockopt(2)`.
+    pub fn device(&self) -> io::Result<Option<Vec<u8>>> {
+        self.options().device()
+    }
+
     /// The size of the kernel's receive buffer, in bytes (`SO_RCVBUF`; the kernel doubles it): what lies there while
     /// nobody reads; datagrams beyond it are dropped.
     ///
@@ -224,6 +336,24 @@ impl UdpSocket {
     /// As `setsockopt(2)`.
     pub fn set_send_buffer_size(&self, bytes: usize) -> io::Result<()> {
         self.options().set_send_buffer_size(bytes)
+    }
+
+    /// The size of the kernel's receive buffer, as it counts it.
+    ///
+    /// # Errors
+    ///
+    /// As `getsockopt(2)`.
+    pub fn recv_buffer_size(&self) -> io::Result<usize> {
+        self.options().recv_buffer_size()
+    }
+
+    /// The size of the kernel's send buffer, as it counts it.
+    ///
+    /// # Errors
+    ///
+    /// As `getsockopt(2)`.
+    pub fn send_buffer_size(&self) -> io::Result<usize> {
+        self.options().send_buffer_size()
     }
 
     pub(super) fn is_v6(&self) -> io::Result<bool> {

@@ -193,6 +193,17 @@ impl UdpSocket {
         self.peek_from(buf).await.map(|(count, _)| count)
     }
 
+    /// Who sent the next datagram, which stays.
+    ///
+    /// Nothing is lost if the future is dropped.
+    ///
+    /// # Errors
+    ///
+    /// As for [`recv_datagram`](Self::recv_datagram); it stays for the next read.
+    pub async fn peek_sender(&self) -> io::Result<SocketAddr> {
+        self.messages.peek(Message::source).await
+    }
+
     /// As [`recv_from`](Self::recv_from), without waiting. The first call starts receiving.
     ///
     /// # Errors

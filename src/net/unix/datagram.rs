@@ -351,6 +351,15 @@ impl UnixDatagram {
         SockRef::from(self).set_passcred(ask)
     }
 
+    /// An error that the kernel holds for the socket; taken by this.
+    ///
+    /// # Errors
+    ///
+    /// As `getsockopt(2)`.
+    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
+        SockRef::from(self).take_error()
+    }
+
     /// Our own address. A system call.
     ///
     /// # Errors

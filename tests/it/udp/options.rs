@@ -30,13 +30,31 @@ fn options_are_read_back() {
         assert!(!socket.multicast_loop_v4().unwrap());
         socket.set_multicast_ttl_v4(3).unwrap();
         assert_eq!(socket.multicast_ttl_v4().unwrap(), 3);
+        socket.set_multicast_if_v4(Ipv4Addr::LOCALHOST).unwrap();
+        assert_eq!(socket.multicast_if_v4().unwrap(), Ipv4Addr::LOCALHOST);
+        socket.set_tos_v4(0x28).unwrap();
+        assert_eq!(socket.tos_v4().unwrap(), 0x28);
+        assert_eq!(socket.device().unwrap(), None);
+        socket.bind_device(Some(b"lo")).unwrap();
+        assert_eq!(socket.device().unwrap().as_deref(), Some(b"lo".as_slice()));
+        socket.bind_device(Some(b"no such one")).unwrap_err();
         socket.set_send_buffer_size(30_000).unwrap();
+        socket.set_recv_buffer_size(20_000).unwrap();
+        // The kernel doubles them.
+        assert_eq!(socket.send_buffer_size().unwrap(), 60_000);
+        assert_eq!(socket.recv_buffer_size().unwrap(), 40_000);
         assert!(socket.take_error().unwrap().is_none());
         if let Ok(six) = UdpSocket::bind("[::1]:0").await {
             six.set_ttl(9).unwrap();
             assert_eq!(six.ttl().unwrap(), 9);
             six.set_multicast_loop_v6(false).unwrap();
             assert!(!six.multicast_loop_v6().unwrap());
+            six.set_multicast_hops_v6(4).unwrap();
+            assert_eq!(six.multicast_hops_v6().unwrap(), 4);
+            six.set_multicast_if_v6(1).unwrap();
+            assert_eq!(six.multicast_if_v6().unwrap(), 1);
+            six.set_tclass_v6(0x50).unwrap();
+            assert_eq!(six.tclass_v6().unwrap(), 0x50);
         }
     });
 }

@@ -127,6 +127,7 @@ fn a_dropped_read_of_any_kind_leaves_the_datagrams_to_the_next() {
                 assert!(poll_and_drop(near.recv_from(&mut buf)).await.is_none());
                 assert!(poll_and_drop(near.peek(&mut buf)).await.is_none());
                 assert!(poll_and_drop(near.peek_from(&mut buf)).await.is_none());
+                assert!(poll_and_drop(near.peek_sender()).await.is_none());
                 assert!(poll_and_drop(near.readable()).await.is_none());
                 turn().await;
             }
@@ -139,6 +140,7 @@ fn a_dropped_read_of_any_kind_leaves_the_datagrams_to_the_next() {
             until(|| flag.is_set()).await;
             drop(read);
             assert_eq!(near.peek(&mut buf).await.unwrap(), 3);
+            assert_eq!(near.peek_sender().await.unwrap(), far.local_addr().unwrap());
             assert_eq!(&*near.recv_datagram().await.unwrap(), b"one");
             assert_eq!(near.recv(&mut buf).await.unwrap(), 3);
             assert_eq!(&buf[..3], b"two");
