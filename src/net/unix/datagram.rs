@@ -173,7 +173,8 @@ impl UnixDatagram {
     ///
     /// # Errors
     ///
-    /// That of the socket, once: `ConnectionReset` if a peer that it is connected to was closed with messages unread.
+    /// That of the socket, once: `ConnectionReset` if the peer of a connection both ways connects elsewhere with
+    /// messages unread.
     pub async fn recv_message(&self) -> io::Result<Message> {
         self.messages.recv().await.map(Message::new)
     }
@@ -332,7 +333,8 @@ impl UnixDatagram {
         self.messages.writable().await
     }
 
-    /// Ends directions: nothing more is received, or sent.
+    /// Ends directions: nothing more is received, or sent. A read of what had not come by then waits or gives an empty
+    /// message, as the kernel has it.
     ///
     /// # Errors
     ///

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use annulus::net::{UnixDatagram, UnixSeqpacket, UnixSeqpacketListener};
 use annulus::runtime::{Feature, metrics};
+use annulus::time::timeout;
 use annulus::{Builder, Runtime, spawn};
 use socket2::Type;
 
@@ -106,6 +107,24 @@ fn errors_are_those_of_std() {
         assert_eq!(near.send(b"x").await.unwrap_err().kind(), ErrorKind::BrokenPipe);
         drop(far);
     });
+}
+
+/// The kernel gives an empty message, or none, but keeps nobody busy with that.
+#[test]
+fn a_read_of_a_direction_that_was_shut_down_keeps_nobody_busy() {
+    for builder in both_forms() {
+        run_with(builder, async || {
+            let (near, far) = UnixDatagram::pair().unwrap();
+            far.send(b"before").await.unwrap();
+            near.shutdown(Shutdown::Read).unwrap();
+            assert_eq!(far.send(b"x").await.unwrap_err().kind(), ErrorKind::BrokenPipe);
+            assert_eq!(near.recv(&mut [0; 16]).await.unwrap(), 6);
+            let before = metrics().enters;
+            let read = timeout(Duration::from_millis(50), near.recv(&mut [0; 4])).await;
+            assert!(read.is_err() || matches!(read, Ok(Ok(0))), "{read:?}");
+            assert!(metrics().enters - before < 20, "{} calls", metrics().enters - before);
+        });
+    }
 }
 
 /// Fills a peer that does not read; how many messages it took.
