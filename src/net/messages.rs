@@ -47,6 +47,11 @@ impl<H: Head> Messages<H> {
     /// The next message. Nothing is lost if the future is dropped.
     pub(super) async fn recv(&self) -> io::Result<Message<H>> {
         poll_fn(budget::proceed).await;
+        // Most have arrived before they are asked for: without a place among the readers, which would be 31
+        // instructions more (`net`, `udp_echo_single`).
+        if let Some(taken) = self.endpoint.inbox.try_take() {
+            return taken;
+        }
         let mut receiving = Receiving::new(&self.endpoint);
         poll_fn(|cx| receiving.poll_take(cx)).await
     }
@@ -100,7 +105,7 @@ impl<H: Head> Messages<H> {
     ///
     /// Where each answer is awaited before the next message is looked at, a turn of the loop for each costs half as
     /// much again (`net`, `udp_echo_single`); where many leave at once, an operation for each costs 7 % more than a
-    /// system call for all (`udp_echo`).
+    /// system call for all (`udp_echo_apart`).
     #[inline]
     fn send_now(
         &self,
