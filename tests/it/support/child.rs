@@ -59,8 +59,9 @@ pub(crate) fn run(name: &str, body: impl FnOnce()) -> Option<Output> {
         .spawn()
         .expect("start the child");
     let start = Instant::now();
-    // A long form may wait for a thousand of TCP's delayed acknowledgements.
-    let patience = PATIENCE * rounds(1, 10) as u32;
+    // It does all that a test does, some of it a thousand times, on a machine that may be busy with others; a long form
+    // may wait for a thousand of TCP's delayed acknowledgements.
+    let patience = PATIENCE * rounds(4, 10) as u32;
     while child.try_wait().expect("a child").is_none() {
         if start.elapsed() > patience {
             child.kill().expect("a child");
