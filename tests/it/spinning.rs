@@ -2,6 +2,8 @@
 
 use std::future::poll_fn;
 use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -11,6 +13,7 @@ use annulus::runtime::metrics;
 use annulus::time::sleep;
 
 use crate::support::settled::{pair, run_with, turn};
+use crate::support::thread::{this_thread, wait_until_asleep};
 
 /// Waits until the waker was given to `elsewhere` and called from there.
 async fn woken_by(elsewhere: &std::sync::mpsc::Sender<Waker>) {
@@ -78,16 +81,23 @@ fn a_core_that_found_nothing_sleeps_and_is_rung() {
     });
 }
 
+const BURSTS: u64 = 20;
+
 /// What a core asks of the kernel while another thread sends it `size` messages at a time, long after it has taken
-/// those before.
-async fn enters_between_bursts(size: u64) -> u64 {
-    const BURSTS: u64 = 20;
+/// those before: once it sleeps, if it is to.
+async fn enters_between_bursts(size: u64, is_to_sleep: bool) -> u64 {
     let (mut sender, mut receiver) = spsc::channel(64);
     let (taken, all_taken) = std::sync::mpsc::channel();
+    let (receiving, waits) = (this_thread(), Arc::<AtomicBool>::default());
+    let is_waiting = Arc::clone(&waits);
     assert_eq!(sender.try_send_many(&mut (0..size)), Ok(size as usize));
     let sending = std::thread::spawn(move || {
         for () in all_taken {
-            std::thread::sleep(Duration::from_millis(2));
+            match is_to_sleep {
+                true => wait_until_asleep(receiving, || is_waiting.load(Ordering::SeqCst)),
+                false => std::thread::sleep(Duration::from_millis(2)),
+            }
+            is_waiting.store(false, Ordering::SeqCst);
             assert_eq!(sender.try_send_many(&mut (0..size)), Ok(size as usize));
         }
     });
@@ -98,6 +108,8 @@ async fn enters_between_bursts(size: u64) -> u64 {
             assert_eq!(receiver.recv().await, Some(number));
         }
         taken.send(()).expect("it sends");
+        // From here to the next message it does not sleep over anything else.
+        waits.store(true, Ordering::SeqCst);
     }
     let enters = metrics().enters - before;
     drop(taken);
@@ -108,21 +120,21 @@ async fn enters_between_bursts(size: u64) -> u64 {
 #[test]
 fn a_core_whose_channel_was_busy_is_handed_more_without_a_system_call() {
     run_with(Builder::new().channel_spin(Duration::from_secs(600)), async || {
-        assert_eq!(enters_between_bursts(64).await, 0);
+        assert_eq!(enters_between_bursts(64, false).await, 0);
     });
 }
 
 #[test]
 fn a_core_whose_channel_had_little_to_do_sleeps_at_once() {
     run_with(Builder::new().channel_spin(Duration::from_secs(600)), async || {
-        assert!(enters_between_bursts(1).await >= 19, "it slept");
+        assert!(enters_between_bursts(1, true).await >= BURSTS - 1, "it slept");
     });
 }
 
 #[test]
 fn a_core_that_is_told_not_to_look_sleeps_however_busy_its_channel_was() {
     run_with(Builder::new().channel_spin(Duration::ZERO), async || {
-        assert!(enters_between_bursts(64).await >= 19, "it slept");
+        assert!(enters_between_bursts(64, true).await >= BURSTS - 1, "it slept");
     });
 }
 

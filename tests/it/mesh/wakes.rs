@@ -1,19 +1,17 @@
 //! What it takes to wake a core that sleeps: one write, and no other system call.
-#![allow(unsafe_code, reason = "the number of a thread, as the kernel knows it")]
 
 use std::future::poll_fn;
 use std::hint::spin_loop;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 use std::task::{Poll, Waker};
-use std::time::{Duration, Instant};
 
 use annulus::Builder;
 
 use crate::faults::start::allow_only;
 use crate::support::child::{assert_passed, in_child, run_alone};
-use crate::support::settled::PATIENCE;
 use crate::support::skip::{print, skip};
+use crate::support::thread::{this_thread, wait_until_asleep};
 
 const WAKES: usize = 50;
 
@@ -38,11 +36,6 @@ static GAME: Game = Game {
     called: AtomicUsize::new(0),
     thread: AtomicI32::new(0),
 };
-
-fn this_thread() -> i32 {
-    // SAFETY: a plain call.
-    unsafe { libc::gettid() }
-}
 
 /// The calls of `write` that a thread of this process has made; `None` where the kernel does not count them.
 fn writes_of(thread: i32) -> Option<usize> {
@@ -69,20 +62,8 @@ fn wake_all() {
 
 /// Says so whenever the core has given a waker and then sleeps.
 fn watch(core: i32) {
-    let state = || {
-        let stat = std::fs::read_to_string(format!("/proc/self/task/{core}/stat")).ok()?;
-        // The state follows the name, which is in brackets and may hold any character.
-        stat.rsplit_once(") ")?.1.chars().next()
-    };
-    let start = Instant::now();
     for wake in 1..=WAKES {
-        let mut looks = 0;
-        while looks < 3 {
-            assert!(start.elapsed() < PATIENCE, "the core does not sleep");
-            let given = GAME.given.load(Ordering::SeqCst) == wake;
-            looks = if given && state() == Some('S') { looks + 1 } else { 0 };
-            std::thread::sleep(Duration::from_micros(100));
-        }
+        wait_until_asleep(core, || GAME.given.load(Ordering::SeqCst) == wake);
         GAME.asleep.store(wake, Ordering::SeqCst);
     }
 }

@@ -8,6 +8,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::thread::this_thread;
+
 /// An empty file, open for reading and writing, whose name is gone already.
 pub(crate) fn nameless_file() -> File {
     let path = std::env::temp_dir().join(new_name());
@@ -35,14 +37,8 @@ fn new_name() -> String {
 /// A file as [`nameless_file`] makes it, and the same file opened with other rights.
 pub(crate) fn reopened(file: &File, options: &OpenOptions) -> File {
     options
-        .open(format!("/proc/self/task/{}/fd/{}", thread_id(), file.as_raw_fd()))
+        .open(format!("/proc/self/task/{}/fd/{}", this_thread(), file.as_raw_fd()))
         .expect("reopen")
-}
-
-/// The kernel's number of this thread, which has a descriptor table of its own.
-fn thread_id() -> String {
-    let link = std::fs::read_link("/proc/thread-self").expect("/proc is mounted");
-    link.file_name().expect("pid/task/tid").to_string_lossy().into_owned()
 }
 
 /// A new directory, which goes with all that is in it.
