@@ -190,16 +190,17 @@ fn an_idle_runtime_makes_no_call() {
     let outcome = watched(|clients, noted| {
         let count = || noted.lock().expect("no panic").len();
         exchange(clients);
-        // Until it sleeps, which takes a call or two.
-        let (start, mut before) = (Instant::now(), 0);
-        while std::mem::replace(&mut before, count()) != count() {
-            assert!(start.elapsed() < PATIENCE, "it does not go to sleep");
-            thread::sleep(Duration::from_millis(50));
+        // It goes to sleep, which takes a call or two, at a time that other work on the machine decides. One that calls
+        // again and again while nothing is to be done never leaves out so long a time.
+        let start = Instant::now();
+        loop {
+            let before = count();
+            thread::sleep(Duration::from_millis(300));
+            if before > 0 && count() == before {
+                break;
+            }
+            assert!(start.elapsed() < PATIENCE, "{before} calls, and no end");
         }
-        assert_ne!(before, 0, "the watch sees nothing");
-        thread::sleep(Duration::from_millis(300));
-        let noted = noted.lock().expect("no panic").clone();
-        assert_eq!(noted[before..], [], "these calls were made while nothing was to be done");
     });
     if let Err(error) = outcome {
         skip!("no filters that ask: {error}");
