@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use annulus::runtime::metrics;
-use annulus::time::{sleep, timeout};
+use annulus::time::{self, sleep, sleep_until, timeout};
 
 use crate::support::settled::{joined, run};
 
@@ -26,12 +26,13 @@ fn a_sleep_ends_not_before_its_time() {
 fn an_earlier_deadline_moves_the_timer() {
     run(async || {
         let order = Rc::new(RefCell::new(Vec::new()));
+        let start = time::Instant::now();
         let mut tasks = Vec::new();
         // Each is armed in a turn of its own, so each moves the timer that is in the kernel.
         for milliseconds in [400, 300, 200, 100] {
             let order = Rc::clone(&order);
             tasks.push(annulus::spawn(async move {
-                sleep(milliseconds * MILLISECOND).await;
+                sleep_until(start + milliseconds * MILLISECOND).await;
                 order.borrow_mut().push(milliseconds);
             }));
             sleep(MILLISECOND).await;
