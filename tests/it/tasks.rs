@@ -2,9 +2,10 @@
 
 use crate::support::child::{assert_passed, in_child};
 use crate::support::leak::LeakGuard;
+use crate::support::settled::until;
 use annulus::Runtime;
 use annulus::net::{TcpListener, TcpStream};
-use annulus::runtime::Stall;
+use annulus::runtime::{Stall, metrics};
 use annulus::task::{AbortHandle, JoinError, JoinHandle, consume_budget, yield_now};
 use annulus::time::{sleep, timeout};
 use std::cell::{Cell, RefCell};
@@ -152,7 +153,7 @@ fn a_panic_in_a_drop_or_a_waker_stops_nobody() {
         let mut receive = Box::pin(server.recv());
         assert!(receive.as_mut().poll(&mut Context::from_waker(&bomb)).is_pending());
         client.write_all(b"x").await.expect("sent");
-        sleep(Duration::from_millis(5)).await;
+        until(|| metrics().caught_panics - before == 4).await;
         assert!(receive.await.expect("received").is_some());
         timer.await;
     });
