@@ -8,8 +8,10 @@ use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream as StdStream, UdpSocket as StdUdp};
 use std::os::unix::net::UnixStream as UnixStd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use annulus::Builder;
 use annulus::buf::Chunk;
@@ -19,8 +21,8 @@ use annulus::time::timeout;
 
 use crate::support::names::abstract_name;
 use crate::support::settled::{
-    Either, assert_content, byte, content, poll_and_drop, rounds, run_with, select, std_pair, turn,
-    until,
+    Either, PATIENCE, assert_content, byte, content, poll_and_drop, rounds, run_with, select,
+    std_pair, turn, until,
 };
 
 /// How many connections or messages a race has.
@@ -342,17 +344,23 @@ fn race_datagrams(builder: Builder) {
         far.connect(near.local_addr().expect("bound")).expect("connect");
         let (taken, window) = std::sync::mpsc::channel::<()>();
         (0..WINDOW).for_each(|_| taken.send(()).expect("the sender is there"));
+        // The sender may be done.
+        let open_window = |count: usize| (0..count).for_each(|_| _ = taken.send(()));
+        let sent = Arc::<AtomicUsize>::default();
+        let counted = Arc::clone(&sent);
         let sender = thread::spawn(move || {
             for number in 0..count() {
                 window.recv().expect("the reader is there");
                 let mut datagram = content(7, number, usize::from(byte(8, number)));
                 datagram.extend_from_slice(&(number as u32).to_be_bytes());
                 far.send(&datagram).expect("the socket's buffer has room");
+                counted.store(number + 1, Ordering::SeqCst);
             }
         });
         let mut outcomes = Outcomes::default();
         let (mut expected, mut lost) = (0, 0);
         let before = dropped_by_the_kernel();
+        let mut last = Instant::now();
         for round in 0.. {
             if expected == count() {
                 break;
@@ -372,11 +380,15 @@ fn race_datagrams(builder: Builder) {
                 assert!(number >= expected, "{number} after {expected}: all in order");
                 lost += number - expected;
                 assert_content(7, number, text);
-                // The sender may be done.
-                for _ in expected..=number {
-                    let _ = taken.send(());
-                }
-                expected = number + 1;
+                open_window(number + 1 - expected);
+                (expected, last) = (number + 1, Instant::now());
+            }
+            // Nothing follows that would show the loss where it is the last ones that are lost, or all of a window.
+            if last.elapsed() > PATIENCE / 6 {
+                let sent = sent.load(Ordering::SeqCst);
+                lost += sent - expected;
+                open_window(sent - expected);
+                (expected, last) = (sent, Instant::now());
             }
         }
         outcomes.assert_both();
