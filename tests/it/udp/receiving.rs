@@ -258,7 +258,7 @@ fn flood(builder: Builder, size: usize) {
         let mut last = None;
         let mut taken = 0;
         while let Ok(read) =
-            annulus::time::timeout(Duration::from_millis(50), near.recv_datagram()).await
+            annulus::time::timeout(Duration::from_millis(200), near.recv_datagram()).await
         {
             let datagram = read.unwrap();
             let number = u32::from_ne_bytes(datagram[..4].try_into().unwrap());

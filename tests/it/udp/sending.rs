@@ -4,6 +4,8 @@ use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket as StdSocket};
 use std::os::fd::AsRawFd;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use annulus::net::UdpSocket;
@@ -168,14 +170,21 @@ fn many_tasks_send_at_once_and_more_than_have_a_place_wait() {
     run(async || {
         let (near, far, address) = pair().await;
         let near = Rc::new(near);
+        let over = Arc::<AtomicBool>::default();
+        let is_over = Arc::clone(&over);
         let reader = std::thread::spawn(move || {
             let mut seen: Vec<u32> = Vec::new();
             let mut buf = [0; 4];
-            far.set_read_timeout(Some(Duration::from_millis(300))).expect("a socket");
-            while let Ok(4) = far.recv(&mut buf) {
-                seen.push(u32::from_ne_bytes(buf));
+            far.set_read_timeout(Some(Duration::from_millis(100))).expect("a socket");
+            loop {
+                // Before the look: what was sent by then is there.
+                let is_last = is_over.load(Ordering::SeqCst);
+                match far.recv(&mut buf) {
+                    Ok(4) => seen.push(u32::from_ne_bytes(buf)),
+                    _ if is_last => return seen,
+                    _ => {}
+                }
             }
-            seen
         });
         let senders = (0..600_u32).map(|number| {
             let near = Rc::clone(&near);
@@ -186,6 +195,7 @@ fn many_tasks_send_at_once_and_more_than_have_a_place_wait() {
             })
         });
         joined(senders.collect()).await;
+        over.store(true, Ordering::SeqCst);
         let mut seen = reader.join().unwrap();
         let count = seen.len();
         seen.sort_unstable();
