@@ -59,8 +59,8 @@ fn two_machines() -> io::Result<Far> {
     ip("addr add 10.9.0.1/24 dev near0")?;
     ip("link set near0 up")?;
     ip("route add 10.8.0.0/16 via 10.9.0.2")?;
-    // An address that nobody answers for is given up after 30 ms, not 3 s.
-    std::fs::write("/proc/sys/net/ipv4/neigh/near0/retrans_time_ms", "10")?;
+    // An address that nobody answers for is given up after 150 ms, not 3 s.
+    std::fs::write("/proc/sys/net/ipv4/neigh/near0/retrans_time_ms", "50")?;
     let _ = tell_linked.send(());
     match ready.recv() {
         Ok((echo, closed)) => Ok(Far { orders, done, echo, closed, thread }),
