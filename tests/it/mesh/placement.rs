@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use annulus::mesh::{Cores, Mesh, MeshError};
 use annulus::process::Command;
@@ -11,6 +12,7 @@ use super::mesh;
 use crate::support::child::{assert_passed, in_child};
 use crate::support::files::nameless_file;
 use crate::support::leak::LeakGuard;
+use crate::support::settled::PATIENCE;
 use crate::support::skip::{print, skip};
 
 type Result<T> = std::result::Result<T, io::Error>;
@@ -217,10 +219,14 @@ fn all_keeps_to_the_quota_of_a_real_control_group() {
         assert_eq!(outputs.expect("all is well").len(), 1, "the time of one processor");
     });
     if let Some(output) = output {
-        // It is empty now that the child has ended.
+        // It is empty now that the child has ended, or will be in a moment.
         let (group, _) = group_of(std::process::id());
-        if group.exists() {
-            std::fs::remove_dir(group).expect("the group is empty");
+        let start = Instant::now();
+        while group.exists()
+            && let Err(error) = std::fs::remove_dir(&group)
+        {
+            assert!(start.elapsed() < PATIENCE, "the group is empty: {error}");
+            std::thread::sleep(Duration::from_millis(1));
         }
         assert_passed(&output);
         let text = String::from_utf8_lossy(&output.stdout);
