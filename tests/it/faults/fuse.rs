@@ -11,7 +11,7 @@ use std::ffi::CString;
 use std::fs::File as StdFile;
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -19,6 +19,7 @@ use annulus::fs::File;
 use annulus::time::sleep;
 use annulus::{Builder, Runtime};
 
+use crate::support::files::Folder;
 use crate::support::leak::LeakGuard;
 use crate::support::settled::{PATIENCE, poll_once, until};
 use crate::support::skip::skip;
@@ -37,7 +38,8 @@ const ASYNC_READ: u32 = 1;
 /// A mounted file system with one file, whose reads wait for `answer`.
 struct Silent {
     device: StdFile,
-    mount: PathBuf,
+    /// Where it is mounted.
+    mount: Folder,
     /// The reads that wait.
     waiting: Arc<Mutex<Vec<u64>>>,
     server: Option<std::thread::JoinHandle<()>>,
@@ -50,20 +52,17 @@ impl Silent {
         // SAFETY: rule 1.
         check(unsafe { libc::unshare(libc::CLONE_NEWNS) })?;
         mount("none", Path::new("/"), "", libc::MS_REC | libc::MS_PRIVATE, "")?;
-        let name = format!("annulus-fuse-{}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&path)?;
+        // Of each mount's own: who removes it ends what is mounted there, in every namespace.
+        let folder = Folder::new();
+        let path = folder.path();
         let fd = device.as_raw_fd();
         let options = format!("fd={fd},rootmode=40000,user_id=0,group_id=0");
         let flags = libc::MS_NOSUID | libc::MS_NODEV;
-        if let Err(error) = mount("annulus", &path, "fuse", flags, &options) {
-            let _ = std::fs::remove_dir(&path);
-            return Err(error);
-        }
+        mount("annulus", path, "fuse", flags, &options)?;
         let waiting = Arc::default();
         let (requests, noted) = (device.try_clone()?, Arc::clone(&waiting));
         let server = Some(std::thread::spawn(move || serve(requests, &noted)));
-        Ok(Self { device, mount: path, waiting, server })
+        Ok(Self { device, mount: folder, waiting, server })
     }
 
     fn open(&self) -> StdFile {
@@ -93,11 +92,10 @@ impl Silent {
 
 impl Drop for Silent {
     fn drop(&mut self) {
-        let path = c_string(&self.mount.to_string_lossy());
+        let path = c_string(&self.mount.path().to_string_lossy());
         // SAFETY: rule 1.
         unsafe { libc::umount2(path.as_ptr(), libc::MNT_DETACH) };
         let _ = self.server.take().map(std::thread::JoinHandle::join);
-        let _ = std::fs::remove_dir(&self.mount);
     }
 }
 
