@@ -76,10 +76,12 @@ impl Driver {
             }
             self.reap();
             self.act();
-            let left = until.saturating_duration_since(Instant::now());
             if patience.take_if(|patience| *patience <= Instant::now()).is_some() {
+                // Submitted whatever the time: it may be over by now, and what ends at once need not be leaked.
                 self.cancel_pending(true);
+                continue;
             }
+            let left = until.saturating_duration_since(Instant::now());
             if self.in_kernel() == 0 || left.is_zero() {
                 break;
             }
