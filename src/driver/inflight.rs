@@ -46,6 +46,8 @@ impl<T: Operation> InFlight<T> {
         operation: &mut Option<T>,
         cx: &Context<'_>,
     ) -> Poll<T::Output> {
+        // With nothing borrowed: the waker is dropped as this unwinds, and what it does then is the user's.
+        assert!(operation.is_some(), "an operation was polled after its end");
         self.key = driver.stage(operation, Some(cx.waker().clone()));
         if self.key.is_some() {
             return Poll::Pending;

@@ -431,6 +431,28 @@ fn a_buffer_that_panics_when_asked_for_its_address_takes_no_place() {
 }
 
 #[test]
+fn an_operation_polled_after_its_end_drops_the_waker_with_nothing_borrowed() {
+    let (driver, fate) = (driver(), Rc::new(Fate::default()));
+    let probe = Probe { fate: Rc::clone(&fate) };
+    let mut operation = Op::new(Rc::clone(&driver), probe);
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(Pin::new(&mut operation).poll(&mut cx).is_pending());
+    turn(&driver);
+    assert_eq!(Pin::new(&mut operation).poll(&mut cx), Poll::Ready(0));
+    set_rude(Box::new({
+        let (driver, fate) = (Rc::clone(&driver), Rc::clone(&fate));
+        move || use_the_driver(&driver, &fate)
+    }));
+    let rude = rude_waker();
+    let mut cx = Context::from_waker(&rude);
+    let polled = catch_unwind(AssertUnwindSafe(|| Pin::new(&mut operation).poll(&mut cx)));
+    assert!(polled.is_err());
+    drop((operation, rude));
+    set_rude(Box::new(|| ()));
+    assert_eq!((driver.live_operations(), driver.caught_panics()), (0, 0));
+}
+
+#[test]
 fn a_waker_may_use_the_driver_in_all_it_does() {
     let (driver, fate) = (driver(), Rc::new(Fate::default()));
     let probe = Probe { fate: Rc::clone(&fate) };
