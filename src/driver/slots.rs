@@ -428,13 +428,13 @@ impl Slots {
         self.live -= 1;
     }
 
-    /// Every operation that is still in the kernel.
+    /// Every operation that is still in the kernel. One whose buffer is being asked where it lies has yet to get there.
     pub(super) fn pending(&mut self) -> Vec<Pending> {
         let count = (self.chunks.len() * CHUNK) as u32;
         let mut pending = Vec::new();
         for index in 0..count {
             let header = self.header(index);
-            if header.state == State::Pending {
+            if header.state == State::Pending && header.entry != UNNUMBERED {
                 pending.push(Pending {
                     key: header.key,
                     kind: header.table.kind,

@@ -431,6 +431,25 @@ fn a_buffer_that_panics_when_asked_for_its_address_takes_no_place() {
 }
 
 #[test]
+fn a_buffer_may_end_the_runtime_while_it_is_asked_for_its_address() {
+    let (driver, fate) = (driver(), Rc::new(Fate::default()));
+    set_rude(Box::new({
+        let driver = Rc::clone(&driver);
+        move || driver.close(Duration::from_secs(5)).expect("nothing is in the kernel")
+    }));
+    let probe = RudeProbe(Probe { fate: Rc::clone(&fate) });
+    let mut operation = Op::new(Rc::clone(&driver), probe);
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(Pin::new(&mut operation).poll(&mut cx).is_pending());
+    set_rude(Box::new(|| ()));
+    // It came too late to be submitted, and as any other that the end left behind it waits for its drop.
+    assert!(Pin::new(&mut operation).poll(&mut cx).is_pending());
+    assert_eq!((driver.live_operations(), fate.dropped.get()), (1, 0));
+    drop(operation);
+    assert_eq!((driver.live_operations(), fate.dropped.get(), fate.orphaned.get()), (0, 1, 0));
+}
+
+#[test]
 fn an_operation_polled_after_its_end_drops_the_waker_with_nothing_borrowed() {
     let (driver, fate) = (driver(), Rc::new(Fate::default()));
     let probe = Probe { fate: Rc::clone(&fate) };
