@@ -4,6 +4,7 @@
 //! process, signals, users) happens in a child, and what belongs to a thread (filters, namespaces) in a thread.
 
 mod blocking;
+mod buffers;
 mod children;
 mod cores;
 mod disks;
