@@ -238,6 +238,85 @@ fn batches_go_round_the_ring_also_from_an_iterator_that_goes_on_after_its_end() 
     }
 }
 
+/// Gives numbers, and uses the channel's other ends before each.
+struct Meddling<F: FnMut(u32)>(std::ops::Range<u32>, F);
+
+impl<F: FnMut(u32)> Iterator for Meddling<F> {
+    type Item = u32;
+
+    fn next(&mut self) -> Option<u32> {
+        let next = self.0.next()?;
+        (self.1)(next);
+        Some(next)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.0.size_hint()
+    }
+}
+
+impl<F: FnMut(u32)> ExactSizeIterator for Meddling<F> {}
+
+#[test]
+fn an_iterator_may_use_the_channel_that_it_is_sent_through() {
+    let (mut single, mut receiver) = spsc::channel(4);
+    let mut early = Vec::new();
+    // What is put in with others is shown with them: while it goes on there is nothing.
+    let meddle = |_| early.extend(receiver.try_recv().ok());
+    assert_eq!(single.try_send_many(&mut Meddling(0..9, meddle)), Ok(4));
+    assert_eq!((early, receiver.drain().collect::<Vec<_>>()), (vec![], vec![0, 1, 2, 3]));
+
+    let (many, mut receiver) = mpsc::channel(8);
+    let (other, mut early) = (many.clone(), Vec::new());
+    let meddle = |number| {
+        // Behind the positions that are claimed already, and so after all of them.
+        assert_eq!(other.try_send(100 + number), Ok(()));
+        early.extend(receiver.try_recv().ok());
+    };
+    assert_eq!(many.try_send_many(&mut Meddling(0..4, meddle)), Ok(4));
+    let all: Vec<u32> = early.into_iter().chain(receiver.drain()).collect();
+    assert_eq!(all, [0, 1, 2, 3, 100, 101, 102, 103]);
+}
+
+/// A message that panics as it is dropped, the first of them.
+struct Bomb<'a>(&'a AtomicUsize);
+
+impl Drop for Bomb<'_> {
+    fn drop(&mut self) {
+        assert!(self.0.fetch_add(1, Ordering::Relaxed) != 0, "the first one");
+    }
+}
+
+#[test]
+fn a_message_that_panics_as_it_is_dropped_leaves_each_of_the_others_its_drop() {
+    // By the end of both ends, by a drain, and by who received it.
+    for way in 0..6 {
+        let drops = AtomicUsize::new(0);
+        let (mut single, mut receiver) = spsc::channel(4);
+        let (many, mut taker) = mpsc::channel(4);
+        for _ in 0..3 {
+            assert!(single.try_send(Bomb(&drops)).is_ok() && many.try_send(Bomb(&drops)).is_ok());
+        }
+        drops.store(1, Ordering::Relaxed);
+        if way % 2 == 0 {
+            taker.drain().for_each(drop)
+        } else {
+            receiver.drain().for_each(drop)
+        }
+        drops.store(0, Ordering::Relaxed);
+        let unwinding = std::panic::AssertUnwindSafe(|| match way {
+            0 => drop((receiver, single)),
+            1 => drop((taker, many)),
+            2 => receiver.drain().for_each(drop),
+            3 => taker.drain().for_each(drop),
+            4 => _ = receiver.try_recv().map(drop),
+            _ => _ = taker.try_recv().map(drop),
+        });
+        assert!(std::panic::catch_unwind(unwinding).is_err(), "way {way}");
+        assert_eq!(drops.load(Ordering::Relaxed), 3, "way {way}");
+    }
+}
+
 #[test]
 fn a_drain_that_is_forgotten_takes_nothing_twice() {
     let (mut sender, mut receiver) = spsc::channel(4);
