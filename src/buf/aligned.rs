@@ -298,6 +298,18 @@ mod tests {
     }
 
     #[test]
+    fn a_size_that_no_memory_has_is_refused() {
+        for (capacity, alignment) in
+            [(usize::MAX, 1), (isize::MAX as usize, 512), (8, 1 << (usize::BITS - 1))]
+        {
+            let made = std::panic::catch_unwind(|| AlignedBuf::new(capacity, alignment));
+            let payload = made.expect_err("there is no such buffer");
+            let text = payload.downcast_ref::<String>().expect("a text");
+            assert!(text.starts_with(&format!("no buffer of {capacity} bytes")), "{text}");
+        }
+    }
+
+    #[test]
     #[should_panic(expected = "9 bytes in a buffer that has room for 8")]
     fn it_does_not_grow() {
         AlignedBuf::zeroed(8, 8).extend_from_slice(b"!");
