@@ -46,17 +46,20 @@ fn a_runtime_full_of_operations_ends_well_before_its_deadline() {
     let _leaks = LeakGuard::new();
     let leaked = Rc::new(Cell::new(false));
     let hook = Rc::clone(&leaked);
-    let builder = Builder::new().shutdown_deadline(PATIENCE).on_leak(move |_| hook.set(true));
+    // What would be waited for is, for half of it: far longer than a machine takes that is busy with others.
+    let deadline = 6 * PATIENCE;
+    let builder = Builder::new().shutdown_deadline(deadline).on_leak(move |_| hook.set(true));
     let runtime = builder.build().unwrap();
     let (peers, writers) = runtime.block_on(fill(60));
     assert!(runtime.metrics().live_operations >= 4 * 60, "{:?}", runtime.metrics());
     let start = Instant::now();
     drop(runtime);
-    assert!(start.elapsed() < PATIENCE / 2, "{:?}", start.elapsed());
+    assert!(start.elapsed() < deadline / 2, "{:?}", start.elapsed());
     assert!(!leaked.get());
     for mut far in peers {
-        // What was sent before, then the end or the reset; not a block.
-        far.set_nonblocking(true).unwrap();
+        // What was sent before, then the end or the reset, as soon as the kernel has brought them; not silence.
+        far.set_nonblocking(false).unwrap();
+        far.set_read_timeout(Some(PATIENCE)).unwrap();
         let end = loop {
             match far.read(&mut [0; 65_536]) {
                 Ok(0) => break Ok(()),
