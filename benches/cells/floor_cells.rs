@@ -12,8 +12,11 @@ use super::{Run, Sample, Stopwatch, lateness, sleep_of};
 use crate::support::cpu::monotonic_ns;
 use crate::uring::Uring;
 
-pub(super) static CELLS: &[(&str, Run)] =
-    &[("timer_create_cancel", timer_create_cancel), ("timer_fire_1k", timer_fire)];
+pub(super) static CELLS: &[(&str, Run)] = &[
+    ("timer_create_cancel", timer_create_cancel),
+    ("timer_reset", timer_reset),
+    ("timer_fire_1k", timer_fire),
+];
 
 /// Reads the clock for each timer, as `sleep(duration)` must.
 fn timer_create_cancel(operations: u64) -> Sample {
@@ -23,6 +26,20 @@ fn timer_create_cancel(operations: u64) -> Sample {
         let due_ns = monotonic_ns() + sleep_of(index).as_nanos() as u64;
         let timer = wheel.insert(due_ns, Waker::noop().clone());
         wheel.cancel(black_box(timer));
+    }
+    watch.stop(operations)
+}
+
+/// Reads the clock for each, as who counts from now must.
+fn timer_reset(operations: u64) -> Sample {
+    let mut wheel = Wheel::new();
+    let due_ns = |index| monotonic_ns() + sleep_of(index).as_nanos() as u64;
+    let mut timer = wheel.insert(due_ns(0), Waker::noop().clone());
+    let watch = Stopwatch::start();
+    for index in 0..operations {
+        let due_ns = due_ns(index);
+        wheel.cancel(timer);
+        timer = black_box(wheel.insert(due_ns, Waker::noop().clone()));
     }
     watch.stop(operations)
 }

@@ -64,6 +64,12 @@ pub(crate) static CELLS: &[Cell] = &[
         counted: 20_000,
     },
     Cell {
+        name: "timer_reset",
+        about: "move a sleep that waits to another time, and poll it",
+        operations: 300_000,
+        counted: 20_000,
+    },
+    Cell {
         name: "timer_fire_1k",
         about: "a thousand sleeping tasks due within 100 ms (floor: the bare ring's timeouts); per sleep",
         operations: 1_000,

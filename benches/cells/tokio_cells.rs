@@ -21,6 +21,7 @@ pub(super) static CELLS: &[(&str, Run)] = &[
     ("switch2", |operations| block_on(switch(operations))),
     ("wake_pingpong", |operations| block_on(pingpong(operations))),
     ("timer_create_cancel", |operations| block_on(timer_create_cancel(operations))),
+    ("timer_reset", |operations| block_on(timer_reset(operations))),
     ("timer_fire_1k", |operations| block_on(timer_fire(operations))),
     ("idle_task_bytes", |operations| block_on(idle_tasks(operations))),
 ];
@@ -88,6 +89,20 @@ async fn timer_create_cancel(operations: u64) -> Sample {
         for index in 0..operations {
             let sleep = pin!(sleep(sleep_of(index)));
             assert!(sleep.poll(context).is_pending(), "a sleep of a millisecond or more");
+        }
+        Poll::Ready(())
+    }))
+    .await;
+    watch.stop(operations)
+}
+
+async fn timer_reset(operations: u64) -> Sample {
+    let mut sleep = pin!(sleep(sleep_of(0)));
+    let watch = Stopwatch::start();
+    unconstrained(poll_fn(|context| {
+        for index in 0..operations {
+            sleep.as_mut().reset(tokio::time::Instant::now() + sleep_of(index));
+            assert!(sleep.as_mut().poll(context).is_pending(), "a sleep of a millisecond or more");
         }
         Poll::Ready(())
     }))

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::future::poll_fn;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
 use super::set::JoinSet;
@@ -76,7 +76,7 @@ async fn wait_for<T>(
     until: Until,
     is_failure: impl Fn(&Result<T, JoinError>) -> bool,
 ) -> Vec<(Id, Result<T, JoinError>)> {
-    let mut deadline = deadline.map(sleep_until);
+    let mut deadline = pin!(deadline.map(sleep_until));
     let mut failed = set.kept.iter().any(|(_, outcome)| is_failure(outcome));
     poll_fn(|cx| {
         let all = loop {
@@ -94,8 +94,8 @@ async fn wait_for<T>(
             Until::FirstFailed => failed,
             Until::All => false,
         };
-        let due = |sleep: &mut Sleep| Pin::new(sleep).poll(cx).is_ready();
-        if all || met || deadline.as_mut().is_some_and(due) {
+        let due = |sleep: Pin<&mut Sleep>| sleep.poll(cx).is_ready();
+        if all || met || deadline.as_mut().as_pin_mut().is_some_and(due) {
             return Poll::Ready(std::mem::take(&mut set.kept).into());
         }
         Poll::Pending

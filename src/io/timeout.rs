@@ -52,7 +52,7 @@ struct Wait {
     /// Somebody waits, and since then nothing has moved.
     since: Option<Instant>,
     /// What wakes the task, and when; never later than is due.
-    alarm: Option<(Instant, Sleep)>,
+    alarm: Option<(Instant, Pin<Box<Sleep>>)>,
 }
 
 const READING: usize = 0;
@@ -137,19 +137,20 @@ impl<S> Timeout<S> {
             return Poll::Pending;
         };
         loop {
-            let (at, alarm) = wait.alarm.get_or_insert_with(|| (due, sleep_until(due)));
+            let (at, alarm) = wait.alarm.get_or_insert_with(|| (due, Box::pin(sleep_until(due))));
             if *at > due {
                 *at = due;
-                Pin::new(&mut *alarm).reset(due);
+                alarm.as_mut().reset(due);
             }
-            if Pin::new(alarm).poll(cx).is_pending() {
+            if alarm.as_mut().poll(cx).is_pending() {
                 return Poll::Pending;
             }
-            // It may have been for a wait that is over.
-            wait.alarm = None;
             if Instant::now() >= due {
                 break;
             }
+            // It was for a wait that is over.
+            *at = due;
+            alarm.as_mut().reset(due);
         }
         wait.since = None;
         let text = match self.deadline {

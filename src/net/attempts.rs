@@ -6,7 +6,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ pub(super) async fn first_of<T, F: Future<Output = io::Result<T>>>(
     }
     let mut waiting = interleaved(addresses).into_iter();
     let mut running: Vec<Pin<Box<F>>> = Vec::new();
-    let mut delay = sleep(Duration::ZERO);
+    let mut delay = pin!(sleep(Duration::ZERO));
     let mut last = None;
     poll_fn(|cx| {
         loop {
@@ -37,13 +37,13 @@ pub(super) async fn first_of<T, F: Future<Output = io::Result<T>>>(
                 return Poll::Ready(Ok(done));
             }
             let failed = running.len() < before;
-            if !failed && !running.is_empty() && Pin::new(&mut delay).poll(cx).is_pending() {
+            if !failed && !running.is_empty() && delay.as_mut().poll(cx).is_pending() {
                 return Poll::Pending;
             }
             match waiting.next() {
                 Some(address) => {
                     running.push(Box::pin(attempt(address)));
-                    restart(&mut delay);
+                    restart(delay.as_mut());
                 }
                 None if running.is_empty() => {
                     return Poll::Ready(Err(last.take().unwrap_or_else(none)));
@@ -55,8 +55,8 @@ pub(super) async fn first_of<T, F: Future<Output = io::Result<T>>>(
     .await
 }
 
-fn restart(delay: &mut Sleep) {
-    Pin::new(delay).reset(Instant::now() + DELAY);
+fn restart(delay: Pin<&mut Sleep>) {
+    delay.reset(Instant::now() + DELAY);
 }
 
 fn none() -> io::Error {

@@ -11,23 +11,25 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use io_uring::types::Timespec;
+use io_uring::types::{TimeoutFlags, Timespec};
 
 use crate::driver::{Actions, Standing};
+use crate::sys::plain::ClockId;
 use crate::sys::{Cqe, Sqe};
 
 /// The armed timer.
 #[derive(Debug)]
 pub(crate) struct Timeout {
     time: Timespec,
+    clock: ClockId,
     /// Set while the timer is in the kernel.
     armed: Rc<Cell<bool>>,
 }
 
 impl Timeout {
-    /// A timer that completes `after_ns` from when it is submitted, and then clears `armed`.
-    pub(crate) fn new(after_ns: u64, armed: Rc<Cell<bool>>) -> Self {
-        Self { time: timespec(after_ns), armed }
+    /// A timer that completes `after_ns` by this clock from when it is submitted, and then clears `armed`.
+    pub(crate) fn new(after_ns: u64, clock: ClockId, armed: Rc<Cell<bool>>) -> Self {
+        Self { time: timespec(after_ns), clock, armed }
     }
 }
 
@@ -41,7 +43,11 @@ unsafe impl Standing for Timeout {
 
     fn prepare(&mut self) -> Sqe {
         self.armed.set(true);
-        io_uring::opcode::Timeout::new(&raw const self.time).build()
+        let flags = match self.clock {
+            ClockId::Monotonic => TimeoutFlags::empty(),
+            ClockId::Boottime => TimeoutFlags::BOOTTIME,
+        };
+        io_uring::opcode::Timeout::new(&raw const self.time).flags(flags).build()
     }
 
     fn deliver(&mut self, _cqe: Cqe, _actions: &mut Actions) {
@@ -49,7 +55,7 @@ unsafe impl Standing for Timeout {
     }
 }
 
-/// Moves an armed timer to another time.
+/// Moves an armed timer to another time, by the clock it was armed by.
 #[derive(Debug)]
 pub(crate) struct Rearm {
     time: Timespec,

@@ -13,6 +13,7 @@ use crate::channel::adaptive_spin::AdaptiveSpin;
 use crate::driver::{Driver, Leaked, Limits};
 use crate::executor::Executor;
 use crate::sys::eventfd::Bell;
+use crate::sys::plain::ClockId;
 use crate::sys::setup::{Feature, Features, RingOptions};
 use crate::task::{JoinError, PanicHook, waker_table};
 use crate::time::timers::Timers;
@@ -37,6 +38,7 @@ pub struct Builder {
     tick_budget: u32,
     spin: Duration,
     channel_spin: Duration,
+    clock: ClockId,
     shutdown_deadline: Duration,
     on_leak: Option<LeakHook>,
     on_unhandled_panic: Option<PanicHook>,
@@ -81,6 +83,7 @@ impl Builder {
             tick_budget: 64,
             spin: Duration::ZERO,
             channel_spin: Duration::from_micros(50),
+            clock: ClockId::Monotonic,
             shutdown_deadline: Duration::from_secs(5),
             on_leak: None,
             on_unhandled_panic: None,
@@ -245,6 +248,27 @@ impl Builder {
     #[must_use]
     pub fn spin(mut self, time: Duration) -> Self {
         self.spin = time;
+        self
+    }
+
+    /// Whether timers count the time for which the machine is suspended: they do not by default.
+    ///
+    /// By default they go by `CLOCK_MONOTONIC`, which stands still meanwhile: after a night on a suspended machine, a
+    /// sleep of an hour still has the rest of its hour before it. With this they go by `CLOCK_BOOTTIME`, and so do
+    /// [`time::Instant`](crate::time::Instant)s: what became due meanwhile is over as soon as the machine wakes up. No
+    /// timer wakes it up. Either clock is left alone when somebody sets the time of day.
+    ///
+    /// ```
+    /// use annulus::time::{Duration, sleep};
+    ///
+    /// let runtime = annulus::Runtime::builder().boottime(true).build()?;
+    /// // A lease that others count on: it must not be taken for valid after a suspension.
+    /// runtime.block_on(sleep(Duration::from_millis(1)));
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn boottime(mut self, boottime: bool) -> Self {
+        self.clock = if boottime { ClockId::Boottime } else { ClockId::Monotonic };
         self
     }
 
@@ -422,7 +446,7 @@ impl Builder {
         if let Some(hook) = self.on_unhandled_panic {
             executor.set_panic_hook(hook);
         }
-        let timers = Timers::new();
+        let timers = Timers::new(self.clock);
         let ends = Ends { shutdown_deadline: self.shutdown_deadline, on_leak: self.on_leak };
         let ns = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         let adaptive = AdaptiveSpin::new(ns(self.channel_spin));

@@ -17,7 +17,6 @@ use crate::executor::Executor;
 use crate::op::bell::Listen;
 use crate::op::timeout::{Rearm, Timeout};
 use crate::sys::eventfd::Bell;
-use crate::sys::plain::monotonic_ns;
 use crate::task::Root;
 use crate::time::timers::Timers;
 
@@ -214,7 +213,8 @@ impl Worker {
     #[cold]
     #[inline(never)]
     fn look_for_work(&self, spin_ns: u64) -> bool {
-        let give_up_ns = monotonic_ns().saturating_add(spin_ns);
+        let now_ns = || self.timers.kernel_clock().1;
+        let give_up_ns = now_ns().saturating_add(spin_ns);
         let due_ns = self.timers.alarm().map_or(u64::MAX, |wanted| wanted.at_ns);
         loop {
             for _ in 0..SPINS {
@@ -228,7 +228,7 @@ impl Worker {
                 }
                 std::hint::spin_loop();
             }
-            let now_ns = monotonic_ns();
+            let now_ns = now_ns();
             if now_ns >= give_up_ns.min(due_ns) {
                 return now_ns >= due_ns;
             }
@@ -271,11 +271,12 @@ impl Worker {
         if armed && self.alarm.deadline_ns.get() <= wanted.latest_ns {
             return;
         }
-        let after_ns = wanted.at_ns.saturating_sub(monotonic_ns());
+        let (clock, now_ns) = self.timers.kernel_clock();
+        let after_ns = wanted.at_ns.saturating_sub(now_ns);
         match self.alarm.key.get().filter(|_| armed) {
             Some(key) => drop(self.driver.stand(Rearm::new(key, after_ns))),
             None => {
-                let timeout = Timeout::new(after_ns, Rc::clone(&self.alarm.armed));
+                let timeout = Timeout::new(after_ns, clock, Rc::clone(&self.alarm.armed));
                 self.alarm.key.set(self.driver.stand(timeout).ok());
             }
         }

@@ -80,11 +80,27 @@ pub(crate) fn memlock_limit() -> String {
     }
 }
 
-/// `CLOCK_MONOTONIC` in nanoseconds: the clock of the kernel's absolute timeouts.
+/// A clock of the kernel's that no setting of the time of day moves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i32)]
+pub(crate) enum ClockId {
+    /// Stands still while the machine is suspended.
+    Monotonic = libc::CLOCK_MONOTONIC,
+    /// Runs on meanwhile.
+    Boottime = libc::CLOCK_BOOTTIME,
+}
+
+/// What a clock of the kernel's says, in nanoseconds.
+#[inline]
+pub(crate) fn clock_ns(clock: ClockId) -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: rule 1. These clocks exist on every Linux; the call cannot fail.
+    unsafe { libc::clock_gettime(clock as libc::clockid_t, &raw mut time) };
+    time.tv_sec.cast_unsigned() * 1_000_000_000 + time.tv_nsec.cast_unsigned()
+}
+
+/// `CLOCK_MONOTONIC` in nanoseconds.
 #[inline]
 pub(crate) fn monotonic_ns() -> u64 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: rule 1. This clock exists on every Linux; the call cannot fail.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
-    time.tv_sec.cast_unsigned() * 1_000_000_000 + time.tv_nsec.cast_unsigned()
+    clock_ns(ClockId::Monotonic)
 }

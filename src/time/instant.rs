@@ -10,8 +10,9 @@ use super::timers::Timers;
 /// instants.
 ///
 /// The clock is CLOCK_MONOTONIC: it never goes back, and it stands still while the machine is
-/// suspended. Where a test has [paused](super::pause()) the clock, instants follow the paused one,
-/// and are no longer those of `std::time::Instant::now()`.
+/// suspended. With [`Builder::boottime`](crate::Builder::boottime) it runs on meanwhile, and instants are ahead of
+/// `std::time::Instant::now()` by as much. Where a test has [paused](super::pause()) the clock, they follow the paused
+/// one.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instant(std::time::Instant);
 

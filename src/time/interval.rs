@@ -30,7 +30,8 @@ pub fn interval(period: Duration) -> Interval {
 #[track_caller]
 pub fn interval_at(start: Instant, period: Duration) -> Interval {
     assert!(!period.is_zero(), "the period of an interval must not be zero");
-    Interval { next: sleep_until(start), period, missed_tick_behavior: MissedTickBehavior::Burst }
+    let next = Box::pin(sleep_until(start));
+    Interval { next, period, missed_tick_behavior: MissedTickBehavior::Burst }
 }
 
 /// What an [`Interval`] does about ticks whose time passed while nobody asked for them.
@@ -51,7 +52,8 @@ pub enum MissedTickBehavior {
 /// Dropping it ends it.
 #[derive(Debug)]
 pub struct Interval {
-    next: Sleep,
+    /// Boxed, so that an interval can be polled wherever it is.
+    next: Pin<Box<Sleep>>,
     period: Duration,
     missed_tick_behavior: MissedTickBehavior,
 }
@@ -66,11 +68,11 @@ impl Interval {
 
     /// As [`tick`](Self::tick), for hand-written futures: the waker is the one of the last call.
     pub fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<Instant> {
-        ready!(Pin::new(&mut self.next).poll(cx));
+        ready!(self.next.as_mut().poll(cx));
         let due_ns = self.next.deadline_ns().expect("a sleep that never ends is not ready");
         let due = Instant::from_std(self.next.timers().clock().instant_at(due_ns));
         let next_ns = self.after(due_ns);
-        self.next.reset_ns(next_ns);
+        self.next.as_ref().reset_ns(next_ns);
         Poll::Ready(due)
     }
 
@@ -87,12 +89,12 @@ impl Interval {
     /// Has the next tick when `after` has passed.
     pub fn reset_after(&mut self, after: Duration) {
         let now_ns = self.next.timers().now_ns();
-        self.next.reset_ns(checked_ns(after).and_then(|ns| now_ns.checked_add(ns)));
+        self.next.as_ref().reset_ns(checked_ns(after).and_then(|ns| now_ns.checked_add(ns)));
     }
 
     /// Has the next tick at `deadline`.
     pub fn reset_at(&mut self, deadline: Instant) {
-        Pin::new(&mut self.next).reset(deadline);
+        self.next.as_mut().reset(deadline);
     }
 
     /// The time from one tick to the next.

@@ -1,20 +1,22 @@
 //! Timers of a core: sleeps, intervals and timeouts, and the clock they go by.
 //!
-//! Names and meanings are tokio's. A timer is an entry in its core's timing wheel; it costs no
-//! system call, and dropping it costs a few nanoseconds. It never fires early, and a deadline
+//! Names and meanings are tokio's. A timer is a link in its core's timing wheel; it costs no memory but its own and
+//! no system call, and dropping it costs a few nanoseconds. It never fires early, and a deadline
 //! beyond the clock's 584 years is never, not some far day.
 //!
-//! Time here is CLOCK_MONOTONIC, which stands still while the machine is suspended: so do the
-//! timers. A test can [`pause`](pause()) the clock and go through hours at once.
+//! Time here is CLOCK_MONOTONIC, which stands still while the machine is suspended, and with it the
+//! timers; or CLOCK_BOOTTIME, which does not, where [`Builder::boottime`](crate::Builder::boottime)
+//! says so. Setting the time of day moves neither. A test can [`pause`](pause()) the clock and go
+//! through hours at once.
 //!
-//! Within the room, from the bottom: `entries` stores, `wheel` orders, `clock` tells the time,
+//! Within the room, from the bottom: `lists` links, `wheel` orders, `clock` tells the time,
 //! `timers` joins them for the worker and for the futures above. No other room is used.
 
 mod clock;
-mod entries;
 pub mod error;
 mod instant;
 mod interval;
+mod lists;
 mod pause;
 mod scope;
 mod sleep;

@@ -1,7 +1,7 @@
 //! The paused clock: hours of a test's timers in microseconds, the same way each run.
 
 use std::future::poll_fn;
-use std::rc::Rc;
+use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -53,7 +53,11 @@ pub async fn advance(duration: Duration) {
     let to_ns = timers.now_ns().saturating_add(checked_ns(duration).unwrap_or(u64::MAX));
     timers.clock().advance_to(to_ns);
     // As a timer that is due now and was armed last, we are woken after all the others.
-    poll_fn(|cx| Poll::Ready(Sleep::armed(Rc::clone(&timers), to_ns, cx.waker().clone())))
-        .await
-        .await;
+    let mut last = pin!(Sleep::idle(timers, to_ns));
+    poll_fn(|cx| {
+        last.as_ref().arm(cx.waker().clone());
+        Poll::Ready(())
+    })
+    .await;
+    last.as_mut().await;
 }

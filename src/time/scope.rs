@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::fmt;
 use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::task::Poll;
 
 use super::error::Elapsed;
@@ -64,9 +64,10 @@ pub fn timeout_scope_at<T>(
     deadline: Option<Instant>,
     body: impl AsyncFnOnce(&TimeoutScope) -> T,
 ) -> impl Future<Output = Result<T, Elapsed>> {
-    let mut sleep = deadline.map_or_else(|| sleep(Duration::MAX), sleep_until);
+    let sleep = deadline.map_or_else(|| sleep(Duration::MAX), sleep_until);
     async move {
         let scope = TimeoutScope { deadline: Cell::new(deadline), moved: Cell::new(false) };
+        let mut sleep = pin!(sleep);
         let mut body = pin!(body(&scope));
         poll_fn(|cx| {
             if let Poll::Ready(output) = body.as_mut().poll(cx) {
@@ -74,11 +75,11 @@ pub fn timeout_scope_at<T>(
             }
             if scope.moved.take() {
                 match scope.deadline.get() {
-                    Some(deadline) => Pin::new(&mut sleep).reset(deadline),
-                    None => sleep.reset_ns(None),
+                    Some(deadline) => sleep.as_mut().reset(deadline),
+                    None => sleep.as_ref().reset_ns(None),
                 }
             }
-            Pin::new(&mut sleep).poll(cx).map(|()| Err(Elapsed::new()))
+            sleep.as_mut().poll(cx).map(|()| Err(Elapsed::new()))
         })
         .await
     }

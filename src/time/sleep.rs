@@ -1,4 +1,10 @@
-//! Waiting for a time: one deadline, one entry in the wheel while somebody waits.
+//! Waiting for a time: one deadline, and a place in the wheel while somebody waits.
+//!
+//! # Safety rules
+//!
+//! 1. Pinned within. The node of a pinned sleep is pinned: a sleep is not `Unpin`, because its node is not; nothing
+//!    here moves the node or gives it out by `&mut`, and the drop of a sleep does not either.
+#![allow(unsafe_code, reason = "room 6: a projection with an inlined drop")]
 
 use std::fmt;
 use std::future::Future;
@@ -9,7 +15,7 @@ use std::time::Duration;
 
 use super::Instant;
 use super::clock::checked_ns;
-use super::entries::Key;
+use super::lists::{Node, Place};
 use super::timers::{Ended, Timers};
 
 /// Waits until `duration` has passed.
@@ -22,6 +28,7 @@ use super::timers::{Ended, Timers};
 /// # Panics
 ///
 /// Outside a runtime.
+#[inline]
 #[track_caller]
 pub fn sleep(duration: Duration) -> Sleep {
     let timers = Timers::expect_current();
@@ -49,45 +56,66 @@ pub fn sleep_until(deadline: Instant) -> Sleep {
 ///
 /// It belongs to the runtime it was made in, wherever it is polled. Ready once, it stays ready
 /// until it is [reset](Self::reset). Dropping it ends the wait, at a constant cost.
-/// It is `Unpin`: the wheel holds the waker, and nothing points at the future.
+///
+/// It holds its place in the runtime's wheel itself, so it must be pinned to be polled and is not `Unpin`, as
+/// tokio's is not. Where it is awaited that is so; to poll it again and again, as in a `select!` in a loop, pin it
+/// first:
+///
+/// ```
+/// use std::pin::pin;
+/// use annulus::time::{Duration, interval, sleep};
+///
+/// annulus::run(async {
+///     let mut end = pin!(sleep(Duration::from_millis(10)));
+///     let mut ticks = interval(Duration::from_millis(3));
+///     let mut count = 0;
+///     loop {
+///         annulus::select! {
+///             _ = ticks.tick() => count += 1,
+///             () = end.as_mut() => break,
+///         }
+///     }
+///     assert!(count > 0);
+///     Ok::<_, std::io::Error>(())
+/// })
+/// # .unwrap();
+/// ```
 ///
 /// # Panics
 ///
 /// When polled after its runtime was shut down and before its deadline: nobody is left to wake it.
 #[must_use = "a sleep waits only when awaited"]
 pub struct Sleep {
+    // First, so that its waker is dropped while the timers are there.
+    node: Node<Waker>,
     timers: Rc<Timers>,
-    /// Of no meaning while the state is `Never`.
-    deadline_ns: u64,
-    state: State,
-}
-
-#[derive(Debug)]
-enum State {
-    /// The deadline is beyond the clock.
-    Never,
-    /// Not in the wheel: not polled yet.
-    Idle,
-    /// In the wheel, or moved out of it by `expire`.
-    Armed(Key),
-    Elapsed,
 }
 
 impl Sleep {
     #[inline]
     fn new(timers: Rc<Timers>, deadline_ns: Option<u64>, now_ns: u64) -> Self {
-        let state = match deadline_ns {
-            None => State::Never,
-            Some(deadline_ns) if deadline_ns <= now_ns => State::Elapsed,
-            Some(_) => State::Idle,
+        let place = match deadline_ns {
+            None => Place::Never,
+            Some(deadline_ns) if deadline_ns <= now_ns => Place::Released,
+            Some(_) => Place::Idle,
         };
-        Self { timers, deadline_ns: deadline_ns.unwrap_or(u64::MAX), state }
+        Self { node: Node::new(deadline_ns.unwrap_or(u64::MAX), place), timers }
     }
 
-    /// A sleep that ends with the next `expire` at or after `deadline_ns`, even if that has passed.
-    pub(super) fn armed(timers: Rc<Timers>, deadline_ns: u64, waker: Waker) -> Self {
-        let state = timers.arm_always(deadline_ns, waker).map_or(State::Idle, State::Armed);
-        Self { timers, deadline_ns, state }
+    #[inline]
+    fn node(self: Pin<&Self>) -> Pin<&Node<Waker>> {
+        // SAFETY: rule 1.
+        unsafe { self.map_unchecked(|this| &this.node) }
+    }
+
+    /// One that is to be armed.
+    pub(super) fn idle(timers: Rc<Timers>, deadline_ns: u64) -> Self {
+        Self { node: Node::new(deadline_ns, Place::Idle), timers }
+    }
+
+    /// Has it end with the next `expire` at or after its deadline, even if that has passed.
+    pub(super) fn arm(self: Pin<&Self>, waker: Waker) {
+        self.timers.arm_always(self.node(), waker);
     }
 
     /// When the wait ends, or `None` if it never does.
@@ -99,69 +127,52 @@ impl Sleep {
     /// Whether the deadline has passed by the clock.
     #[must_use]
     pub fn is_elapsed(&self) -> bool {
-        match self.state {
-            State::Never => false,
-            State::Elapsed => true,
-            State::Idle | State::Armed(_) => self.deadline_ns <= self.timers.now_ns(),
-        }
+        self.deadline_ns().is_some_and(|deadline_ns| deadline_ns <= self.timers.now_ns())
     }
 
     /// Waits for another deadline instead, also after the first has passed.
     ///
     /// A task that waits need not poll again: it will be woken at the new deadline.
     pub fn reset(self: Pin<&mut Self>, deadline: Instant) {
-        let this = self.get_mut();
-        this.reset_ns(this.timers.clock().ns_at(deadline.into_std()));
+        let deadline_ns = self.timers.clock().ns_at(deadline.into_std());
+        self.into_ref().reset_ns(deadline_ns);
     }
 
     /// As `reset`, by the clock's reading; `None` is never. The clock is not read.
-    pub(super) fn reset_ns(&mut self, deadline_ns: Option<u64>) {
-        let waker = self.disarm(State::Never);
-        let Some(deadline_ns) = deadline_ns else { return };
-        self.deadline_ns = deadline_ns;
-        let armed = waker.and_then(|waker| self.timers.arm_always(deadline_ns, waker));
-        self.state = armed.map_or(State::Idle, State::Armed);
+    pub(super) fn reset_ns(self: Pin<&Self>, deadline_ns: Option<u64>) {
+        match deadline_ns {
+            Some(deadline_ns) => self.timers.rearm(self.node(), deadline_ns),
+            None => {
+                self.timers.disarm(&self.node, Place::Never);
+                drop(self.node.replace(None));
+            }
+        }
     }
 
     /// What `poll` does but the first time; apart, so that the first has fewer registers to save.
     #[inline(never)]
-    fn poll_again(&mut self, waker: &Waker) -> Poll<()> {
-        let ended = match &self.state {
-            State::Never => return Poll::Pending,
-            State::Elapsed => return Poll::Ready(()),
-            State::Idle => self.timers.ended(),
-            State::Armed(key) => match self.timers.renew(key, waker) {
-                Ok(()) => return Poll::Pending,
-                Err(ended) => ended,
-            },
-        };
-        match ended {
+    fn poll_again(&self, waker: &Waker) -> Poll<()> {
+        match self.node.place() {
+            Place::Never => return Poll::Pending,
+            Place::Queued if self.timers.renew(&self.node, waker) => return Poll::Pending,
+            Place::Queued | Place::Idle | Place::Released => {}
+        }
+        match self.timers.ended() {
             Ended::Elapsed => {}
             Ended::Closed => assert!(
-                self.deadline_ns <= self.timers.now_ns(),
+                self.node.deadline_ns() <= self.timers.now_ns(),
                 "the runtime of this timer is gone: nothing can end the wait. \
                  Await it inside the `annulus::run` or `Runtime::block_on` it was made in",
             ),
         }
-        drop(self.disarm(State::Elapsed));
+        // Not queued any more, if it was: else `renew` would have had it so.
+        self.timers.disarm(&self.node, Place::Released);
         Poll::Ready(())
-    }
-
-    /// Leaves the wheel; the waker that was there.
-    #[inline]
-    fn disarm(&mut self, state: State) -> Option<Waker> {
-        match std::mem::replace(&mut self.state, state) {
-            State::Armed(key) => self.timers.disarm(key),
-            State::Never | State::Idle | State::Elapsed => None,
-        }
     }
 
     /// The deadline by the clock's reading, or `None` if there is none.
     pub(super) fn deadline_ns(&self) -> Option<u64> {
-        match self.state {
-            State::Never => None,
-            State::Idle | State::Armed(_) | State::Elapsed => Some(self.deadline_ns),
-        }
+        (self.node.place() != Place::Never).then(|| self.node.deadline_ns())
     }
 
     pub(super) fn timers(&self) -> &Timers {
@@ -172,21 +183,28 @@ impl Sleep {
 impl Future for Sleep {
     type Output = ();
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        if let State::Idle = self.state
-            && let Some(key) = self.timers.arm(self.deadline_ns, cx.waker().clone())
-        {
-            self.state = State::Armed(key);
-            return Poll::Pending;
+    // Some 200 bytes where it is awaited, for 19 instructions of 199 (`micro`, `timer_create_cancel`, with the shorter
+    // chain of `Wheel::insert_at`).
+    #[inline(always)]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.into_ref();
+        if this.node.place() == Place::Idle {
+            // Read first, and known from the making where both are inlined. The clone is user code, but cannot reach
+            // this sleep, which is borrowed.
+            let deadline_ns = this.node.deadline_ns();
+            let waker = cx.waker().clone();
+            if this.timers.arm(this.node(), deadline_ns, waker) {
+                return Poll::Pending;
+            }
         }
-        self.get_mut().poll_again(cx.waker())
+        this.get_ref().poll_again(cx.waker())
     }
 }
 
 impl Drop for Sleep {
     #[inline]
     fn drop(&mut self) {
-        drop(self.disarm(State::Elapsed));
+        self.timers.disarm(&self.node, Place::Released);
     }
 }
 

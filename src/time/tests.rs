@@ -11,7 +11,9 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use super::timers::Timers;
 use super::*;
-use crate::sys::plain::monotonic_ns;
+use crate::sys::plain::{ClockId, monotonic_ns};
+
+mod wakers;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -64,7 +66,7 @@ fn block_on<F: Future>(timers: &Rc<Timers>, future: F) -> F::Output {
 
 /// Runs `future` with the clock paused, and checks that it left no timer behind.
 fn in_virtual_time<F: Future>(future: F) -> F::Output {
-    let timers = Timers::new();
+    let timers = Timers::new(ClockId::Monotonic);
     let output = block_on(&timers, async {
         pause();
         future.await
@@ -101,7 +103,7 @@ fn a_sleep_ends_at_its_deadline_to_the_nanosecond_of_virtual_time() {
 
 #[test]
 fn a_sleep_in_real_time_is_never_short() {
-    let timers = Timers::new();
+    let timers = Timers::new(ClockId::Monotonic);
     for us in [1, 20, 300, 2000] {
         let start = std::time::Instant::now();
         block_on(&timers, async { sleep(Duration::from_micros(us)).await });
@@ -111,11 +113,11 @@ fn a_sleep_in_real_time_is_never_short() {
 
 #[test]
 fn zero_and_past_are_over_at_the_first_poll_and_take_no_timer() {
-    let timers = Timers::new();
+    let timers = Timers::new(ClockId::Monotonic);
     let _entered = timers.enter();
     let earlier = Instant::now();
-    assert_eq!(poll_once(&mut sleep(Duration::ZERO)), Poll::Ready(()));
-    let mut past = sleep_until(earlier);
+    assert_eq!(poll_once(&mut Box::pin(sleep(Duration::ZERO))), Poll::Ready(()));
+    let mut past = Box::pin(sleep_until(earlier));
     assert!(past.is_elapsed());
     assert_eq!(poll_once(&mut past), Poll::Ready(()));
     assert_eq!(poll_once(&mut past), Poll::Ready(()), "ready once, ready always");
@@ -125,12 +127,12 @@ fn zero_and_past_are_over_at_the_first_poll_and_take_no_timer() {
 
 #[test]
 fn a_sleep_first_polled_after_its_deadline_was_expired_is_over_at_once() {
-    let timers = Timers::new();
+    let timers = Timers::new(ClockId::Monotonic);
     let _entered = timers.enter();
     pause();
     let (_, waker) = counter();
-    let mut late = sleep(SECOND);
-    let mut other = sleep(2 * SECOND);
+    let mut late = Box::pin(sleep(SECOND));
+    let mut other = Box::pin(sleep(2 * SECOND));
     assert!(Pin::new(&mut other).poll(&mut Context::from_waker(&waker)).is_pending());
     assert!(!late.is_elapsed());
     assert!(timers.auto_advance());
@@ -141,21 +143,22 @@ fn a_sleep_first_polled_after_its_deadline_was_expired_is_over_at_once() {
 
 #[test]
 fn a_deadline_beyond_the_clock_is_never_and_takes_no_timer() {
-    let timers = Timers::new();
+    let timers = Timers::new(ClockId::Monotonic);
     let _entered = timers.enter();
     let beyond = Instant::now() + Duration::from_secs(1 << 35);
     for mut never in
         [sleep(Duration::MAX), sleep(Duration::from_nanos(u64::MAX)), sleep_until(beyond)]
+            .map(Box::pin)
     {
         assert_eq!(poll_once(&mut never), Poll::Pending);
         assert_eq!((never.deadline(), never.is_elapsed()), (None, false));
         assert_eq!(timers.live(), 0);
         // A reset brings it back to the living.
-        Pin::new(&mut never).reset(Instant::now() + SECOND);
+        never.as_mut().reset(Instant::now() + SECOND);
         assert_eq!(poll_once(&mut never), Poll::Pending);
         assert_eq!(timers.live(), 1);
     }
-    assert_eq!(poll_once(&mut timeout(Duration::MAX, pending::<()>())), Poll::Pending);
+    assert_eq!(poll_once(&mut Box::pin(timeout(Duration::MAX, pending::<()>()))), Poll::Pending);
     let mut interval = interval(Duration::MAX);
     assert!(poll_once(&mut pin!(interval.tick())).is_ready());
     assert_eq!(poll_once(&mut pin!(interval.tick())), Poll::Pending);
@@ -164,10 +167,10 @@ fn a_deadline_beyond_the_clock_is_never_and_takes_no_timer() {
 
 #[test]
 fn dropping_a_sleep_removes_its_timer_and_its_waker() {
-    let timers = Timers::new();
+    let timers = Timers::new(ClockId::Monotonic);
     let _entered = timers.enter();
     let (count, waker) = counter();
-    let mut first = sleep(SECOND);
+    let mut first = Box::pin(sleep(SECOND));
     assert_eq!(timers.live(), 0, "a timer is armed by the first poll");
     assert!(Pin::new(&mut first).poll(&mut Context::from_waker(&waker)).is_pending());
     assert_eq!((timers.live(), Arc::strong_count(&count)), (1, 3));
@@ -177,12 +180,12 @@ fn dropping_a_sleep_removes_its_timer_and_its_waker() {
 
 #[test]
 fn the_waker_of_the_last_poll_is_woken_and_the_same_one_is_not_cloned_again() {
-    let timers = Timers::new();
+    let timers = Timers::new(ClockId::Monotonic);
     let _entered = timers.enter();
     pause();
     let (count, waker) = counter();
     let (other_count, other_waker) = counter();
-    let mut sleep = sleep(SECOND);
+    let mut sleep = Box::pin(sleep(SECOND));
     for _ in 0..3 {
         assert!(Pin::new(&mut sleep).poll(&mut Context::from_waker(&waker)).is_pending());
         assert_eq!(Arc::strong_count(&count), 3);
@@ -196,26 +199,52 @@ fn the_waker_of_the_last_poll_is_woken_and_the_same_one_is_not_cloned_again() {
 
 #[test]
 fn reset_moves_the_deadline_of_a_waiting_task_without_another_poll() {
-    let timers = Timers::new();
+    let timers = Timers::new(ClockId::Monotonic);
     let _entered = timers.enter();
     pause();
     let (count, waker) = counter();
     let start = Instant::now();
-    let mut sleep = sleep(SECOND);
+    let mut sleep = Box::pin(sleep(SECOND));
     assert!(Pin::new(&mut sleep).poll(&mut Context::from_waker(&waker)).is_pending());
-    Pin::new(&mut sleep).reset(start + 3 * SECOND);
+    sleep.as_mut().reset(start + 3 * SECOND);
     assert_eq!((sleep.deadline(), timers.live()), (Some(start + 3 * SECOND), 1));
     assert!(timers.auto_advance());
     assert_eq!((expire(&timers), count.get(), start.elapsed()), (1, 1, 3 * SECOND));
     assert_eq!(poll_once(&mut sleep), Poll::Ready(()));
 
     // Elapsed, and armed for the past: both wait as told.
-    Pin::new(&mut sleep).reset(start + 4 * SECOND);
+    sleep.as_mut().reset(start + 4 * SECOND);
     assert!(Pin::new(&mut sleep).poll(&mut Context::from_waker(&waker)).is_pending());
-    Pin::new(&mut sleep).reset(start);
+    sleep.as_mut().reset(start);
     assert_eq!((expire(&timers), count.get()), (1, 2));
     assert_eq!(poll_once(&mut sleep), Poll::Ready(()));
     assert_eq!(timers.live(), 0);
+}
+
+#[test]
+fn a_sleep_that_is_put_off_by_a_clock_that_runs_wakes_its_task_once_and_not_early() {
+    let timers = Timers::new(ClockId::Monotonic);
+    let _entered = timers.enter();
+    let (count, waker) = counter();
+    let start = Instant::now();
+    let mut sleep = Box::pin(sleep_until(start + Duration::from_millis(1)));
+    assert!(Pin::new(&mut sleep).poll(&mut Context::from_waker(&waker)).is_pending());
+    for ms in 1..=5 {
+        sleep.as_mut().reset(start + Duration::from_millis(ms));
+        assert_eq!((sleep.deadline(), timers.live()), (Some(start + Duration::from_millis(ms)), 1));
+    }
+    let early = timers.alarm().expect("a timer").latest_ns;
+    while count.get() == 0 {
+        expire(&timers);
+    }
+    assert!(start.elapsed() >= Duration::from_millis(5) && monotonic_ns() > early);
+    assert_eq!((count.get(), timers.live(), poll_once(&mut sleep)), (1, 0, Poll::Ready(())));
+
+    // Brought forward, it does not wait for the time it had.
+    sleep.as_mut().reset(Instant::now() + 3600 * SECOND);
+    assert!(Pin::new(&mut sleep).poll(&mut Context::from_waker(&waker)).is_pending());
+    sleep.as_mut().reset(start);
+    assert_eq!((expire(&timers), poll_once(&mut sleep)), (1, Poll::Ready(())));
 }
 
 #[test]
@@ -340,11 +369,11 @@ fn advance_is_woken_last_of_all_that_is_due() {
     }
     let order = Arc::default();
     let waker = |name| Waker::from(Arc::new(Name(name, Arc::clone(&order))));
-    let timers = Timers::new();
+    let timers = Timers::new(ClockId::Monotonic);
     let _entered = timers.enter();
     pause();
-    let mut one = sleep(SECOND);
-    let mut two = sleep(2 * SECOND);
+    let mut one = Box::pin(sleep(SECOND));
+    let mut two = Box::pin(sleep(2 * SECOND));
     let mut advanced = pin!(advance(2 * SECOND));
     assert!(Pin::new(&mut two).poll(&mut Context::from_waker(&waker('2'))).is_pending());
     assert!(Pin::new(&mut one).poll(&mut Context::from_waker(&waker('1'))).is_pending());
@@ -356,10 +385,10 @@ fn advance_is_woken_last_of_all_that_is_due() {
 
 #[test]
 fn the_clock_runs_on_after_resume_and_the_kernel_is_told_real_times() {
-    let timers = Timers::new();
+    let timers = Timers::new(ClockId::Monotonic);
     let _entered = timers.enter();
     assert_eq!(timers.alarm(), None, "without a timer there is nothing to wait for");
-    let mut hour = sleep(3600 * SECOND);
+    let mut hour = Box::pin(sleep(3600 * SECOND));
     assert!(poll_once(&mut hour).is_pending());
     let before_ns = monotonic_ns();
     let alarm = timers.alarm().expect("a timer");
@@ -377,17 +406,18 @@ fn the_clock_runs_on_after_resume_and_the_kernel_is_told_real_times() {
     resume();
     // An hour ahead of real time now: an hour's deadline is near.
     assert!(timers.now_ns() >= virtual_ns);
-    let mut near = sleep(SECOND);
+    let mut near = Box::pin(sleep(SECOND));
     assert!(poll_once(&mut near).is_pending());
     assert!(timers.alarm().expect("a timer").at_ns - before_ns < 60_000_000_000);
 }
 
 #[test]
 fn one_alarm_serves_timers_that_are_due_soon_after() {
-    let timers = Timers::new();
+    let timers = Timers::new(ClockId::Monotonic);
     let _entered = timers.enter();
     let deadline = Instant::now() + SECOND;
-    let mut sleeps = [0, 20, 45, 120].map(|us| sleep_until(deadline + Duration::from_micros(us)));
+    let due = |us| Box::pin(sleep_until(deadline + Duration::from_micros(us)));
+    let mut sleeps = [0, 20, 45, 120].map(due);
     for sleep in &mut sleeps {
         assert!(poll_once(sleep).is_pending());
     }
@@ -399,7 +429,7 @@ fn one_alarm_serves_timers_that_are_due_soon_after() {
 #[test]
 fn entering_nests_and_restores() {
     let now_ns = || Timers::current().map(|timers| timers.now_ns());
-    let (outer, nested) = (Timers::new(), Timers::new());
+    let (outer, nested) = (Timers::new(ClockId::Monotonic), Timers::new(ClockId::Monotonic));
     for timers in [&outer, &nested] {
         let _entered = timers.enter();
         pause();
@@ -408,7 +438,7 @@ fn entering_nests_and_restores() {
     nested.clock().advance_to(2 * SECOND.as_nanos() as u64);
     assert_eq!(now_ns(), None);
     let entered = outer.enter();
-    let mut sleep = sleep(SECOND);
+    let mut sleep = Box::pin(sleep(SECOND));
     {
         let _entered = nested.enter();
         assert_eq!(now_ns(), Some(2_000_000_000));
@@ -423,12 +453,12 @@ fn entering_nests_and_restores() {
 
 #[test]
 fn after_the_runtime_is_gone_a_wait_ends_or_says_so() {
-    let timers = Timers::new();
+    let timers = Timers::new(ClockId::Monotonic);
     let entered = timers.enter();
     pause();
     let (count, waker) = counter();
-    let mut idle = sleep(SECOND);
-    let mut armed = sleep(SECOND);
+    let mut idle = Box::pin(sleep(SECOND));
+    let mut armed = Box::pin(sleep(SECOND));
     assert!(Pin::new(&mut armed).poll(&mut Context::from_waker(&waker)).is_pending());
     timers.close();
     drop(entered);
@@ -449,12 +479,12 @@ fn closing_survives_wakers_that_use_the_timers_when_dropped() {
         fn drop(&mut self) {
             let timers = Timers::current().expect("entered");
             assert_eq!(timers.live(), 0, "the wheel is not borrowed");
-            assert!(panic_text(|| poll_once(&mut sleep(SECOND))).contains("gone"));
+            assert!(panic_text(|| poll_once(&mut Box::pin(sleep(SECOND)))).contains("gone"));
         }
     }
-    let timers = Timers::new();
+    let timers = Timers::new(ClockId::Monotonic);
     let _entered = timers.enter();
-    let mut sleep = sleep(SECOND);
+    let mut sleep = Box::pin(sleep(SECOND));
     let waker = Waker::from(Arc::new(Curious));
     assert!(Pin::new(&mut sleep).poll(&mut Context::from_waker(&waker)).is_pending());
     drop(waker);
@@ -466,7 +496,7 @@ fn mistakes_are_named() {
     assert!(panic_text(|| sleep(SECOND)).contains("no annulus runtime"));
     assert!(panic_text(|| timeout(SECOND, ready(()))).contains("no annulus runtime"));
     assert!(panic_text(pause).contains("no annulus runtime"));
-    let timers = Timers::new();
+    let timers = Timers::new(ClockId::Monotonic);
     let _entered = timers.enter();
     assert!(panic_text(|| interval(Duration::ZERO)).contains("must not be zero"));
     assert!(panic_text(resume).contains("not paused"));
@@ -476,15 +506,15 @@ fn mistakes_are_named() {
 }
 
 #[test]
-fn a_sleep_is_24_bytes() {
-    assert_eq!(size_of::<Sleep>(), 24);
+fn a_sleep_is_56_bytes() {
+    assert_eq!(size_of::<Sleep>(), 56);
 }
 
 #[test]
 fn a_hundred_thousand_sleeps_dropped_leave_nothing() {
-    let timers = Timers::new();
+    let timers = Timers::new(ClockId::Monotonic);
     let _entered = timers.enter();
-    let mut sleeps: Vec<_> = (1..=100_000).map(|n| sleep(n * SECOND)).collect();
+    let mut sleeps: Vec<_> = (1..=100_000).map(|n| Box::pin(sleep(n * SECOND))).collect();
     for sleep in &mut sleeps {
         assert!(poll_once(sleep).is_pending());
     }

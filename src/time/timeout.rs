@@ -47,9 +47,10 @@ pin_project! {
     /// A future with a deadline; made by [`timeout`] and [`timeout_at`].
     ///
     /// Dropping it drops the future within and ends the wait. It panics where that future or a
-    /// [`Sleep`] does.
+    /// [`Sleep`] does. As a `Sleep` it must be pinned to be polled by hand.
     #[must_use = "futures do nothing unless awaited"]
     pub struct Timeout<F> {
+        #[pin]
         deadline: Sleep,
         #[pin]
         future: F,
@@ -81,7 +82,7 @@ impl<F: Future> Future for Timeout<F> {
         if let Poll::Ready(output) = this.future.poll(cx) {
             return Poll::Ready(Ok(output));
         }
-        Pin::new(this.deadline).poll(cx).map(|()| Err(Elapsed::new()))
+        this.deadline.poll(cx).map(|()| Err(Elapsed::new()))
     }
 }
 

@@ -1,18 +1,20 @@
 //! A core's timers: the wheel of those who wait for a time, and the clock they wait by.
 //!
 //! The worker drives it (`alarm`, `expire`, `auto_advance`), futures arm and disarm. Wakers are user
-//! code in all they do (clone, wake, drop), so none is touched while the wheel is borrowed: a clone
-//! is made before, and whatever leaves the wheel is moved out and dropped or woken after.
+//! code in all they do (clone, wake, drop), and may use the timers: a clone is made before the wheel
+//! is touched, and whatever leaves the wheel is dropped or woken after.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::fmt;
 use std::mem::ManuallyDrop;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Waker;
 
 use super::clock::Clock;
-use super::entries::Key;
+use super::lists::{Node, Place};
 use super::wheel::Wheel;
+use crate::sys::plain::ClockId;
 
 /// What the thread is in. The guards own it, so the thread's end has nothing to drop: without a
 /// destructor the cell can be used by those of others, such as a runtime in a thread local.
@@ -29,12 +31,13 @@ const SLACK_NS: u64 = 50_000;
 
 /// See the file's head.
 pub(crate) struct Timers {
-    /// `None` once the runtime is gone.
-    wheel: RefCell<Option<Wheel<Waker>>>,
+    /// At the end of time, and empty, once the runtime is gone.
+    wheel: Wheel<Waker>,
+    closed: Cell<bool>,
     clock: Clock,
 }
 
-/// When the kernel should end a wait, by `CLOCK_MONOTONIC`.
+/// When the kernel should end a wait, by the clock of its own that the timers go by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Alarm {
     /// By then the earliest timer is due, and what is due soon after it.
@@ -53,9 +56,9 @@ pub(super) enum Ended {
 }
 
 impl Timers {
-    /// No timers, and a running clock that reads 0.
-    pub(crate) fn new() -> Rc<Self> {
-        Rc::new(Self { wheel: RefCell::new(Some(Wheel::new())), clock: Clock::new() })
+    /// No timers, and a clock that reads 0 and runs by one of the kernel's.
+    pub(crate) fn new(clock: ClockId) -> Rc<Self> {
+        Rc::new(Self { wheel: Wheel::new(), closed: Cell::new(false), clock: Clock::new(clock) })
     }
 
     /// Makes these the thread's current timers until the guard is dropped, which restores those
@@ -65,6 +68,7 @@ impl Timers {
     }
 
     /// The clock's reading: nanoseconds since the clock was made.
+    #[inline]
     pub(crate) fn now_ns(&self) -> u64 {
         self.clock.now_ns()
     }
@@ -72,8 +76,8 @@ impl Timers {
     /// Moves the wakers of all due timers to the end of `expired`, for the caller to wake. With no
     /// timers the clock is not read. They are `live()` at most.
     pub(crate) fn expire(&self, expired: &mut Vec<Waker>) {
-        if let Some(wheel) = self.wheel.borrow_mut().as_mut().filter(|wheel| wheel.live() > 0) {
-            wheel.advance(self.clock.now_ns(), expired);
+        if self.live() > 0 {
+            self.wheel.advance(self.clock.now_ns(), expired);
         }
     }
 
@@ -82,13 +86,16 @@ impl Timers {
     ///
     /// `expire` may find nothing then if an earlier timer was cancelled, once for each that was.
     pub(crate) fn alarm(&self) -> Option<Alarm> {
-        let wheel = self.wheel.borrow();
-        let wheel = wheel.as_ref().filter(|wheel| wheel.live() > 0)?;
-        let latest_ns = wheel.next_deadline_ns()?.saturating_add(SLACK_NS);
+        let latest_ns = self.wheel.next_deadline_ns()?.saturating_add(SLACK_NS);
         Some(Alarm {
-            at_ns: self.clock.monotonic_at(wheel.gathered_deadline_ns(SLACK_NS)?)?,
-            latest_ns: self.clock.monotonic_at(latest_ns)?,
+            at_ns: self.clock.kernel_ns_at(self.wheel.gathered_deadline_ns(SLACK_NS)?)?,
+            latest_ns: self.clock.kernel_ns_at(latest_ns)?,
         })
+    }
+
+    /// Which of the kernel's clocks these timers go by, and what it says now.
+    pub(crate) fn kernel_clock(&self) -> (ClockId, u64) {
+        (self.clock.id(), self.clock.kernel_ns())
     }
 
     /// Whether the clock stands still.
@@ -101,22 +108,22 @@ impl Timers {
     ///
     /// For the worker with nothing else to do; after true it goes on with `expire`.
     pub(crate) fn auto_advance(&self) -> bool {
-        let next_ns = self.wheel.borrow().as_ref().and_then(Wheel::next_deadline_ns);
-        let next_ns = next_ns.filter(|_| self.is_paused());
+        let next_ns = self.wheel.next_deadline_ns().filter(|_| self.is_paused());
         next_ns.inspect(|ns| self.clock.advance_to(*ns)).is_some()
     }
 
     /// The number of timers in the wheel.
     #[inline]
     pub(crate) fn live(&self) -> usize {
-        self.wheel.borrow().as_ref().map_or(0, Wheel::live)
+        self.wheel.live()
     }
 
-    /// Drops all wakers and takes no more: the end of the runtime.
+    /// Drops all wakers that wait and takes no more: the end of the runtime.
     pub(crate) fn close(&self) {
-        // A statement of its own: the wakers are dropped when the borrow has ended.
-        let wheel = self.wheel.take();
-        drop(wheel);
+        self.closed.set(true);
+        let mut wakers = Vec::with_capacity(self.live());
+        self.wheel.clear(&mut wakers);
+        drop(wakers);
     }
 
     /// The thread's current timers, if a runtime is entered.
@@ -135,6 +142,7 @@ impl Timers {
     /// # Panics
     ///
     /// Outside a runtime.
+    #[inline]
     #[track_caller]
     pub(super) fn expect_current() -> Rc<Self> {
         Self::current().expect(
@@ -147,54 +155,87 @@ impl Timers {
         &self.clock
     }
 
-    /// Has `waker` moved out by the first `expire` at or after `deadline_ns`. `None` if the wait is
-    /// over, see `ended`.
+    /// Has `waker` moved out by the first `expire` at or after the node's deadline, which is this.
+    /// False if the wait is over, see `ended`.
     ///
     /// The clock is not read: a deadline counts as passed when the last `expire` was later, and the
     /// next finds the rest.
     #[inline]
-    pub(super) fn arm(&self, deadline_ns: u64, waker: Waker) -> Option<Key> {
-        // Where the waker is not kept, it is dropped after the guard.
-        let mut wheel = self.wheel.borrow_mut();
-        let wheel = wheel.as_mut().filter(|wheel| deadline_ns > wheel.now_ns())?;
-        Some(wheel.insert_coming(deadline_ns, waker))
+    pub(super) fn arm(&self, node: Pin<&Node<Waker>>, deadline_ns: u64, waker: Waker) -> bool {
+        let is_coming = deadline_ns > self.wheel.now_ns();
+        if is_coming {
+            self.insert(node, deadline_ns, waker);
+        } else {
+            refuse(waker);
+        }
+        is_coming
     }
 
     /// As `arm`, but a deadline that has passed also waits for the next `expire`.
-    pub(super) fn arm_always(&self, deadline_ns: u64, waker: Waker) -> Option<Key> {
-        Some(self.wheel.borrow_mut().as_mut()?.insert(deadline_ns, waker))
+    pub(super) fn arm_always(&self, node: Pin<&Node<Waker>>, waker: Waker) -> bool {
+        if !self.closed.get() {
+            self.insert(node, node.deadline_ns().max(self.wheel.now_ns()), waker);
+        }
+        !self.closed.get()
+    }
+
+    #[inline]
+    fn insert(&self, node: Pin<&Node<Waker>>, deadline_ns: u64, waker: Waker) {
+        // It had none: a node that was released has given it away, and one that is idle has not got it yet. So there is
+        // nothing to drop, nor a place for the code that would.
+        let none = ManuallyDrop::new(node.replace(Some(waker)));
+        debug_assert!(none.is_none(), "only a node that is queued has a waker");
+        self.wheel.insert_at(node, deadline_ns);
+    }
+
+    /// Has the waker of an armed node, if it is that, moved out at another deadline.
+    ///
+    /// Put off, it stays where it is, and is moved on when it comes up there: so a deadline that each message puts off
+    /// is moved once in its time (`micro`, `timer_reset`). The kernel's timer is left for it anyway. But a paused clock
+    /// would be seen to stop there.
+    #[inline]
+    pub(super) fn rearm(&self, node: Pin<&Node<Waker>>, deadline_ns: u64) {
+        let is_armed = node.place() == Place::Queued;
+        if is_armed && deadline_ns >= node.deadline_ns() && !self.is_paused() {
+            return node.set_deadline_ns(deadline_ns);
+        }
+        self.wheel.remove(&node, Place::Idle);
+        node.set_deadline_ns(deadline_ns);
+        if is_armed {
+            self.wheel.insert(node);
+        }
     }
 
     /// Why a timer is not in the wheel, or not any more.
     pub(super) fn ended(&self) -> Ended {
-        if self.wheel.borrow().is_none() { Ended::Closed } else { Ended::Elapsed }
+        if self.closed.get() { Ended::Closed } else { Ended::Elapsed }
     }
 
-    /// Has `waker` instead of the one that was armed; the same one costs nothing.
-    pub(super) fn renew(&self, key: &Key, waker: &Waker) -> Result<(), Ended> {
-        match self.wheel.borrow_mut().as_mut().map(|wheel| wheel.get_mut(key)) {
-            None => return Err(Ended::Closed),
-            Some(None) => return Err(Ended::Elapsed),
-            Some(Some(present)) if present.will_wake(waker) => return Ok(()),
-            Some(Some(_)) => {}
+    /// Has `waker` instead of the one that was armed; the same one costs nothing. False if the wait is over.
+    pub(super) fn renew(&self, node: &Node<Waker>, waker: &Waker) -> bool {
+        if node.place() == Place::Queued && node.has(|present| present.will_wake(waker)) {
+            return true;
         }
         // The clone, being user code, may run the timer out or the runtime down.
-        let mut replaced = waker.clone();
-        match self.wheel.borrow_mut().as_mut().map(|wheel| wheel.get_mut(key)) {
-            None => Err(Ended::Closed),
-            Some(None) => Err(Ended::Elapsed),
-            Some(Some(present)) => {
-                std::mem::swap(present, &mut replaced);
-                Ok(())
-            }
-        }
+        let waker = waker.clone();
+        let is_armed = node.place() == Place::Queued;
+        // Either way one of the two is dropped, when the node is as it will be.
+        drop(if is_armed { node.replace(Some(waker)) } else { Some(waker) });
+        is_armed
     }
 
-    /// Ends a wait: the waker, if it was not moved out before.
+    /// Ends a wait, and puts the node into another `place`. Its waker stays in it, if it was not moved out before.
     #[inline]
-    pub(super) fn disarm(&self, key: Key) -> Option<Waker> {
-        self.wheel.borrow_mut().as_mut().and_then(|wheel| wheel.remove(key))
+    pub(super) fn disarm(&self, node: &Node<Waker>, place: Place) {
+        self.wheel.remove(node, place);
     }
+}
+
+/// Apart, so that the common way is short enough to be inlined.
+#[cold]
+#[inline(never)]
+fn refuse(waker: Waker) {
+    drop(waker);
 }
 
 impl fmt::Debug for Timers {
@@ -214,8 +255,6 @@ pub(crate) struct EnterGuard {
 impl Drop for EnterGuard {
     fn drop(&mut self) {
         let left = CURRENT.replace(self.previous.take());
-        // The last reference may drop wakers, which may look for the current timers: only now is
-        // there no borrow.
         drop(left.map(ManuallyDrop::into_inner));
     }
 }

@@ -25,7 +25,7 @@ const LOOKS: u32 = 4;
 pub(super) struct Watch {
     /// Not kept open for it.
     connection: Weak<dyn Movement>,
-    timer: Sleep,
+    timer: Pin<Box<Sleep>>,
     /// The end of the time for the first byte, until that has come.
     first_byte: Option<Instant>,
     idle: Option<Idle>,
@@ -67,13 +67,13 @@ impl Watch {
         });
         let mut watch = Self {
             connection,
-            timer: sleep_until(now),
+            timer: Box::pin(sleep_until(now)),
             first_byte: after(limits.first_byte),
             idle,
             end: after(limits.life),
         };
         let next = watch.next()?;
-        watch.timer = sleep_until(next);
+        watch.timer.as_mut().reset(next);
         Some(watch)
     }
 
@@ -86,12 +86,12 @@ impl Watch {
     /// Resolves when a deadline has passed.
     pub(super) fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            ready!(Pin::new(&mut self.timer).poll(cx));
+            ready!(self.timer.as_mut().poll(cx));
             if self.is_late(Instant::now()) {
                 return Poll::Ready(());
             }
             match self.next() {
-                Some(next) => Pin::new(&mut self.timer).reset(next),
+                Some(next) => self.timer.as_mut().reset(next),
                 None => return Poll::Pending,
             }
         }

@@ -21,8 +21,8 @@ fn no_time_and_time_that_has_passed_are_over_at_once() {
     run(async || {
         let start = time::Instant::now();
         turn().await;
-        for mut over in [sleep(Duration::ZERO), sleep_until(start), timeout_of_nothing()] {
-            assert_eq!(poll_once(&mut over).await, Poll::Ready(()));
+        for over in [sleep(Duration::ZERO), sleep_until(start), timeout_of_nothing()] {
+            assert_eq!(poll_once(&mut pin!(over)).await, Poll::Ready(()));
         }
         let late = timeout(Duration::ZERO, pending::<()>()).await;
         assert_eq!(late.unwrap_err().to_string(), "deadline has elapsed");
@@ -40,7 +40,7 @@ fn times_that_never_come_keep_nobody_else_waiting() {
     run(async || {
         let far =
             [Duration::MAX, Duration::from_secs(u64::MAX / 10), Duration::from_nanos(u64::MAX)];
-        let mut never = far.map(sleep);
+        let mut never = far.map(|time| Box::pin(sleep(time)));
         let mut hundred_years = pin!(sleep(Duration::from_secs(100 * 365 * 86_400)));
         let before = metrics().enters;
         for _ in 0..5 {
@@ -71,7 +71,8 @@ fn a_crowd_of_cancelled_timers_gives_its_memory_back() {
     let Some(output) = in_child!(|| run_with(Builder::new(), async || {
         let mut peaks = Vec::new();
         for _ in 0..10 {
-            let hours = |n| sleep(Duration::from_secs(3600) + Duration::from_micros(n));
+            let hour = Duration::from_secs(3600);
+            let hours = |n| Box::pin(sleep(hour + Duration::from_micros(n)));
             let mut sleeps: Vec<_> = (0..CROWD).map(hours).collect();
             for sleep in &mut sleeps {
                 assert!(poll_once(sleep).await.is_pending());
@@ -90,9 +91,10 @@ fn a_crowd_of_cancelled_timers_gives_its_memory_back() {
     assert_passed(&output);
 }
 
-const DAY: &str = "monotonic 86400 0";
+const DAYS: &str = "monotonic 86400 0\nboottime 172800 0";
 
-/// Has the processes that this thread starts read a monotonic clock that is a day ahead of the kernel's.
+/// Has the processes that this thread starts read a monotonic clock that is a day ahead of the kernel's, and one that
+/// also counts suspended time two days, as after a day of suspension.
 fn shift_clock_of_children() -> io::Result<()> {
     // SAFETY: no memory is passed; the namespace is for what this thread starts.
     if unsafe { libc::unshare(libc::CLONE_NEWTIME) } != 0 {
@@ -100,7 +102,7 @@ fn shift_clock_of_children() -> io::Result<()> {
     }
     // SAFETY: a plain question. By its number, because among the threads of a process this file is not shown.
     let thread = unsafe { libc::gettid() };
-    std::fs::write(format!("/proc/{thread}/timens_offsets"), DAY)?;
+    std::fs::write(format!("/proc/{thread}/timens_offsets"), DAYS)?;
     // Linux 6.1 does not let a child share memory with its parent across the namespaces, as it does until it is
     // another program.
     let list = Command::new(std::env::current_exe()?).arg("--list").stdout(Stdio::null()).status();
@@ -122,7 +124,7 @@ fn a_clock_that_is_not_the_kernels_moves_no_timer() {
     }
     let Some(output) = in_child!(|| {
         assert!(is_shifted(), "the child has another clock");
-        run(async || {
+        let play = async || {
             // Each in a turn of its own: the first is armed, the others move it.
             let start = Instant::now();
             let mut later = pin!(sleep(Duration::from_millis(60)));
@@ -136,7 +138,9 @@ fn a_clock_that_is_not_the_kernels_moves_no_timer() {
             }
             later.await;
             assert!(start.elapsed() < PATIENCE, "{:?}", start.elapsed());
-        });
+        };
+        run_with(Builder::new(), play);
+        run_with(Builder::new().boottime(true), play);
     }) else {
         return;
     };

@@ -1,13 +1,17 @@
 //! TIMEOUT, the one timer that a core keeps in the kernel.
 
 use std::cell::RefCell;
+use std::io;
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use annulus::runtime::metrics;
 use annulus::time::{self, sleep, sleep_until, timeout};
+use annulus::{Builder, spawn_blocking};
 
-use crate::support::settled::{joined, run};
+use crate::support::settled::{PATIENCE, joined, poll_once, run, run_with};
+use crate::support::skip::skip;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 
@@ -62,4 +66,58 @@ fn timeouts_that_are_not_reached_leave_nothing_in_the_kernel() {
         assert_eq!(metrics().live_timers, 0);
         assert!(metrics().live_operations <= 2, "{:?}", metrics());
     });
+}
+
+/// By which clocks, as the kernel numbers them, timers of rings go that end in so many seconds or a little less.
+fn clocks_of_timers(in_seconds: u64) -> io::Result<Vec<u32>> {
+    let list = std::fs::read_to_string("/proc/timer_list")?;
+    let (mut clock, mut is_of_ring, mut clocks) = (0, false, Vec::new());
+    for line in list.lines() {
+        if let Some(index) = line.trim().strip_prefix(".index:") {
+            clock = index.trim().parse().expect("a number");
+        } else if line.contains("active timers")
+            || line.trim().starts_with('#') && line.contains('<')
+        {
+            is_of_ring = line.contains("io_timeout_fn");
+        } else if let Some((_, left)) = line.split_once("[in ")
+            && is_of_ring
+        {
+            let left_ns = left.split(' ').next().and_then(|ns| ns.parse::<u64>().ok());
+            let left_s = left_ns.unwrap_or(0).div_ceil(1_000_000_000);
+            if (in_seconds - PATIENCE.as_secs()..=in_seconds).contains(&left_s) {
+                clocks.push(clock);
+            }
+        }
+    }
+    Ok(clocks)
+}
+
+#[test]
+fn the_timer_goes_by_the_clock_that_was_chosen() {
+    const MONOTONIC: u32 = 0;
+    const BOOTTIME: u32 = 2;
+    // While a thread looks, the core sleeps and waits for its timer.
+    let look = async |in_seconds| {
+        let looked = spawn_blocking(move || {
+            std::thread::sleep(20 * MILLISECOND);
+            clocks_of_timers(in_seconds)
+        });
+        looked.await.expect("no panic")
+    };
+    if let Err(error) = clocks_of_timers(1000) {
+        skip!("the kernel does not list its timers: {error}");
+    }
+    for (boottime, clock, seconds) in [(false, MONOTONIC, 123_456), (true, BOOTTIME, 234_567)] {
+        let builder = Builder::new().boottime(boottime);
+        run_with(builder, async || {
+            let mut far = pin!(sleep(Duration::from_secs(seconds)));
+            assert!(poll_once(&mut far).await.is_pending());
+            assert_eq!(look(seconds).await.expect("a list"), [clock]);
+            // It is moved, and keeps its clock.
+            let mut nearer = pin!(sleep(Duration::from_secs(seconds / 2)));
+            assert!(poll_once(&mut nearer).await.is_pending());
+            assert_eq!(look(seconds / 2).await.expect("a list"), [clock]);
+            sleep(MILLISECOND).await;
+        });
+    }
 }
