@@ -17,6 +17,7 @@
 //! 4. Own copies. `Producer::tail` and `Consumer::head` may be ahead of the shared index by what is not published
 //!    yet: written by the producer, or moved out by the consumer. They are published before the end is dropped.
 //! 5. Last. The ring is dropped when both ends are; then it drops what lies at `head..tail`, once.
+//! 6. Slots. Their number is a power of two, so a remainder by it is an index of one.
 #![allow(unsafe_code, reason = "a listed lock-free structure: slots shared by two threads")]
 
 use std::fmt;
@@ -43,6 +44,8 @@ unsafe impl<T: Send> Send for Ring<T> {}
 /// The end that writes.
 pub(super) struct Producer<T> {
     ring: Arc<Ring<T>>,
+    /// Those of the ring, by a shorter way.
+    ends: EndsArc<Ends>,
     tail: usize,
     /// What `head + capacity` was when it was last looked at: the position that is not free any more.
     limit: usize,
@@ -51,6 +54,8 @@ pub(super) struct Producer<T> {
 /// The end that reads.
 pub(super) struct Consumer<T> {
     ring: Arc<Ring<T>>,
+    /// Those of the ring, by a shorter way.
+    ends: EndsArc<Ends>,
     head: usize,
     /// What `tail` was when it was last looked at.
     tail: usize,
@@ -59,16 +64,18 @@ pub(super) struct Consumer<T> {
 /// A ring in which at most `capacity` values wait.
 pub(super) fn ring<T>(capacity: usize) -> (Producer<T>, Consumer<T>) {
     let slots = (0..capacity.next_power_of_two()).map(|_| UnsafeCell::new(MaybeUninit::uninit()));
-    let ring = Arc::new(Ring { ends: Ends::new(capacity), slots: slots.collect() });
-    let producer = Producer { ring: Arc::clone(&ring), tail: 0, limit: capacity };
-    (producer, Consumer { ring, head: 0, tail: 0 })
+    let ends = Ends::new(capacity);
+    let ring = Arc::new(Ring { ends: EndsArc::clone(&ends), slots: slots.collect() });
+    let (for_producer, producers_ends) = (Arc::clone(&ring), EndsArc::clone(&ends));
+    let producer = Producer { ring: for_producer, ends: producers_ends, tail: 0, limit: capacity };
+    (producer, Consumer { ring, ends, head: 0, tail: 0 })
 }
 
 impl<T> Ring<T> {
     #[inline(always)]
     fn slot(&self, position: usize) -> &Slot<T> {
-        // The length is a power of two and not zero, so the remainder is below it.
-        &self.slots[position & (self.slots.len() - 1)]
+        // SAFETY: rule 6.
+        unsafe { self.slots.get_unchecked(position & (self.slots.len() - 1)) }
     }
 
     /// The slots of `count` positions from this one on, at most all of them: in two pieces, where they go round.
@@ -82,7 +89,7 @@ impl<T> Ring<T> {
 impl<T> Producer<T> {
     #[inline(always)]
     pub(super) fn ends(&self) -> &EndsArc<Ends> {
-        &self.ring.ends
+        &self.ends
     }
 
     /// Whether there is room for a value.
@@ -98,7 +105,7 @@ impl<T> Producer<T> {
 
     /// How many values there is room for by now.
     pub(super) fn look(&mut self) -> usize {
-        let ends = &self.ring.ends;
+        let ends = &self.ends;
         self.limit = ends.head.load(Ordering::Acquire).wrapping_add(ends.capacity);
         self.limit.wrapping_sub(self.tail)
     }
@@ -139,7 +146,7 @@ impl<T> Producer<T> {
 
     #[inline(always)]
     fn publish(&self) {
-        self.ring.ends.tail.store(self.tail, Ordering::Release);
+        self.ends.tail.store(self.tail, Ordering::Release);
     }
 }
 
@@ -173,7 +180,7 @@ impl<T> Outlet for Consumer<T> {
 
     #[inline(always)]
     fn ends(&self) -> &EndsArc<Ends> {
-        &self.ring.ends
+        &self.ends
     }
 
     #[inline(always)]
@@ -188,7 +195,7 @@ impl<T> Outlet for Consumer<T> {
 
     #[inline(always)]
     fn ready(&mut self) -> usize {
-        self.tail = self.ring.ends.tail.load(Ordering::Acquire);
+        self.tail = self.ends.tail.load(Ordering::Acquire);
         self.tail.wrapping_sub(self.head)
     }
 
@@ -220,7 +227,7 @@ impl<T> Outlet for Consumer<T> {
 
     #[inline(always)]
     fn publish(&self) {
-        self.ring.ends.head.store(self.head, Ordering::Release);
+        self.ends.head.store(self.head, Ordering::Release);
     }
 
     fn position(&self) -> usize {
@@ -228,7 +235,7 @@ impl<T> Outlet for Consumer<T> {
     }
 
     fn left(&self) -> usize {
-        self.ring.ends.tail.load(Ordering::Relaxed).wrapping_sub(self.head)
+        self.ends.tail.load(Ordering::Relaxed).wrapping_sub(self.head)
     }
 }
 
