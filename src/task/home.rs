@@ -25,7 +25,7 @@ use super::cache::{self, Cache};
 use super::error::{JoinError, Payload};
 use super::header::TaskPtr;
 use super::id::{Id, Ids};
-use super::inbox::{Arrival, Inbox};
+use super::inbox::{Arrival, Arrivals, Inbox};
 use super::list::{Owned, Ready};
 use super::parcel::HeadPtr;
 use super::state::CANCELLED;
@@ -34,6 +34,9 @@ use crate::loom::atomic::{AtomicUsize, Ordering, fence};
 
 /// How many references an executor draws at once.
 const CREDITS: usize = 1024;
+
+/// How much is taken in at once; what more was sent waits for the next look, and the core looks at all else before.
+const ARRIVALS_MAX: usize = 256;
 
 /// How many parcels are polled as they arrive; what more comes at once waits its turn with the ready.
 const POLLED_PARCELS: u32 = 8;
@@ -101,6 +104,8 @@ pub(crate) struct Home {
     credits: Cell<usize>,
     pub(super) closed: Cell<bool>,
     pub(super) running: Cell<Option<TaskPtr>>,
+    /// What came out of the inbox and was not taken in.
+    arrivals: Arrivals,
     caught_panics: Cell<u64>,
     unhandled_panics: Cell<u64>,
     /// Dropped with the executor's own reference, for it stays on the home thread.
@@ -245,6 +250,7 @@ impl HomeRef {
             credits: Cell::new(CREDITS),
             closed: Cell::new(false),
             running: Cell::new(None),
+            arrivals: Arrivals::none(),
             caught_panics: Cell::new(0),
             unhandled_panics: Cell::new(0),
             panic_hook: RefCell::new(None),
@@ -304,7 +310,7 @@ impl HomeRef {
     /// Whether something came from other threads.
     #[inline]
     pub(crate) fn has_arrivals(&self) -> bool {
-        self.home().inbox.has_arrivals()
+        self.home().inbox.has_arrivals() || !self.home().arrivals.is_empty()
     }
 
     /// Moves the wakes and aborts of other threads to the ready queue, and takes parcels in; whether there were any.
@@ -318,7 +324,11 @@ impl HomeRef {
     fn take_arrivals(&self) -> bool {
         let mut parcels = 0;
         let mut any = false;
-        for arrival in self.home().inbox.take() {
+        let arrivals = &self.home().arrivals;
+        if arrivals.is_empty() {
+            arrivals.refill(self.home().inbox.take());
+        }
+        for arrival in std::iter::from_fn(|| arrivals.pop()).take(ARRIVALS_MAX) {
             any = true;
             match arrival {
                 // SAFETY: rules 1 and 2; the arrival's reference is ours.
@@ -352,7 +362,7 @@ impl HomeRef {
 
     /// Announces that the home thread sleeps. `false`: something arrived, do not.
     pub(crate) fn begin_sleep(&self) -> bool {
-        self.home().inbox.begin_sleep()
+        self.home().arrivals.is_empty() && self.home().inbox.begin_sleep()
     }
 
     /// Takes the announcement back.
@@ -363,7 +373,8 @@ impl HomeRef {
     /// Refuses new tasks and wakes from elsewhere.
     pub(super) fn close(&self) {
         self.home().closed.set(true);
-        for arrival in self.home().inbox.close() {
+        let unseen = self.home().inbox.close();
+        for arrival in std::iter::from_fn(|| self.home().arrivals.pop().or_else(|| unseen.pop())) {
             match arrival {
                 // SAFETY: rule 1; the arrival's reference.
                 Arrival::Task(task) => unsafe { task.release() },
