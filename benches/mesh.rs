@@ -26,7 +26,8 @@ const KNOWN: &[Known] = &[
     (
         "--ways",
         Some("A,B"),
-        "whose (all: eventfd,eventfd-poll,eventfd-ring,msg-ring,msg-now,send-msg,rtrb,flume,async-channel,thread,tokio,annulus-spin,annulus-sleep,annulus)",
+        "whose (all: eventfd,eventfd-poll,eventfd-ring,msg-ring,msg-now,send-msg,rtrb,flume,async-channel,thread,tokio,\
+         annulus-spin,annulus-sleep,annulus)",
     ),
     ("--baseline", Some("A"), "whom to compare with (tokio)"),
     ("--cells", Some("C,D"), "which cells (all; --list names them)"),
@@ -63,7 +64,8 @@ fn run(options: &Options) -> Result<(), String> {
     }
     let ways = options.words(
         "--ways",
-        "eventfd,eventfd-poll,eventfd-ring,msg-ring,msg-now,send-msg,rtrb,flume,async-channel,thread,tokio,annulus-spin,annulus-sleep,annulus",
+        "eventfd,eventfd-poll,eventfd-ring,msg-ring,msg-now,send-msg,rtrb,flume,async-channel,thread,tokio,\
+         annulus-spin,annulus-sleep,annulus",
     );
     let quick = options.has("--quick") || options.is_empty();
     let bench = Bench {
