@@ -1,8 +1,8 @@
 //! What it costs to go from one core to another: wakes and calls, of cores that sleep and that do not.
 //!
-//! `cargo bench --bench mesh` times every cell, on the first two processors it may use. `eventfd` and `msg-ring` are
-//! two bare rings that wake each other in that way; tokio has two current-thread runtimes. What counts is the wall
-//! time: two processors work at once.
+//! `cargo bench --bench mesh` times every cell, on the first two processors it may use. `eventfd`, `msg-ring` and
+//! their kind are two bare rings that wake each other in that way; tokio has two current-thread runtimes. What counts
+//! is the wall time: two processors work at once.
 
 #![allow(clippy::print_stdout, reason = "a bench's output is what it prints")]
 
@@ -26,7 +26,8 @@ const KNOWN: &[Known] = &[
     (
         "--ways",
         Some("A,B"),
-        "whose (all: eventfd,msg-ring,rtrb,flume,async-channel,thread,tokio,annulus-spin,annulus-sleep,annulus)",
+        "whose (all: eventfd,eventfd-poll,eventfd-ring,msg-ring,msg-now,send-msg,rtrb,flume,async-channel,thread,tokio,\
+         annulus-spin,annulus-sleep,annulus)",
     ),
     ("--baseline", Some("A"), "whom to compare with (tokio)"),
     ("--cells", Some("C,D"), "which cells (all; --list names them)"),
@@ -63,7 +64,8 @@ fn run(options: &Options) -> Result<(), String> {
     }
     let ways = options.words(
         "--ways",
-        "eventfd,msg-ring,rtrb,flume,async-channel,thread,tokio,annulus-spin,annulus-sleep,annulus",
+        "eventfd,eventfd-poll,eventfd-ring,msg-ring,msg-now,send-msg,rtrb,flume,async-channel,thread,tokio,\
+         annulus-spin,annulus-sleep,annulus",
     );
     let quick = options.has("--quick") || options.is_empty();
     let bench = Bench {

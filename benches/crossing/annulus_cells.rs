@@ -24,6 +24,7 @@ pub(super) static CELLS: &[(&str, Run)] = &[
     ("spsc", |operations| channel_cells::annulus_spsc(operations, Runtime::builder)),
     ("spsc_64", |operations| channel_cells::annulus_spsc_64(operations, Runtime::builder)),
     ("spsc_plain", channel_cells::annulus_spsc_plain),
+    ("spsc_fed", channel_cells::annulus_fed),
     ("mpsc", |operations| channel_cells::annulus_mpsc(operations, Runtime::builder)),
     ("blocking", handover_cells::annulus_blocking),
 ];

@@ -155,6 +155,40 @@ pub(super) fn annulus_spsc_plain(operations: u64) -> Sample {
     })
 }
 
+pub(super) fn annulus_fed(operations: u64) -> Sample {
+    let (mut sender, mut receiver) = spsc::channel(CAPACITY);
+    let send = move || {
+        for number in 0..operations {
+            sender.blocking_send(number).expect("it receives");
+        }
+    };
+    let receive = async {
+        let mut sum = 0;
+        while let Some(number) = receiver.recv().await {
+            sum += number;
+        }
+        sum
+    };
+    cross(operations, send, || on_annulus(Runtime::builder, receive))
+}
+
+pub(super) fn tokio_fed(operations: u64) -> Sample {
+    let (sender, mut receiver) = tokio::sync::mpsc::channel(CAPACITY);
+    let send = move || {
+        for number in 0..operations {
+            sender.blocking_send(number).expect("it receives");
+        }
+    };
+    let receive = async {
+        let mut sum = 0;
+        while let Some(number) = receiver.recv().await {
+            sum += number;
+        }
+        sum
+    };
+    cross(operations, send, || on_tokio(receive))
+}
+
 pub(super) fn annulus_spsc_64(operations: u64, settings: Settings) -> Sample {
     let (mut sender, mut receiver) = spsc::channel(CAPACITY);
     let send = async move {

@@ -70,6 +70,12 @@ pub(crate) static CELLS: &[Cell] = &[
         counted: 0,
     },
     Cell {
+        name: "spsc_fed",
+        about: "as spsc, from a thread without a runtime to a core",
+        operations: 1_000_000,
+        counted: 0,
+    },
+    Cell {
         name: "mpsc",
         about: "as spsc, through a channel that may have many senders",
         operations: 2_000_000,
@@ -85,7 +91,11 @@ pub(crate) static CELLS: &[Cell] = &[
 
 pub(crate) static CONTESTANTS: &[Contestant] = &[
     Contestant { name: "eventfd", cells: ring_cells::EVENTFD },
+    Contestant { name: "eventfd-poll", cells: ring_cells::EVENTFD_POLL },
+    Contestant { name: "eventfd-ring", cells: ring_cells::EVENTFD_RING },
     Contestant { name: "msg-ring", cells: ring_cells::MSG_RING },
+    Contestant { name: "msg-now", cells: ring_cells::MSG_NOW },
+    Contestant { name: "send-msg", cells: ring_cells::SEND_MSG },
     Contestant { name: "rtrb", cells: channel_cells::RTRB },
     Contestant { name: "flume", cells: channel_cells::FLUME },
     Contestant { name: "async-channel", cells: channel_cells::ASYNC_CHANNEL },

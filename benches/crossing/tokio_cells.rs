@@ -16,6 +16,7 @@ pub(super) static CELLS: &[(&str, Run)] = &[
     ("call_busy", |operations| call(operations, true)),
     ("spsc", channel_cells::tokio_mpsc),
     ("spsc_64", channel_cells::tokio_mpsc_64),
+    ("spsc_fed", channel_cells::tokio_fed),
     ("mpsc", channel_cells::tokio_mpsc),
     ("blocking", handover_cells::tokio_blocking),
 ];

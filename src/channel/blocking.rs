@@ -31,6 +31,10 @@ pub(super) fn block_on<T>(name: &str, mut poll: impl FnMut(&mut Context<'_>) -> 
         crate::executor::current().is_none(),
         "{name} was called inside a runtime, whose tasks would all wait: use the async form there"
     );
+    // Mostly there is nothing to wait for, and to make a sleeper takes longer than a message (`mesh`, `spsc_plain`).
+    if let Poll::Ready(output) = poll(&mut Context::from_waker(Waker::noop())) {
+        return output;
+    }
     let sleeper = Arc::new(Sleeper { thread: thread::current(), woken: AtomicBool::new(false) });
     let waker = Waker::from(Arc::clone(&sleeper));
     loop {

@@ -8,6 +8,7 @@ macro_rules! receiver {
     ($kind:literal, $mut:literal) => {
         use std::fmt;
         use std::future::poll_fn;
+        use std::pin::Pin;
         use std::task::{Context, Poll};
 
         use super::ring::Consumer;
@@ -33,8 +34,8 @@ macro_rules! receiver {
             ///
             /// Dropping the future loses nothing.
             #[inline]
-            pub async fn recv(&mut self) -> Option<T> {
-                poll_fn(|cx| self.poll_recv(cx)).await
+            pub fn recv(&mut self) -> Receiving<'_, T> {
+                Receiving { receiver: self }
             }
 
             /// As [`recv`](Self::recv), as one poll; the last waker counts.
@@ -137,6 +138,27 @@ macro_rules! receiver {
                 f.debug_struct(concat!($kind, "::Receiver"))
                     .field("len", &self.len())
                     .finish_non_exhaustive()
+            }
+        }
+
+        /// The future of [`Receiver::recv`].
+        #[must_use = "futures do nothing unless polled"]
+        pub struct Receiving<'a, T> {
+            receiver: &'a mut Receiver<T>,
+        }
+
+        impl<T> Future for Receiving<'_, T> {
+            type Output = Option<T>;
+
+            #[inline]
+            fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
+                self.receiver.poll_recv(cx)
+            }
+        }
+
+        impl<T> fmt::Debug for Receiving<'_, T> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(concat!($kind, "::Receiving")).finish_non_exhaustive()
             }
         }
 

@@ -53,6 +53,18 @@ pub(crate) fn proceed(cx: &mut Context<'_>) -> Poll<()> {
     Poll::Pending
 }
 
+/// As [`proceed`], of so many units, at most [`PER_POLL`]: none is used up if there are not so many.
+#[inline]
+pub(crate) fn proceed_by(units: u64, cx: &mut Context<'_>) -> Poll<()> {
+    let left = LEFT.get();
+    if left < units {
+        cx.waker().wake_by_ref();
+        return Poll::Pending;
+    }
+    LEFT.set(left - units);
+    Poll::Ready(())
+}
+
 /// Sets what is left, and puts the former amount back when dropped.
 #[derive(Debug)]
 pub(super) struct Restore(u64);

@@ -25,7 +25,7 @@ use super::cache::{self, Cache};
 use super::error::{JoinError, Payload};
 use super::header::TaskPtr;
 use super::id::{Id, Ids};
-use super::inbox::{Arrival, Inbox};
+use super::inbox::{Arrival, Arrivals, Inbox};
 use super::list::{Owned, Ready};
 use super::parcel::HeadPtr;
 use super::state::CANCELLED;
@@ -34,6 +34,9 @@ use crate::loom::atomic::{AtomicUsize, Ordering, fence};
 
 /// How many references an executor draws at once.
 const CREDITS: usize = 1024;
+
+/// How much is taken in at once; what more was sent waits for the next look, and the core looks at all else before.
+const ARRIVALS_MAX: usize = 256;
 
 /// How many parcels are polled as they arrive; what more comes at once waits its turn with the ready.
 const POLLED_PARCELS: u32 = 8;
@@ -70,6 +73,8 @@ impl Drop for Entered {
         debug_assert!(innermost, "homes are left in the reverse order of entering them");
         if innermost {
             CURRENT.with(|current| current.set(self.previous));
+            // Those that the loop does not come to any more.
+            self.home.ring_others();
             // SAFETY: dropped once, here.
             unsafe { ManuallyDrop::drop(&mut self.home) };
         }
@@ -101,6 +106,10 @@ pub(crate) struct Home {
     credits: Cell<usize>,
     pub(super) closed: Cell<bool>,
     pub(super) running: Cell<Option<TaskPtr>>,
+    /// What came out of the inbox and was not taken in.
+    arrivals: Arrivals,
+    /// Homes that sleep and that this thread has still to ring; one entry a sleep.
+    rings: RefCell<Vec<Waker>>,
     caught_panics: Cell<u64>,
     unhandled_panics: Cell<u64>,
     /// Dropped with the executor's own reference, for it stays on the home thread.
@@ -114,6 +123,17 @@ impl Home {
     /// Wakes the home thread, from any other.
     pub(super) fn ring(&self) {
         self.unpark.wake_by_ref();
+    }
+
+    /// Wakes the home thread, from any other, whose loop is about to make a system call and to sleep in it: that rings
+    /// too then. At once, if the loop has more to do before that.
+    pub(super) fn ring_soon(&self) {
+        // SAFETY: rule 2; the current home is alive, and this its thread.
+        let here = current().map(|home| unsafe { home.as_ref() });
+        match here.filter(|here| here.ready.count() == 0 && !here.closed.get()) {
+            Some(here) => here.rings.borrow_mut().push(self.unpark.clone()),
+            None => self.ring(),
+        }
     }
 
     /// Has a parcel do what it does on arrival, with time for a first poll or not. A waker that it calls may panic.
@@ -245,6 +265,8 @@ impl HomeRef {
             credits: Cell::new(CREDITS),
             closed: Cell::new(false),
             running: Cell::new(None),
+            arrivals: Arrivals::none(),
+            rings: RefCell::default(),
             caught_panics: Cell::new(0),
             unhandled_panics: Cell::new(0),
             panic_hook: RefCell::new(None),
@@ -304,7 +326,7 @@ impl HomeRef {
     /// Whether something came from other threads.
     #[inline]
     pub(crate) fn has_arrivals(&self) -> bool {
-        self.home().inbox.has_arrivals()
+        self.home().inbox.has_arrivals() || !self.home().arrivals.is_empty()
     }
 
     /// Moves the wakes and aborts of other threads to the ready queue, and takes parcels in; whether there were any.
@@ -318,7 +340,11 @@ impl HomeRef {
     fn take_arrivals(&self) -> bool {
         let mut parcels = 0;
         let mut any = false;
-        for arrival in self.home().inbox.take() {
+        let arrivals = &self.home().arrivals;
+        if arrivals.is_empty() {
+            arrivals.refill(self.home().inbox.take());
+        }
+        for arrival in std::iter::from_fn(|| arrivals.pop()).take(ARRIVALS_MAX) {
             any = true;
             match arrival {
                 // SAFETY: rules 1 and 2; the arrival's reference is ours.
@@ -330,6 +356,20 @@ impl HomeRef {
             }
         }
         any
+    }
+
+    /// One of the other homes that wait to be rung by this thread.
+    #[inline]
+    pub(crate) fn next_ring(&self) -> Option<Waker> {
+        self.home().rings.borrow_mut().pop()
+    }
+
+    /// Rings all of them.
+    #[inline]
+    pub(crate) fn ring_others(&self) {
+        while let Some(other) = self.next_ring() {
+            other.wake();
+        }
     }
 
     /// How many cells the cache keeps.
@@ -352,7 +392,7 @@ impl HomeRef {
 
     /// Announces that the home thread sleeps. `false`: something arrived, do not.
     pub(crate) fn begin_sleep(&self) -> bool {
-        self.home().inbox.begin_sleep()
+        self.home().arrivals.is_empty() && self.home().inbox.begin_sleep()
     }
 
     /// Takes the announcement back.
@@ -363,7 +403,8 @@ impl HomeRef {
     /// Refuses new tasks and wakes from elsewhere.
     pub(super) fn close(&self) {
         self.home().closed.set(true);
-        for arrival in self.home().inbox.close() {
+        let unseen = self.home().inbox.close();
+        for arrival in std::iter::from_fn(|| self.home().arrivals.pop().or_else(|| unseen.pop())) {
             match arrival {
                 // SAFETY: rule 1; the arrival's reference.
                 Arrival::Task(task) => unsafe { task.release() },

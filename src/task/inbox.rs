@@ -20,6 +20,7 @@
 //! By number, those of `task`.
 #![allow(unsafe_code, reason = "room 4: an intrusive list through task headers")]
 
+use std::cell::Cell;
 use std::ptr::{self, NonNull};
 
 use super::header::{Header, TaskPtr};
@@ -159,7 +160,7 @@ impl Inbox {
     #[inline]
     pub(super) fn take(&self) -> Arrivals {
         if !self.has_arrivals() {
-            return Arrivals(ptr::null_mut());
+            return Arrivals::none();
         }
         // A list stays a list until home takes it. Acquire: pairs with the pushes.
         Arrivals::oldest_first(self.word.swap(ptr::null_mut(), Ordering::Acquire))
@@ -194,17 +195,22 @@ impl Inbox {
     pub(super) fn close(&self) -> Arrivals {
         let word = self.word.swap(CLOSED, Ordering::Acquire);
         if word == ASLEEP || word == CLOSED {
-            return Arrivals(ptr::null_mut());
+            return Arrivals::none();
         }
         Arrivals::oldest_first(word)
     }
 }
 
-/// What was taken from the inbox: tasks, each with the reference that belonged to being there, and parcels.
+/// What was taken from the inbox, in home's hands: tasks, each with the reference that belonged to being there, and
+/// parcels.
 #[derive(Debug)]
-pub(super) struct Arrivals(*mut Header);
+pub(super) struct Arrivals(Cell<*mut Header>);
 
 impl Arrivals {
+    pub(super) fn none() -> Self {
+        Self(Cell::new(ptr::null_mut()))
+    }
+
     /// Turns the stack over.
     fn oldest_first(mut word: *mut Header) -> Self {
         let mut oldest = ptr::null_mut();
@@ -216,18 +222,26 @@ impl Arrivals {
             oldest = word;
             word = next;
         }
-        Self(oldest)
+        Self(Cell::new(oldest))
     }
-}
 
-impl Iterator for Arrivals {
-    type Item = Arrival;
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.get().is_null()
+    }
+
+    /// Takes over what the other has, in the place of nothing.
+    #[inline]
+    pub(super) fn refill(&self, others: Self) {
+        debug_assert!(self.is_empty(), "what is left would be lost");
+        self.0.set(others.0.get());
+    }
 
     /// The next one, whose reference now is the caller's, and whose link may be used again at once.
-    fn next(&mut self) -> Option<Arrival> {
-        let arrival = Node(self.0).arrival()?;
+    pub(super) fn pop(&self) -> Option<Arrival> {
+        let arrival = Node(self.0.get()).arrival()?;
         // SAFETY: rules 1 and 7; it was in the stack.
-        self.0 = unsafe { arrival.link() }.load(Ordering::Relaxed);
+        self.0.set(unsafe { arrival.link() }.load(Ordering::Relaxed));
         if let Arrival::Task(task) = arrival {
             // Cleared before the caller schedules the task: a wake that comes later queues it again. AcqRel, and an
             // exchange rather than a store: a wake that found `queued` on relies on us seeing what it did before.

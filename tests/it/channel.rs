@@ -253,6 +253,35 @@ fn a_core_that_ends_gives_its_senders_their_messages_back() {
     assert_eq!(dropped.load(Ordering::SeqCst), 7, "each once");
 }
 
+/// A message that notes on which thread it ends.
+struct Located(std::sync::mpsc::Sender<thread::ThreadId>);
+
+impl Drop for Located {
+    fn drop(&mut self) {
+        self.0.send(thread::current().id()).expect("it is listened to");
+    }
+}
+
+#[test]
+fn what_a_core_did_not_receive_is_dropped_there() {
+    let _leaks = LeakGuard::new();
+    let (ends, ended) = std::sync::mpsc::channel();
+    let five = || (0..5).map(|_| Located(ends.clone())).collect::<Vec<_>>().into_iter();
+    let (mut single, mut from_single) = spsc::channel(8);
+    let (many, mut from_many) = mpsc::channel(8);
+    assert!(matches!(single.try_send_many(&mut five()), Ok(5)));
+    assert!(matches!(many.try_send_many(&mut five()), Ok(5)));
+    let far = core(async move || {
+        drop((from_single.recv().await, from_many.recv().await));
+        // The others end with the receivers, by which they were never seen.
+        drop((from_single, from_many));
+        thread::current().id()
+    });
+    let there = far.join().unwrap();
+    assert!(single.is_closed() && many.is_closed());
+    assert_eq!(ended.try_iter().collect::<Vec<_>>(), [there; 10]);
+}
+
 #[test]
 fn an_end_that_panics_ends_the_channel() {
     let _leaks = LeakGuard::new();

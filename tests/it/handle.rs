@@ -64,6 +64,26 @@ fn many_threads_send_work_and_wait_for_it() {
 }
 
 #[test]
+fn a_flood_of_spawns_is_taken_in_by_parts() {
+    const SPAWNS: usize = 20_000;
+    static DONE: AtomicUsize = AtomicUsize::new(0);
+    run(async || {
+        let handle = Handle::current();
+        let flood = move || {
+            for _ in 0..SPAWNS {
+                drop(handle.spawn(async || DONE.fetch_add(1, Ordering::Relaxed)));
+            }
+        };
+        // The core stands still meanwhile, so that all are sent before it looks.
+        thread::spawn(flood).join().expect("no panic");
+        annulus::task::yield_now().await;
+        let taken = metrics().live_tasks + DONE.load(Ordering::Relaxed);
+        assert!(taken <= SPAWNS / 4, "{taken} in a turn, and all else of the core waits for it");
+        until(|| DONE.load(Ordering::Relaxed) == SPAWNS).await;
+    });
+}
+
+#[test]
 fn a_panic_is_told_to_the_thread_that_waits() {
     let _leaks = LeakGuard::new();
     let runtime = Runtime::new().expect("this machine has io_uring");

@@ -33,7 +33,7 @@ mod ring;
 mod sender;
 
 use crate::loom::Arc;
-pub use receiver::{Drain, Receiver};
+pub use receiver::{Drain, Receiver, Receiving};
 use ring::{Consumer, Ring};
 pub use sender::{Sender, Sending};
 

@@ -33,7 +33,7 @@ mod receiver;
 mod ring;
 mod sender;
 
-pub use receiver::{Drain, Receiver};
+pub use receiver::{Drain, Receiver, Receiving};
 pub use sender::{Sender, Sending};
 
 /// A channel in which at most `capacity` messages wait. Memory for all of them is taken up at once.

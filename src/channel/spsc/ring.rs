@@ -14,9 +14,10 @@
 //! 3. Free. The slots at `tail..head + capacity` hold nothing and are the producer's, for `capacity` is at most the
 //!    number of slots. It reads `head` with Acquire, which the consumer stored with Release after it had moved the
 //!    values out.
-//! 4. Own copies. `Producer::tail` and `Consumer::head` may be ahead of the shared index by what is not published
+//! 4. Own copies. `Writing::tail` and `Consumer::head` may be ahead of the shared index by what is not published
 //!    yet: written by the producer, or moved out by the consumer. They are published before the end is dropped.
 //! 5. Last. The ring is dropped when both ends are; then it drops what lies at `head..tail`, once.
+//! 6. Slots. Their number is a power of two, so a remainder by it is an index of one.
 #![allow(unsafe_code, reason = "a listed lock-free structure: slots shared by two threads")]
 
 use std::fmt;
@@ -43,7 +44,8 @@ unsafe impl<T: Send> Send for Ring<T> {}
 /// The end that writes.
 pub(super) struct Producer<T> {
     ring: Arc<Ring<T>>,
-    tail: usize,
+    /// Those of the ring, by a shorter way.
+    ends: EndsArc<Ends>,
     /// What `head + capacity` was when it was last looked at: the position that is not free any more.
     limit: usize,
 }
@@ -51,6 +53,8 @@ pub(super) struct Producer<T> {
 /// The end that reads.
 pub(super) struct Consumer<T> {
     ring: Arc<Ring<T>>,
+    /// Those of the ring, by a shorter way.
+    ends: EndsArc<Ends>,
     head: usize,
     /// What `tail` was when it was last looked at.
     tail: usize,
@@ -59,16 +63,18 @@ pub(super) struct Consumer<T> {
 /// A ring in which at most `capacity` values wait.
 pub(super) fn ring<T>(capacity: usize) -> (Producer<T>, Consumer<T>) {
     let slots = (0..capacity.next_power_of_two()).map(|_| UnsafeCell::new(MaybeUninit::uninit()));
-    let ring = Arc::new(Ring { ends: Ends::new(capacity), slots: slots.collect() });
-    let producer = Producer { ring: Arc::clone(&ring), tail: 0, limit: capacity };
-    (producer, Consumer { ring, head: 0, tail: 0 })
+    let ends = Ends::new(capacity);
+    let ring = Arc::new(Ring { ends: EndsArc::clone(&ends), slots: slots.collect() });
+    let (for_producer, producers_ends) = (Arc::clone(&ring), EndsArc::clone(&ends));
+    let producer = Producer { ring: for_producer, ends: producers_ends, limit: capacity };
+    (producer, Consumer { ring, ends, head: 0, tail: 0 })
 }
 
 impl<T> Ring<T> {
     #[inline(always)]
     fn slot(&self, position: usize) -> &Slot<T> {
-        // The length is a power of two and not zero, so the remainder is below it.
-        &self.slots[position & (self.slots.len() - 1)]
+        // SAFETY: rule 6.
+        unsafe { self.slots.get_unchecked(position & (self.slots.len() - 1)) }
     }
 
     /// The slots of `count` positions from this one on, at most all of them: in two pieces, where they go round.
@@ -82,44 +88,53 @@ impl<T> Ring<T> {
 impl<T> Producer<T> {
     #[inline(always)]
     pub(super) fn ends(&self) -> &EndsArc<Ends> {
-        &self.ring.ends
+        &self.ends
+    }
+
+    /// Where the next value goes. Read from the shared index, which is ours: a copy would be one more store for each
+    /// value, and stores are what a value costs (`mesh`, `spsc`).
+    #[inline(always)]
+    fn tail(&self) -> usize {
+        self.ends.tail.load(Ordering::Relaxed)
     }
 
     /// Whether there is room for a value.
     #[inline(always)]
     pub(super) fn has_room(&mut self) -> bool {
-        self.tail != self.limit || self.look() > 0
+        self.tail() != self.limit || self.look() > 0
     }
 
     /// How many values were put in, ever.
+    #[inline(always)]
     pub(super) fn position(&self) -> usize {
-        self.tail
+        self.tail()
     }
 
     /// How many values there is room for by now.
     pub(super) fn look(&mut self) -> usize {
-        let ends = &self.ring.ends;
+        let ends = &self.ends;
         self.limit = ends.head.load(Ordering::Acquire).wrapping_add(ends.capacity);
-        self.limit.wrapping_sub(self.tail)
+        self.limit.wrapping_sub(self.tail())
     }
 
     /// The next place, if there is room.
     #[inline(always)]
     pub(super) fn place(&mut self) -> Option<Place<'_, T>> {
-        self.has_room().then_some(Place(self))
+        let tail = self.tail();
+        (tail != self.limit || self.look() > 0).then_some(Place { producer: self, tail })
     }
 
     /// Puts in what the iterator gives while there is room; how many.
     pub(super) fn push_all(&mut self, values: &mut impl Iterator<Item = T>) -> usize {
-        let before = self.tail;
-        // Publishes what was written, also if the iterator panics.
-        let writing = Writing(self);
-        let mut room = writing.0.limit.wrapping_sub(writing.0.tail);
+        let before = self.tail();
+        let mut room = self.limit.wrapping_sub(before);
         if room == 0 || room < values.size_hint().0 {
-            room = writing.0.look();
+            room = self.look();
         }
-        let Self { ring, tail, .. } = &mut *writing.0;
-        for part in ring.parts(*tail, room) {
+        // Publishes what was written, also if the iterator panics.
+        let mut writing = Writing { producer: self, tail: before };
+        let Writing { producer, tail } = &mut writing;
+        for part in producer.ring.parts(*tail, room) {
             let end = tail.wrapping_add(part.len());
             // The slot first: a value is taken out only when there is one.
             for (slot, value) in part.iter().zip(&mut *values) {
@@ -132,38 +147,42 @@ impl<T> Producer<T> {
                 break;
             }
         }
-        let count = tail.wrapping_sub(before);
-        drop(writing);
-        count
+        writing.tail.wrapping_sub(before)
     }
 
     #[inline(always)]
-    fn publish(&self) {
-        self.ring.ends.tail.store(self.tail, Ordering::Release);
+    fn publish(&self, tail: usize) {
+        self.ends.tail.store(tail, Ordering::Release);
     }
 }
 
 /// Room for a value.
-pub(super) struct Place<'a, T>(&'a mut Producer<T>);
+pub(super) struct Place<'a, T> {
+    producer: &'a mut Producer<T>,
+    tail: usize,
+}
 
 impl<T> Place<'_, T> {
     /// Puts the value in, visible at once.
     #[inline(always)]
     pub(super) fn fill(self, value: T) {
-        let producer = self.0;
+        let Self { producer, tail } = self;
         // SAFETY: rule 3, which was checked when this was made, and the producer is borrowed since; nothing is
         // overwritten that would have to be dropped.
-        producer.ring.slot(producer.tail).with_mut(|slot| unsafe { (*slot).write(value) });
-        producer.tail = producer.tail.wrapping_add(1);
-        producer.publish();
+        producer.ring.slot(tail).with_mut(|slot| unsafe { (*slot).write(value) });
+        producer.publish(tail.wrapping_add(1));
     }
 }
 
-struct Writing<'a, T>(&'a mut Producer<T>);
+/// Values are being put in, up to `tail`.
+struct Writing<'a, T> {
+    producer: &'a mut Producer<T>,
+    tail: usize,
+}
 
 impl<T> Drop for Writing<'_, T> {
     fn drop(&mut self) {
-        self.0.publish();
+        self.producer.publish(self.tail);
     }
 }
 
@@ -173,7 +192,7 @@ impl<T> Outlet for Consumer<T> {
 
     #[inline(always)]
     fn ends(&self) -> &EndsArc<Ends> {
-        &self.ring.ends
+        &self.ends
     }
 
     #[inline(always)]
@@ -188,7 +207,7 @@ impl<T> Outlet for Consumer<T> {
 
     #[inline(always)]
     fn ready(&mut self) -> usize {
-        self.tail = self.ring.ends.tail.load(Ordering::Acquire);
+        self.tail = self.ends.tail.load(Ordering::Acquire);
         self.tail.wrapping_sub(self.head)
     }
 
@@ -220,7 +239,7 @@ impl<T> Outlet for Consumer<T> {
 
     #[inline(always)]
     fn publish(&self) {
-        self.ring.ends.head.store(self.head, Ordering::Release);
+        self.ends.head.store(self.head, Ordering::Release);
     }
 
     fn position(&self) -> usize {
@@ -228,7 +247,7 @@ impl<T> Outlet for Consumer<T> {
     }
 
     fn left(&self) -> usize {
-        self.ring.ends.tail.load(Ordering::Relaxed).wrapping_sub(self.head)
+        self.ends.tail.load(Ordering::Relaxed).wrapping_sub(self.head)
     }
 }
 

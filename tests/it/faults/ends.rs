@@ -6,6 +6,7 @@ use std::io::{ErrorKind, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::task::{Poll, Waker};
+use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
 use annulus::fs::File;
@@ -72,17 +73,38 @@ fn a_runtime_full_of_operations_ends_well_before_its_deadline() {
     drop(writers);
 }
 
+/// A part of a task, which is dropped where the task is at home, wherever its wakers go; it counts that.
+struct AtHome(ThreadId, Rc<Cell<usize>>);
+
+impl AtHome {
+    fn new(dropped: &Rc<Cell<usize>>) -> Self {
+        Self(std::thread::current().id(), Rc::clone(dropped))
+    }
+}
+
+impl Drop for AtHome {
+    fn drop(&mut self) {
+        // A panic would be taken for the task's.
+        if std::thread::current().id() != self.0 {
+            std::process::abort();
+        }
+        self.1.set(self.1.get() + 1);
+    }
+}
+
+/// Row 18 of the fault table.
 #[test]
 fn wakers_are_right_on_any_thread_also_after_the_end() {
     let _leaks = LeakGuard::new();
     for round in 0..20 {
         let runtime = Runtime::new().unwrap();
+        let dropped = Rc::<Cell<usize>>::default();
         let threads: Vec<_> = runtime.block_on(async {
             let (send, receive) = std::sync::mpsc::channel();
             for _ in 0..8 {
-                let send = send.clone();
+                let (send, at_home) = (send.clone(), AtHome::new(&dropped));
                 annulus::spawn(poll_fn(move |cx| {
-                    let _ = send.send(cx.waker().clone());
+                    let _ = (send.send(cx.waker().clone()), &at_home);
                     Poll::<()>::Pending
                 }));
             }
@@ -106,6 +128,7 @@ fn wakers_are_right_on_any_thread_also_after_the_end() {
             runtime.block_on(async { sleep(Duration::from_millis(1)).await });
         }
         assert_eq!(runtime.shutdown(PATIENCE), Ok(()));
+        assert_eq!(dropped.get(), 8);
         threads.into_iter().for_each(|thread| thread.join().unwrap());
     }
 }

@@ -1,4 +1,5 @@
 //! The life of a mesh: outputs, errors, panics, the stop and the time to drain.
+#![allow(unsafe_code, reason = "a signal is raised by a system call")]
 
 use std::cell::RefCell;
 use std::future::pending;
@@ -7,11 +8,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use annulus::mesh::{MeshError, Shard, Sharded, Stop, shard};
+use annulus::signal::ctrl_c;
+use annulus::spawn;
 use annulus::time::sleep;
 
 use super::mesh;
+use crate::support::child::{assert_passed, in_child};
 use crate::support::leak::LeakGuard;
-use crate::support::settled::PATIENCE;
+use crate::support::settled::{PATIENCE, turn};
 
 type Result<T> = std::result::Result<T, io::Error>;
 
@@ -128,6 +132,33 @@ fn anybody_may_stop_a_mesh_and_what_is_under_way_drains() {
 }
 
 #[test]
+fn control_c_stops_every_shard() {
+    let output = in_child!(|| {
+        let outputs = mesh(3).run(async |shard| {
+            if shard.index() == 1 {
+                let own = shard.clone();
+                let interrupted = spawn(async move {
+                    ctrl_c().await?;
+                    own.stop();
+                    Result::Ok(())
+                });
+                // Until it listens.
+                turn().await;
+                // SAFETY: no memory is passed.
+                assert_eq!(unsafe { libc::raise(libc::SIGINT) }, 0);
+                interrupted.await??;
+            }
+            shard.stopped().await;
+            Result::Ok(shard.index())
+        });
+        assert_eq!(outputs.expect("it left"), [0, 1, 2]);
+    });
+    if let Some(output) = output {
+        assert_passed(&output);
+    }
+}
+
+#[test]
 fn a_signal_given_before_the_start_counts() {
     let _leaks = LeakGuard::new();
     let stop = Stop::new();
@@ -157,7 +188,7 @@ fn tasks_are_dropped_on_their_shards_when_all_futures_have_ended() {
             assert!(Shard::try_current().is_some(), "the shard is still entered");
             dropped.fetch_add(1, Ordering::Relaxed);
         });
-        annulus::spawn(async move {
+        spawn(async move {
             pending::<()>().await;
             drop(canary);
         });
