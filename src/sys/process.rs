@@ -36,9 +36,9 @@ const TO_THE_GROUP: u32 = 1 << 2;
 
 /// Sends a signal to who has the number of a child, if that is a child.
 ///
-/// Where the kernel reaps children itself, as it does while `SIGCHLD` is ignored, the number may be a stranger's by now.
-/// A descriptor stays with whom it was opened for, so what it was found to be it is. Where there is none, because none
-/// is left or a policy forbids it, the signal goes `by_number`.
+/// Where the kernel reaps children itself, as it does while `SIGCHLD` is ignored, the number may be a stranger's by
+/// now. A descriptor stays with whom it was opened for, so what it was found to be it is. Where there is none, because
+/// none is left or a policy forbids it, the signal goes `by_number`.
 fn send(child: u32, signal: i32, flags: u32, by_number: impl FnOnce() -> i32) -> io::Result<()> {
     match pidfd(child) {
         Ok(descriptor) => {
