@@ -100,6 +100,7 @@ const UNSAFE_FILES: &[&str] = &[
     "src/sync/guarded.rs",
     "src/sync/waiters.rs",
     "src/sys/affinity.rs",
+    "src/sys/bytes.rs",
     "src/sys/copying.rs",
     "src/sys/datagram.rs",
     "src/sys/descriptors.rs",

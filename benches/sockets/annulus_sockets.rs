@@ -18,9 +18,9 @@ pub(super) static CELLS: &[(&str, Run)] = &[
     ("udp_echo_apart", |operations| block_on(udp_echo(operations, false))),
     ("udp_echo_single", |operations| block_on(udp_echo_single(operations))),
     ("udp_echo_calls", |operations| block_on(udp_echo_single(operations))),
-    ("connections", |operations| block_on(connections(operations))),
+    ("connections", |operations| block_on(each("tcp", operations, echo_once))),
     ("served", |operations| block_on(served(operations))),
-    ("churn", |operations| block_on(churn(operations))),
+    ("churn", |operations| block_on(each("churn", operations, echo_to_the_reset))),
     ("proxy_16K", |operations| block_on(proxy("messages", operations))),
     ("proxy_bulk", |operations| block_on(proxy("bulk", operations))),
     ("sink", |operations| block_on(sink(operations))),
@@ -72,20 +72,19 @@ async fn udp_echo_single(operations: u64) -> io::Result<Sample> {
     Ok(watch.stop(operations))
 }
 
-async fn connections(operations: u64) -> io::Result<Sample> {
+/// Accepts so many connections, each for a task of its own.
+async fn each<F: Future<Output = io::Result<()>> + 'static>(
+    kind: &str,
+    operations: u64,
+    task: impl Fn(TcpStream) -> F,
+) -> io::Result<Sample> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let mut load = Load::start("tcp", listener.local_addr()?, operations)?;
+    let mut load = Load::start(kind, listener.local_addr()?, operations)?;
     let watch = Stopwatch::start();
     load.begin()?;
     let mut last = None;
     for _ in 0..operations {
-        let stream = listener.accept_stream().await?;
-        last = Some(annulus::spawn(async move {
-            if let Some(chunk) = stream.recv().await? {
-                stream.send_all(chunk).await?;
-            }
-            io::Result::Ok(())
-        }));
+        last = Some(annulus::spawn(task(listener.accept_stream().await?)));
     }
     if let Some(last) = last {
         last.await??;
@@ -93,7 +92,21 @@ async fn connections(operations: u64) -> io::Result<Sample> {
     Ok(watch.stop(operations))
 }
 
-/// The same, by `serve`.
+async fn echo_once(stream: TcpStream) -> io::Result<()> {
+    if let Some(chunk) = stream.recv().await? {
+        stream.send_all(chunk).await?;
+    }
+    Ok(())
+}
+
+async fn echo_to_the_reset(stream: TcpStream) -> io::Result<()> {
+    while let Ok(Some(chunk)) = stream.recv().await {
+        stream.send_all(chunk).await?;
+    }
+    Ok(())
+}
+
+/// Echoes once to each, by `serve`.
 async fn served(operations: u64) -> io::Result<Sample> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let mut load = Load::start("tcp", listener.local_addr()?, operations)?;
@@ -101,9 +114,7 @@ async fn served(operations: u64) -> io::Result<Sample> {
     let ended = all.clone();
     let limits = Limits::new().idle(Duration::from_secs(60));
     let server = serve(listener, limits, async move |stream: TcpStream| {
-        if let Some(chunk) = stream.recv().await? {
-            stream.send_all(chunk).await?;
-        }
+        echo_once(stream).await?;
         left.set(left.get() - 1);
         if left.get() == 0 {
             ended.cancel();
@@ -113,27 +124,6 @@ async fn served(operations: u64) -> io::Result<Sample> {
     let watch = Stopwatch::start();
     load.begin()?;
     assert_eq!(server.until(async move { all.cancelled().await }).await?.ended, operations);
-    Ok(watch.stop(operations))
-}
-
-async fn churn(operations: u64) -> io::Result<Sample> {
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let mut load = Load::start("churn", listener.local_addr()?, operations)?;
-    let watch = Stopwatch::start();
-    load.begin()?;
-    let mut last = None;
-    for _ in 0..operations {
-        let stream = listener.accept_stream().await?;
-        last = Some(annulus::spawn(async move {
-            while let Ok(Some(chunk)) = stream.recv().await {
-                stream.send_all(chunk).await?;
-            }
-            io::Result::Ok(())
-        }));
-    }
-    if let Some(last) = last {
-        last.await??;
-    }
     Ok(watch.stop(operations))
 }
 

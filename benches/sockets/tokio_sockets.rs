@@ -14,9 +14,9 @@ pub(super) static CELLS: &[(&str, Run)] = &[
     ("udp_echo_apart", |operations| block_on(udp_echo(operations))),
     ("udp_echo_single", |operations| block_on(udp_echo(operations))),
     ("udp_echo_calls", |operations| block_on(udp_echo(operations))),
-    ("connections", |operations| block_on(connections(operations))),
-    ("served", |operations| block_on(connections(operations))),
-    ("churn", |operations| block_on(churn(operations))),
+    ("connections", |operations| block_on(each("tcp", operations, echo_once))),
+    ("served", |operations| block_on(each("tcp", operations, echo_once))),
+    ("churn", |operations| block_on(each("churn", operations, echo_to_the_reset))),
     ("proxy_16K", |operations| block_on(proxy("messages", operations))),
     ("proxy_bulk", |operations| block_on(proxy("bulk", operations))),
     ("sink", |operations| block_on(sink(operations))),
@@ -44,19 +44,19 @@ async fn udp_echo(operations: u64) -> io::Result<Sample> {
     Ok(watch.stop(operations))
 }
 
-async fn connections(operations: u64) -> io::Result<Sample> {
+/// Accepts so many connections, each for a task of its own.
+async fn each<F: Future<Output = io::Result<()>> + Send + 'static>(
+    kind: &str,
+    operations: u64,
+    task: impl Fn(TcpStream) -> F,
+) -> io::Result<Sample> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let mut load = Load::start("tcp", listener.local_addr()?, operations)?;
+    let mut load = Load::start(kind, listener.local_addr()?, operations)?;
     let watch = Stopwatch::start();
     load.begin()?;
     let mut last = None;
     for _ in 0..operations {
-        let (mut stream, _) = listener.accept().await?;
-        last = Some(tokio::spawn(async move {
-            let mut buf = [0; 1024];
-            let count = stream.read(&mut buf).await?;
-            stream.write_all(&buf[..count]).await
-        }));
+        last = Some(tokio::spawn(task(listener.accept().await?.0)));
     }
     if let Some(last) = last {
         last.await??;
@@ -64,26 +64,18 @@ async fn connections(operations: u64) -> io::Result<Sample> {
     Ok(watch.stop(operations))
 }
 
-async fn churn(operations: u64) -> io::Result<Sample> {
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let mut load = Load::start("churn", listener.local_addr()?, operations)?;
-    let watch = Stopwatch::start();
-    load.begin()?;
-    let mut last = None;
-    for _ in 0..operations {
-        let (mut stream, _) = listener.accept().await?;
-        last = Some(tokio::spawn(async move {
-            let mut buf = [0; 1024];
-            while let Ok(count @ 1..) = stream.read(&mut buf).await {
-                stream.write_all(&buf[..count]).await?;
-            }
-            io::Result::Ok(())
-        }));
+async fn echo_once(mut stream: TcpStream) -> io::Result<()> {
+    let mut buf = [0; 1024];
+    let count = stream.read(&mut buf).await?;
+    stream.write_all(&buf[..count]).await
+}
+
+async fn echo_to_the_reset(mut stream: TcpStream) -> io::Result<()> {
+    let mut buf = [0; 1024];
+    while let Ok(count @ 1..) = stream.read(&mut buf).await {
+        stream.write_all(&buf[..count]).await?;
     }
-    if let Some(last) = last {
-        last.await??;
-    }
-    Ok(watch.stop(operations))
+    Ok(())
 }
 
 async fn proxy(kind: &str, operations: u64) -> io::Result<Sample> {

@@ -3,6 +3,7 @@
 //! No waker of the user's is called and no value of the user's is dropped while the driver is borrowed, so a waker or a
 //! destructor may itself submit, drop and wake. The wakers of tasks are known by their table, and are called at once.
 
+use std::any::Any;
 use std::ptr;
 use std::task::{RawWakerVTable, Waker};
 
@@ -15,6 +16,7 @@ pub(super) enum Action {
     /// The slot's last completion came and nobody will take it: release its payload, free the slot.
     Release(Key),
     Cancel(Key),
+    Drop(Box<dyn Any>),
 }
 
 /// Which wakers run no code of the user's and do not touch the driver, in whatever is done with them: those with this
@@ -99,6 +101,12 @@ impl Actions {
     /// The operation is cancelled at the end of this turn.
     pub(crate) fn cancel(&mut self, key: Key) {
         self.others.push(Action::Cancel(key));
+    }
+
+    /// The value is dropped at the end of this turn, because its drop touches the driver.
+    #[cold]
+    pub(crate) fn drop_later(&mut self, value: impl Any) {
+        self.others.push(Action::Drop(Box::new(value)));
     }
 
     pub(super) fn release(&mut self, key: Key) {

@@ -289,6 +289,7 @@ impl Driver {
             |action| match action {
                 Action::Release(key) => self.release(key),
                 Action::Cancel(key) => self.cancel(key),
+                Action::Drop(value) => drop(value),
             },
         );
     }
@@ -452,10 +453,8 @@ impl Driver {
 /// What `io_uring_enter` may say in ordinary times. Everything else ends the runtime.
 fn tolerate(error: io::Error) -> io::Result<()> {
     match error.raw_os_error() {
-        // A signal came; what was submitted stays submitted.
-        Some(libc::EINTR) => Ok(()),
-        // The timeout of the wait elapsed.
-        Some(libc::ETIME) => Ok(()),
+        // A signal came, and what was submitted stays submitted; or the timeout of the wait elapsed.
+        Some(libc::EINTR | libc::ETIME) => Ok(()),
         // The kernel holds completions back until we take those that are there, or is short of memory: take them
         // and try again in the next turn.
         Some(libc::EBUSY | libc::EAGAIN | libc::ENOMEM) => Ok(()),

@@ -117,7 +117,7 @@ fn run(slots: &mut Slots, actions: &mut Actions) {
                 leaving.release();
                 slots.free(key);
             }
-            Action::Cancel(_) => {}
+            Action::Cancel(_) | Action::Drop(_) => {}
         }
     }
 }

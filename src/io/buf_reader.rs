@@ -4,15 +4,19 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use super::write::{AsyncWrite, write_as};
 use super::{AsyncRead, Lines, Split, TooLong};
 use crate::buf::Chunk;
-use crate::sys::plain::find;
+use crate::sys::bytes::{self, BLOCK, find, places};
 
 /// The longest line, where nothing else is said.
 const LIMIT: usize = 64 * 1024;
+
+/// Blocks that are looked through before the search that is made for long ones.
+const NEAR: usize = 3;
 
 /// Reads lines, pieces and exact lengths from any reader, and keeps what it has not used.
 ///
@@ -52,6 +56,11 @@ pub struct BufReader<R> {
     /// So many of them are known to be without `delimiter`.
     searched: usize,
     delimiter: u8,
+    /// The first chunk was looked through up to here, a block at a time: where in the last block the delimiter is, what
+    /// was consumed left out, is in `places`, and nowhere between `start` and that. So where the next line is looked
+    /// for does not follow from where the last one ended, and the processor need not wait for that (`net`, `lines`).
+    ahead: usize,
+    places: u64,
     limit: usize,
 }
 
@@ -72,6 +81,8 @@ impl<R: AsyncRead> BufReader<R> {
             len: 0,
             searched: 0,
             delimiter: b'\n',
+            ahead: 0,
+            places: 0,
             limit,
         }
     }
@@ -85,9 +96,8 @@ impl<R: AsyncRead> BufReader<R> {
     ///
     /// Those of the reader; [`TooLong`].
     #[inline]
-    pub async fn line(&mut self) -> io::Result<Option<&[u8]>> {
-        let found = poll_fn(|cx| self.poll_until(b'\n', cx)).await?;
-        Ok(found.map(|len| without_end(self.take(len))))
+    pub fn line(&mut self) -> impl Future<Output = io::Result<Option<&[u8]>>> {
+        Lend { reader: Some(self), delimiter: b'\n', cut: without_end }
     }
 
     /// The bytes up to the next `delimiter`, lent, with it; what there is at the end of the stream; then `None`.
@@ -98,9 +108,8 @@ impl<R: AsyncRead> BufReader<R> {
     ///
     /// As for [`line`](Self::line).
     #[inline]
-    pub async fn until(&mut self, delimiter: u8) -> io::Result<Option<&[u8]>> {
-        let found = poll_fn(|cx| self.poll_until(delimiter, cx)).await?;
-        Ok(found.map(|len| self.take(len)))
+    pub fn until(&mut self, delimiter: u8) -> impl Future<Output = io::Result<Option<&[u8]>>> {
+        Lend { reader: Some(self), delimiter, cut: |piece| piece }
     }
 
     /// The next `len` bytes, lent.
@@ -123,13 +132,16 @@ impl<R: AsyncRead> BufReader<R> {
     ///
     /// As for [`line`](Self::line). `InvalidData` if it is not UTF-8: `line` is as before, and the bytes are still
     /// there to be read, by [`line`](Self::line) or [`until`](Self::until).
-    pub async fn read_line(&mut self, line: &mut String) -> io::Result<usize> {
-        let Some(len) = poll_fn(|cx| self.poll_until(b'\n', cx)).await? else {
-            return Ok(0);
-        };
-        line.push_str(text(self.contiguous(len))?);
-        self.consume(len);
-        Ok(len)
+    #[inline]
+    pub fn read_line(&mut self, line: &mut String) -> impl Future<Output = io::Result<usize>> {
+        poll_fn(move |cx| {
+            let Some(len) = ready!(self.poll_until(b'\n', cx))? else {
+                return Poll::Ready(Ok(0));
+            };
+            line.push_str(text(self.contiguous(len))?);
+            self.consume(len);
+            Poll::Ready(Ok(len))
+        })
     }
 
     /// Appends the bytes up to the next `delimiter` to `bytes`, with it; returns how many, 0 at the end of the stream.
@@ -138,14 +150,17 @@ impl<R: AsyncRead> BufReader<R> {
     /// # Errors
     ///
     /// As for [`line`](Self::line).
-    pub async fn read_until(&mut self, delimiter: u8, bytes: &mut Vec<u8>) -> io::Result<usize> {
-        let Some(len) = poll_fn(|cx| self.poll_until(delimiter, cx)).await? else {
-            return Ok(0);
-        };
-        let before = bytes.len();
-        bytes.resize(before + len, 0);
-        self.copy_out(&mut bytes[before..]);
-        Ok(len)
+    #[inline]
+    pub fn read_until(
+        &mut self,
+        delimiter: u8,
+        bytes: &mut Vec<u8>,
+    ) -> impl Future<Output = io::Result<usize>> {
+        poll_fn(move |cx| {
+            let len = ready!(self.poll_until(delimiter, cx))?.unwrap_or(0);
+            bytes.extend_from_slice(self.take(len));
+            Poll::Ready(Ok(len))
+        })
     }
 
     /// Fills `buf`, when all of it is there. Nothing is lost if the future is dropped: `buf` is as before then, and
@@ -204,8 +219,21 @@ impl<R: AsyncRead> BufReader<R> {
         self.len -= count;
         self.searched = self.searched.saturating_sub(count);
         match &self.first {
-            Some(first) if count <= first.len() - self.start => self.start += count,
+            Some(first) if count <= first.len() - self.start => self.pass(count),
             _ => self.skip(count),
+        }
+    }
+
+    /// Goes past bytes of the first chunk.
+    #[inline(always)]
+    fn pass(&mut self, count: usize) {
+        self.start += count;
+        match self.ahead.checked_sub(self.start) {
+            Some(left) => {
+                let passed = BLOCK.saturating_sub(left) as u32;
+                self.places &= u64::MAX.checked_shl(passed).unwrap_or(0);
+            }
+            None => (self.ahead, self.places) = (self.start, 0),
         }
     }
 
@@ -214,7 +242,7 @@ impl<R: AsyncRead> BufReader<R> {
         let mut left = count;
         while left > 0 {
             let here = self.settle().len() - self.start;
-            self.start += left.min(here);
+            self.pass(left.min(here));
             left = left.saturating_sub(here);
         }
     }
@@ -223,8 +251,8 @@ impl<R: AsyncRead> BufReader<R> {
     #[inline]
     fn settle(&mut self) -> &Chunk {
         while self.first.as_ref().is_none_or(|first| first.len() == self.start) {
-            self.first = self.others.pop_front();
-            self.start = 0;
+            let next = self.others.pop_front();
+            self.begin(next);
         }
         self.first.as_ref().expect("there are bytes that were not consumed")
     }
@@ -236,7 +264,7 @@ impl<R: AsyncRead> BufReader<R> {
             self.contiguous(len);
         }
         let start = self.start;
-        self.start += len;
+        self.pass(len);
         self.len -= len;
         self.searched = self.searched.saturating_sub(len);
         self.first.as_ref().map_or(&[], |first| &first[start..start + len])
@@ -261,9 +289,15 @@ impl<R: AsyncRead> BufReader<R> {
             self.others.push_front(rest);
             self.others[0].advance(self.start);
         }
-        self.first = Some(Chunk::from(joined));
-        self.start = 0;
+        self.begin(Some(Chunk::from(joined)));
         (self.len, self.searched) = (all, searched);
+    }
+
+    /// The first chunk is this from now on.
+    #[inline]
+    fn begin(&mut self, first: Option<Chunk>) {
+        self.first = first;
+        (self.start, self.ahead, self.places) = (0, 0, 0);
     }
 
     /// Takes as many bytes as `buf` holds, which are there.
@@ -281,23 +315,40 @@ impl<R: AsyncRead> BufReader<R> {
 
     /// Waits until the bytes up to the next delimiter are there: how many, with it. `None` is the end of the stream,
     /// with nothing before it.
-    #[inline]
+    #[inline(always)]
     pub(super) fn poll_until(
         &mut self,
         delimiter: u8,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<Option<usize>>> {
-        if self.searched == 0
-            && let Some(first) = &self.first
-            && let Some(at) = find(delimiter, &first[self.start..])
-            && at < self.limit
-        {
-            return Poll::Ready(Ok(Some(at + 1)));
+        match self.search_near(delimiter) {
+            Some(len) if len <= self.limit => Poll::Ready(Ok(Some(len))),
+            _ => self.poll_far_until(delimiter, cx),
         }
-        self.poll_far_until(delimiter, cx)
     }
 
-    /// Where the delimiter is not known to be in the first chunk.
+    /// Looks for the delimiter in the next blocks of the first chunk: the bytes up to it, with it.
+    #[inline(always)]
+    fn search_near(&mut self, delimiter: u8) -> Option<usize> {
+        if delimiter != self.delimiter || self.searched > 0 {
+            return None;
+        }
+        let mut blocks = 0;
+        while self.places == 0 {
+            if blocks == NEAR {
+                return None;
+            }
+            let block = self.first.as_ref()?.get(self.ahead..)?.first_chunk()?;
+            self.places = places(delimiter, block);
+            self.ahead += BLOCK;
+            blocks += 1;
+        }
+        let at = self.ahead - BLOCK + self.places.trailing_zeros() as usize;
+        Some(at + 1 - self.start)
+    }
+
+    /// Where the delimiter is not known to be near.
+    #[inline(never)]
     fn poll_far_until(
         &mut self,
         delimiter: u8,
@@ -305,6 +356,7 @@ impl<R: AsyncRead> BufReader<R> {
     ) -> Poll<io::Result<Option<usize>>> {
         if self.delimiter != delimiter {
             (self.delimiter, self.searched) = (delimiter, 0);
+            (self.ahead, self.places) = (self.start, 0);
         }
         loop {
             match self.search() {
@@ -369,18 +421,40 @@ impl<R: AsyncRead> BufReader<R> {
     fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         if self.len == 0 {
             // Its buffer goes back: who waits holds none.
-            self.first = None;
-            self.start = 0;
+            self.begin(None);
         }
         let Some(chunk) = ready!(self.reader.poll_recv(cx))? else {
             return Poll::Ready(Ok(false));
         };
         self.len += chunk.len();
         match self.first {
-            None => self.first = Some(chunk),
+            None => self.begin(Some(chunk)),
             Some(_) => self.others.push_back(chunk),
         }
         Poll::Ready(Ok(true))
+    }
+}
+
+/// Lends the bytes up to the next delimiter, cut to what is wanted of them. Not an async block: what that keeps of its
+/// state is half of what a line costs (`net`, `lines`).
+struct Lend<'a, R, C> {
+    reader: Option<&'a mut BufReader<R>>,
+    delimiter: u8,
+    cut: C,
+}
+
+// The reader is not pinned.
+impl<R, C> Unpin for Lend<'_, R, C> {}
+
+impl<'a, R: AsyncRead, C: Fn(&'a [u8]) -> &'a [u8]> Future for Lend<'a, R, C> {
+    type Output = io::Result<Option<&'a [u8]>>;
+
+    #[inline(always)]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let reader = this.reader.as_mut().expect("a future is not polled after its result");
+        let found = ready!(reader.poll_until(this.delimiter, cx))?;
+        Poll::Ready(Ok(found.and_then(|len| Some((this.cut)(this.reader.take()?.take(len))))))
     }
 }
 
@@ -417,7 +491,7 @@ pub(super) fn without_end(line: &[u8]) -> &[u8] {
 
 /// The bytes as a text.
 pub(super) fn text(bytes: &[u8]) -> io::Result<&str> {
-    std::str::from_utf8(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+    bytes::text(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
 /// First what is here, then what comes.
@@ -442,7 +516,7 @@ impl<R: AsyncRead> AsyncRead for BufReader<R> {
             first.advance(self.start);
             first
         });
-        self.start = 0;
+        self.begin(None);
         let count = chunk.as_ref().map_or(0, |chunk| chunk.len());
         self.len -= count;
         self.searched = self.searched.saturating_sub(count);

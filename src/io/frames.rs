@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use super::buf_reader::without_end;
 use super::{AsyncRead, AsyncWrite, BufReader, BufWriter, TooLong};
 use crate::buf::Chunk;
-use crate::sys::plain::find;
+use crate::sys::bytes::find;
 
 /// The longest message, where nothing else is said.
 const LENGTH_MAX: usize = 8 * 1024 * 1024;

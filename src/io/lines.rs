@@ -25,8 +25,8 @@ impl<R: AsyncRead> Lines<R> {
     ///
     /// Those of [`BufReader::read_line`]: what is too long or no text stays in the reader, and so does the error until
     /// it was taken from there.
-    pub async fn next_line(&mut self) -> io::Result<Option<String>> {
-        poll_fn(|cx| self.poll_next_line(cx)).await
+    pub fn next_line(&mut self) -> impl Future<Output = io::Result<Option<String>>> {
+        poll_fn(|cx| self.poll_next_line(cx))
     }
 
     /// As [`next_line`](Self::next_line), polled; the task that polled last is woken.
@@ -72,8 +72,8 @@ impl<R: AsyncRead> Split<R> {
     /// # Errors
     ///
     /// Those of [`BufReader::until`].
-    pub async fn next_segment(&mut self) -> io::Result<Option<Vec<u8>>> {
-        poll_fn(|cx| self.poll_next_segment(cx)).await
+    pub fn next_segment(&mut self) -> impl Future<Output = io::Result<Option<Vec<u8>>>> {
+        poll_fn(|cx| self.poll_next_segment(cx))
     }
 
     /// As [`next_segment`](Self::next_segment), polled; the task that polled last is woken.

@@ -168,7 +168,7 @@ impl<H: Head> Messages<H> {
         target: Target,
         fds: Vec<OwnedFd>,
     ) -> BufResult<usize, (B, Vec<OwnedFd>)> {
-        let attached = Attached { buf, fds };
+        let attached = Attached::new(buf, fds, self.fd().driver());
         let sent = match attached.rights() {
             Ok(control) => self.send_with(attached, target, control).await,
             Err(error) => Err(BufError { error, buf: attached }),

@@ -15,7 +15,7 @@
 //! | `write_all`, `send_all`, `send_all_vectored` | as `write`; how much was sent is not known |
 //! | `UnixStream`'s `send_with_fds` | before its first turn of the loop: nothing is sent; afterwards the descriptors leave with what the kernel takes, ours are closed when it is done, and the next write fails if that was not all |
 //! | `shutdown`, `writable` | nothing happened yet |
-//! | `TcpStream::connect`, `TcpSocket::connect`, `UnixStream::connect`, `UnixSeqpacket::connect`, `open_connection` | the socket is closed, those of all attempts |
+//! | `TcpStream::connect`, `TcpSocket::connect`, `UnixStream`'s `connect` and `connect_addr`, `UnixSeqpacket::connect`, `open_connection` | the socket is closed, those of all attempts |
 //! | `lookup_host`, and the look-up of a name in `connect` and `bind` | the answer is given up; what a thread has begun with keeps it until the resolver's own timeout |
 //! | `UdpSocket`'s `recv`, `recv_from`, `recv_datagram`, `recv_batch`, `peek`, `peek_from`, `peek_sender`, `readable` | nothing is lost: the next read gets the datagram |
 //! | `send`, `send_to`, `send_owned`, `send_owned_to`, `send_batch_to` of `UdpSocket`, `UnixDatagram`, `UnixSeqpacket` | never polled: nothing is sent; afterwards the message leaves whole, at once or when there is room, and its error is lost |
@@ -45,6 +45,7 @@ mod sharded;
 mod socket;
 mod split;
 mod stream;
+mod stream_methods;
 pub mod udp;
 pub mod unix;
 mod writing;

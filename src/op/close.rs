@@ -8,6 +8,7 @@
 //! 2. The entry names no memory.
 #![allow(unsafe_code, reason = "room 3: an operation")]
 
+use std::fmt;
 use std::io;
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
@@ -16,9 +17,8 @@ use std::rc::{Rc, Weak};
 use crate::driver::{Actions, Driver, Operation, Outcome, Standing, WhenDropped, gone};
 use crate::sys::{Cqe, Sqe, plain};
 
-/// A descriptor that operations share. Dropping the last handle closes it through the ring; after the runtime's
-/// end, by the system call.
-#[derive(Debug)]
+/// A descriptor that operations share. Dropping the last handle closes it through the ring, where a close that waits,
+/// as that of a file for its server, holds up nobody; after the runtime's end, by the system call.
 pub(crate) struct Fd {
     number: ManuallyDrop<OwnedFd>,
     driver: Rc<Driver>,
@@ -46,6 +46,12 @@ impl Fd {
         // SAFETY: as above.
         drop(unsafe { std::ptr::read(&raw const fd.driver) });
         number
+    }
+}
+
+impl fmt::Debug for Fd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Fd").field(&self.as_raw_fd()).finish()
     }
 }
 

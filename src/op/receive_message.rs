@@ -22,6 +22,7 @@ use std::task::{Context, Poll};
 use io_uring::opcode;
 use io_uring::squeue::Flags;
 
+use super::close::Fd;
 use super::endpoint::Endpoint;
 use super::queued::Queued;
 use super::waiting::{Id, Waiting};
@@ -45,12 +46,12 @@ pub(crate) trait Head: Sized + 'static {
     /// Bytes that control data may take.
     const CONTROL_MAX: usize;
 
-    /// Takes it from the kernel's bytes. Runs while the driver is borrowed.
+    /// Takes it from the kernel's bytes. Runs while the driver is borrowed, which is that of the socket.
     ///
     /// # Safety
     ///
     /// The kernel wrote them for one message, and they are read this once: descriptors among them become ours.
-    unsafe fn read(received: &Received<'_>) -> Self;
+    unsafe fn read(received: &Received<'_>, driver: &Rc<Driver>) -> Self;
 
     /// What it counts, in bytes, while nobody takes its message.
     fn cost(&self) -> usize {
@@ -63,7 +64,7 @@ impl Head for Inet {
     const CONTROL_MAX: usize = Self::CONTROL_MAX;
 
     #[inline]
-    unsafe fn read(received: &Received<'_>) -> Self {
+    unsafe fn read(received: &Received<'_>, _driver: &Rc<Driver>) -> Self {
         Self::new(received)
     }
 }
@@ -71,16 +72,26 @@ impl Head for Inet {
 /// What an untaken descriptor counts: there are fewer of them than bytes.
 pub(super) const DESCRIPTOR_COST: usize = 4096;
 
-impl Head for Local {
+/// What came with a Unix message, or beside bytes of a Unix stream.
+#[derive(Debug, Default)]
+pub(crate) struct Beside {
+    pub(crate) local: Local,
+    /// Closed through the ring where nobody takes them: the close of a file may wait for its server.
+    pub(crate) descriptors: Vec<Fd>,
+}
+
+impl Head for Beside {
     /// The address structure, rounded up so that the payload is aligned.
     const NAME_MAX: usize = 112;
     /// As many descriptors as a message may have, 253, and credentials, each with its head: nothing is cut off. The
     /// payload begins a cache line.
     const CONTROL_MAX: usize = 1088;
 
-    unsafe fn read(received: &Received<'_>) -> Self {
+    unsafe fn read(received: &Received<'_>, driver: &Rc<Driver>) -> Self {
         // SAFETY: passed on by our caller.
-        unsafe { Self::read(received) }
+        let (local, descriptors) = unsafe { Local::read(received) };
+        let close_later = |descriptor| Fd::new(Rc::clone(driver), descriptor);
+        Self { local, descriptors: descriptors.into_iter().map(close_later).collect() }
     }
 
     fn cost(&self) -> usize {
@@ -474,7 +485,7 @@ impl<H: Head> ReceiveMessage<H> {
                 return;
             };
             // SAFETY: rule 2.
-            let head = unsafe { H::read(&received) };
+            let head = unsafe { H::read(&received, self.endpoint.fd.driver()) };
             payload.advance(message::HEADER + H::NAME_MAX + H::CONTROL_MAX);
             head
         } else {
@@ -492,8 +503,9 @@ impl<H: Head> ReceiveMessage<H> {
         let (name, control) = self.room.split_at(H::NAME_MAX);
         let name = &name[..(self.header.msg_namelen as usize).min(name.len())];
         let control = &control[..self.header.msg_controllen.min(control.len())];
+        let received = Received { name, control, flags: self.header.msg_flags, stays: false };
         // SAFETY: rule 2.
-        unsafe { H::read(&Received { name, control, flags: self.header.msg_flags, stays: false }) }
+        unsafe { H::read(&received, self.endpoint.fd.driver()) }
     }
 
     #[cold]

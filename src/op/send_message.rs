@@ -15,12 +15,14 @@ use std::fmt;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::rc::Rc;
 
+use super::close::Fd;
 use super::endpoint::Pass;
 use super::receive_message::Head;
 use super::send::Turn;
 use crate::buf::{BufError, BufResult, IoBuf};
-use crate::driver::{Actions, Operation, Outcome, WhenDropped};
+use crate::driver::{Actions, Driver, Operation, Outcome, WhenDropped};
 use crate::sys::message::push_control;
 use crate::sys::sockaddr::Target;
 use crate::sys::{Cqe, Sqe};
@@ -84,17 +86,22 @@ impl<B: IoBuf, R: Right> SendMessage<B, R> {
     }
 }
 
-/// A buffer with descriptors that are sent with it.
+/// A buffer with descriptors that are sent with it. If nobody takes them back they are closed through the ring.
 #[derive(Debug)]
 pub(crate) struct Attached<B> {
-    pub(crate) buf: B,
-    pub(crate) fds: Vec<OwnedFd>,
+    buf: B,
+    fds: Vec<Fd>,
 }
 
 /// Descriptors that the kernel lets through with one message (`SCM_MAX_FD`).
 const FDS_MAX: usize = 253;
 
 impl<B> Attached<B> {
+    pub(crate) fn new(buf: B, fds: Vec<OwnedFd>, driver: &Rc<Driver>) -> Self {
+        let fds = fds.into_iter().map(|fd| Fd::new(Rc::clone(driver), fd)).collect();
+        Self { buf, fds }
+    }
+
     /// The control data that has the kernel send copies of the descriptors.
     ///
     /// # Errors
@@ -117,11 +124,10 @@ impl<B> Attached<B> {
 
     /// A result with the descriptors beside the buffer.
     pub(crate) fn apart(sent: BufResult<usize, Self>) -> BufResult<usize, (B, Vec<OwnedFd>)> {
+        let parts = |Self { buf, fds }| (buf, fds.into_iter().map(Fd::into_owned).collect());
         match sent {
-            Ok((count, Self { buf, fds })) => Ok((count, (buf, fds))),
-            Err(BufError { error, buf: Self { buf, fds } }) => {
-                Err(BufError { error, buf: (buf, fds) })
-            }
+            Ok((count, attached)) => Ok((count, parts(attached))),
+            Err(BufError { error, buf }) => Err(BufError { error, buf: parts(buf) }),
         }
     }
 }

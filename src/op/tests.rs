@@ -20,13 +20,12 @@ use super::line::Line;
 use super::nop::Nop;
 use super::open_file::{Hold, OpenFile};
 use super::read_at::ReadAt;
-use super::receive_message::{Head, Receiving};
+use super::receive_message::{Beside, Head, Receiving};
 use super::send::{Send, poll_send};
 use super::send_message::SendMessage;
 use super::write_at::WriteAt;
 use crate::driver::tests::driver;
 use crate::driver::{Driver, Op};
-use crate::sys::descriptors::Local;
 use crate::sys::files::{self, Lock};
 use crate::sys::message::{Received, push_control};
 use crate::sys::sockaddr::Target;
@@ -143,15 +142,15 @@ fn after_the_end_an_operation_says_that_the_runtime_is_gone() {
 
 /// A message that has room for two descriptors only.
 #[derive(Debug)]
-struct Narrow(Local);
+struct Narrow(Beside);
 
 impl Head for Narrow {
     const NAME_MAX: usize = 112;
     const CONTROL_MAX: usize = 24;
 
-    unsafe fn read(received: &Received<'_>) -> Self {
+    unsafe fn read(received: &Received<'_>, driver: &Rc<Driver>) -> Self {
         // SAFETY: passed on by our caller.
-        Self(unsafe { Local::read(received) })
+        Self(unsafe { Beside::read(received, driver) })
     }
 }
 
@@ -175,9 +174,11 @@ fn descriptors_for_which_there_is_no_room_are_closed() {
         drop(writer);
         let mut receiving = Receiving::new(&far);
         let message = block_on(&driver, poll_fn(|cx| receiving.poll_take(cx))).expect("a message");
-        assert!(message.head.0.is_control_truncated);
+        assert!(message.head.0.local.is_control_truncated);
         assert_eq!((&*message.payload, message.head.0.descriptors.len()), (&b"five"[..], 2));
         drop(message);
+        // The closes go with the next turn.
+        block_on(&driver, Op::new(Rc::clone(&driver), Nop)).expect("a turn");
         let mut rest = Vec::new();
         assert_eq!(reader.read_to_end(&mut rest).expect("the end"), 0);
         far.inbox.close(&driver);

@@ -98,7 +98,8 @@ impl Child {
         })
     }
 
-    /// The number of the process; `None` once its end was seen, because then the number may be another's.
+    /// The number of the process; `None` once its end was seen, because then the number may be another's. Where
+    /// `SIGCHLD` is ignored it may be so as soon as the child has ended.
     pub fn id(&self) -> Option<u32> {
         self.ending.id()
     }
@@ -146,7 +147,7 @@ impl Child {
     ///
     /// # Errors
     ///
-    /// As `kill(2)`, as where the child has become another user.
+    /// As for [`signal`](Self::signal), but that its end was seen is none.
     pub fn start_kill(&mut self) -> io::Result<()> {
         match self.ending.id() {
             Some(id) => process::signal(id, libc::SIGKILL),
@@ -156,12 +157,15 @@ impl Child {
 
     /// Sends the child a signal: `SIGTERM` asks it to end.
     ///
-    /// The number of a child is not given to another process before its end was seen here, so this reaches nobody
-    /// else.
+    /// This reaches nobody else. The number of a child is not given to another process before its end was seen here,
+    /// unless `SIGCHLD` is ignored, or something else in this process waits for all children: then it is free as soon
+    /// as the child ends. So the signal goes by a descriptor, and only to a child of this process: not to a stranger,
+    /// but to another child that has got the very number by then.
     ///
     /// # Errors
     ///
-    /// `InvalidInput` if its end was seen, or there is no such signal. Otherwise as `kill(2)`.
+    /// `InvalidInput` if its end was seen, or there is no such signal; "no such process" if somebody else has reaped
+    /// the child. Otherwise as `kill(2)`.
     pub fn signal(&self, kind: SignalKind) -> io::Result<()> {
         process::signal(self.running()?, kind.as_raw_value())
     }
@@ -171,7 +175,8 @@ impl Child {
     /// # Errors
     ///
     /// `InvalidInput` if the child was not made the leader of a group, by
-    /// [`process_group(0)`](super::Command::process_group), or its end was seen. Otherwise as `killpg(3)`.
+    /// [`process_group(0)`](super::Command::process_group), or its end was seen; "no such process" if somebody else has
+    /// reaped the child. Otherwise as `killpg(3)`.
     pub fn signal_group(&self, kind: SignalKind) -> io::Result<()> {
         if !self.leads_group {
             return Err(refusal("the child was not started as the leader of a process group"));

@@ -16,7 +16,7 @@ use super::message::{Received, controls};
 /// A descriptor of the process that sent a message, from Linux 6.5 on.
 const SCM_PIDFD: i32 = 4;
 
-/// What came with a Unix message.
+/// What came with a Unix message, beside descriptors.
 #[derive(Debug, Default)]
 pub(crate) struct Local {
     /// `None` for a sender without a name.
@@ -25,29 +25,27 @@ pub(crate) struct Local {
     /// Control data did not fit, or no descriptor was left: the kernel closed what it could not give us.
     pub(crate) is_control_truncated: bool,
     pub(crate) credentials: Option<libc::ucred>,
-    /// Closed when it is dropped.
-    pub(crate) descriptors: Vec<OwnedFd>,
 }
 
 impl Local {
-    /// Takes it from what the kernel wrote.
+    /// Takes it, and the descriptors, from what the kernel wrote.
     ///
     /// # Safety
     ///
     /// The kernel wrote it for one message, and it is read this once.
-    pub(crate) unsafe fn read(received: &Received<'_>) -> Self {
+    pub(crate) unsafe fn read(received: &Received<'_>) -> (Self, Vec<OwnedFd>) {
         let mut found = Self {
             source: source(received.name).map(Box::new),
             is_truncated: received.flags & libc::MSG_TRUNC != 0,
             is_control_truncated: received.flags & libc::MSG_CTRUNC != 0,
             credentials: None,
-            descriptors: Vec::new(),
         };
+        let mut descriptors = Vec::new();
         for (level, kind, content) in controls(received.control) {
             match (level, kind) {
                 // SAFETY: rule 1, passed on by our caller.
                 (libc::SOL_SOCKET, libc::SCM_RIGHTS) => unsafe {
-                    found.descriptors.extend(own(content));
+                    descriptors.extend(own(content));
                 },
                 // Of the sender, for who asked by `SO_PASSPIDFD`; nobody takes it, and it must not leak.
                 // SAFETY: rule 1, passed on by our caller.
@@ -56,7 +54,7 @@ impl Local {
                 _ => {}
             }
         }
-        found
+        (found, descriptors)
     }
 }
 

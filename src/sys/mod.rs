@@ -5,6 +5,7 @@
 //! nothing above this room calls the kernel itself.
 
 pub(crate) mod affinity;
+pub(crate) mod bytes;
 pub(crate) mod copying;
 pub(crate) mod datagram;
 pub(crate) mod descriptors;

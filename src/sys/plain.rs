@@ -16,15 +16,6 @@ pub(crate) fn close(fd: RawFd) {
     unsafe { libc::close(fd) };
 }
 
-/// The place of the first such byte: `memchr(3)`, which the C library has for each processor. For lines of 64 bytes the
-/// crate of that name takes four times as long (`net`, `lines`).
-#[inline]
-pub(crate) fn find(byte: u8, bytes: &[u8]) -> Option<usize> {
-    // SAFETY: rule 1: the slice is borrowed, and no more than its bytes are read.
-    let found = unsafe { libc::memchr(bytes.as_ptr().cast(), i32::from(byte), bytes.len()) };
-    (!found.is_null()).then(|| found.addr() - bytes.as_ptr().addr())
-}
-
 /// `shutdown(2)`, which wakes a pending receive. A system call because the operation costs a kernel thread.
 pub(crate) fn shutdown(fd: RawFd, how: std::net::Shutdown) -> io::Result<()> {
     let how = match how {

@@ -58,8 +58,22 @@ impl Limits {
 
     /// How long a connection may be open before its peer has sent a byte, or it is ended.
     ///
-    /// Not for protocols in which the server speaks first. For a whole header, a handler has a
-    /// [`timeout_scope`](crate::time::timeout_scope) of its own.
+    /// Not for protocols in which the server speaks first. For a whole header, whose end only the handler knows, that
+    /// has a [`timeout`](crate::time::timeout()) of its own:
+    ///
+    /// ```
+    /// use annulus::io::BufReader;
+    /// use annulus::net::TcpStream;
+    /// use annulus::time::{Duration, timeout};
+    ///
+    /// async fn handle(stream: TcpStream) -> std::io::Result<()> {
+    ///     let mut reader = BufReader::with_limit(8 * 1024, stream);
+    ///     let request = timeout(Duration::from_secs(10), reader.line()).await??;
+    ///     // The body may take longer.
+    ///     # drop(request.map(<[u8]>::len));
+    ///     Ok(())
+    /// }
+    /// ```
     #[must_use]
     pub fn first_byte(mut self, time: Duration) -> Self {
         self.first_byte = Some(time);

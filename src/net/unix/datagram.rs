@@ -16,7 +16,7 @@ use crate::buf::{BufError, BufResult, IoBuf};
 use crate::driver;
 use crate::net::messages::Messages;
 use crate::op::close::Fd;
-use crate::sys::descriptors::Local;
+use crate::op::receive_message::Beside;
 use crate::sys::sockaddr::{self, Target};
 
 /// Sends of one socket that may be under way at once.
@@ -52,7 +52,7 @@ const NOW: i32 = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
 /// # .map_err(|error: std::io::Error| panic!("{error}")).unwrap();
 /// ```
 pub struct UnixDatagram {
-    messages: Messages<Local>,
+    messages: Messages<Beside>,
 }
 
 impl UnixDatagram {

@@ -39,7 +39,7 @@ impl Connection {
         buf: B,
         fds: Vec<OwnedFd>,
     ) -> BufResult<usize, (B, Vec<OwnedFd>)> {
-        Attached::apart(self.send_attached(Attached { buf, fds }).await)
+        Attached::apart(self.send_attached(Attached::new(buf, fds, self.line.fd.driver())).await)
     }
 
     /// Sends all, the first part with the descriptors.

@@ -19,7 +19,7 @@ use crate::net::messages::Messages;
 use crate::op::close::Fd;
 use crate::op::connect::Connect;
 use crate::op::endpoint::Endpoint;
-use crate::sys::descriptors::Local;
+use crate::op::receive_message::Beside;
 use crate::sys::sockaddr::{self, Target};
 use crate::sys::{plain, unix};
 
@@ -54,7 +54,7 @@ const SENDS_MAX: u32 = 1;
 /// # .map_err(|error: std::io::Error| panic!("{error}")).unwrap();
 /// ```
 pub struct UnixSeqpacket {
-    messages: Messages<Local>,
+    messages: Messages<Beside>,
 }
 
 impl UnixSeqpacket {
@@ -101,7 +101,7 @@ impl UnixSeqpacket {
         Self { messages: Messages::new(fd, SENDS_MAX) }
     }
 
-    pub(in crate::net) fn endpoint(&self) -> &Rc<Endpoint<Local>> {
+    pub(in crate::net) fn endpoint(&self) -> &Rc<Endpoint<Beside>> {
         self.messages.endpoint()
     }
 

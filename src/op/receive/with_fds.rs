@@ -9,7 +9,7 @@
 //! 1. The entry names `header`, which for a message at a time names `room`: both lie on the heap behind the operation
 //!    and are read only after the completion. The bytes go into a buffer of the group that the kernel picks, whose
 //!    memory the line's account keeps; the descriptor is kept open by the line.
-//! 2. `Local::read` is called once for each completion with bytes, on what the kernel wrote for it.
+//! 2. `Beside::read` is called once for each completion with bytes, on what the kernel wrote for it.
 #![allow(unsafe_code, reason = "room 3: an operation")]
 
 use std::cell::{Cell, RefCell};
@@ -25,16 +25,15 @@ use io_uring::squeue::Flags;
 use super::super::arrivals::{Arrivals, End, State};
 use super::super::line::Line;
 use super::super::reading::Reading;
-use super::super::receive_message::{DESCRIPTOR_COST, Head, Message};
+use super::super::receive_message::{Beside, DESCRIPTOR_COST, Head, Message};
 use super::super::{POLL_FIRST, is_passing};
 use crate::buf::{Chunk, Class, Pool};
 use crate::driver::{Actions, Key, Standing, gone};
-use crate::sys::descriptors::Local;
 use crate::sys::message::{self, Received};
 use crate::sys::{Cqe, Sqe};
 
 /// Bytes that control data may take: as many descriptors as the kernel lets through, and credentials.
-const CONTROL_MAX: usize = <Local as Head>::CONTROL_MAX;
+const CONTROL_MAX: usize = <Beside as Head>::CONTROL_MAX;
 
 /// Bytes before the payload where one receive is for many messages.
 const OVERHEAD: usize = message::HEADER + CONTROL_MAX;
@@ -46,7 +45,7 @@ pub(super) const CLASS: Class = Class::Large;
 #[derive(Debug, Default)]
 pub(in crate::op) struct Heads {
     /// Each with the place in the stream of the first byte that it came with.
-    untaken: RefCell<VecDeque<(u64, Local)>>,
+    untaken: RefCell<VecDeque<(u64, Beside)>>,
     descriptors: Cell<usize>,
     /// Bytes that have come, and the place of the next.
     end: Cell<u64>,
@@ -59,29 +58,27 @@ impl Heads {
     }
 
     /// Bytes came, and what is beside them.
-    fn push(&self, state: &State, len: usize, head: Local) {
-        self.forget_before(self.position(state));
+    fn push(&self, state: &State, len: usize, head: Beside, actions: &mut Actions) {
+        while let Some(forgotten) = self.pop_before(self.position(state)) {
+            actions.drop_later(forgotten);
+        }
         let place = self.end.replace(self.end.get() + len as u64);
-        let brought = !head.descriptors.is_empty() || head.is_control_truncated;
-        if brought || head.credentials.is_some() {
+        let brought = !head.descriptors.is_empty() || head.local.is_control_truncated;
+        if brought || head.local.credentials.is_some() {
             self.descriptors.set(self.descriptors.get() + head.descriptors.len());
             self.untaken.borrow_mut().push_back((place, head));
         }
     }
 
     /// What came beside the bytes between two places, if anything did.
-    fn take(&self, from: u64, to: u64) -> Option<Local> {
-        self.forget_before(from);
+    fn take(&self, from: u64, to: u64) -> Option<Beside> {
+        while let Some(forgotten) = self.pop_before(from) {
+            drop(forgotten);
+        }
         self.pop_before(to)
     }
 
-    fn forget_before(&self, place: u64) {
-        while let Some(head) = self.pop_before(place) {
-            drop(head);
-        }
-    }
-
-    fn pop_before(&self, place: u64) -> Option<Local> {
+    fn pop_before(&self, place: u64) -> Option<Beside> {
         let mut untaken = self.untaken.borrow_mut();
         untaken.front().filter(|(at, _)| *at < place)?;
         let (_, head) = untaken.pop_front()?;
@@ -116,7 +113,7 @@ impl Reading<'_> {
     pub(crate) fn poll_take_with_fds(
         &mut self,
         cx: &Context<'_>,
-    ) -> Poll<io::Result<Option<Message<Local>>>> {
+    ) -> Poll<io::Result<Option<Message<Beside>>>> {
         let line = self.line;
         if line.heads.get().is_none() {
             line.arrivals.ask_for_heads(line);
@@ -182,7 +179,7 @@ unsafe impl Standing for ReceiveWithFds {
     fn deliver(&mut self, cqe: Cqe, actions: &mut Actions) {
         let mut state = self.line.arrivals.state.borrow_mut();
         match u32::try_from(cqe.result) {
-            Ok(len) => self.arrived(&mut state, cqe, len),
+            Ok(len) => self.arrived(&mut state, cqe, len, actions),
             Err(_) => self.failed(&mut state, cqe),
         }
         let should_stop = |state: &State| {
@@ -194,7 +191,7 @@ unsafe impl Standing for ReceiveWithFds {
 }
 
 impl ReceiveWithFds {
-    fn arrived(&self, state: &mut State, cqe: Cqe, len: u32) {
+    fn arrived(&self, state: &mut State, cqe: Cqe, len: u32, actions: &mut Actions) {
         let chunk = match (cqe.buffer(), &state.account) {
             (Some(bid), Some(account)) => account.chunk(CLASS, bid, len),
             // The end, and the kernel kept the buffer.
@@ -205,10 +202,11 @@ impl ReceiveWithFds {
         };
         if chunk.is_empty() {
             state.end = End::Eof;
+            actions.drop_later(head);
             return;
         }
         if let Some(heads) = self.line.heads.get() {
-            heads.push(state, chunk.len(), head);
+            heads.push(state, chunk.len(), head, actions);
         }
         state.bytes += chunk.len();
         state.brought = state.brought.wrapping_add(1);
@@ -219,17 +217,18 @@ impl ReceiveWithFds {
     }
 
     /// What came beside the bytes, and the bytes alone.
-    fn parts(&self, mut chunk: Chunk) -> Option<(Local, Chunk)> {
+    fn parts(&self, mut chunk: Chunk) -> Option<(Beside, Chunk)> {
+        let driver = self.line.fd.driver();
         if !self.multishot {
             let control = &self.room[..self.header.msg_controllen.min(CONTROL_MAX)];
             let received =
                 Received { name: &[], control, flags: self.header.msg_flags, stays: false };
             // SAFETY: rule 2.
-            return Some((unsafe { Local::read(&received) }, chunk));
+            return Some((unsafe { Beside::read(&received, driver) }, chunk));
         }
         let received = message::split(&chunk, 0, CONTROL_MAX)?;
         // SAFETY: rule 2.
-        let head = unsafe { Local::read(&received) };
+        let head = unsafe { Beside::read(&received, driver) };
         chunk.advance(OVERHEAD);
         Some((head, chunk))
     }

@@ -3,6 +3,8 @@
 
 use std::cell::Cell;
 use std::fs::File;
+use std::io::Read;
+use std::os::unix::process::ExitStatusExt;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -18,6 +20,7 @@ use crate::support::child::{assert_passed, in_child, inherited_by, run_alone};
 use crate::support::settled::{
     PATIENCE, content, joined, poll_and_drop, run_with, stream_pair, turn, until,
 };
+use crate::support::skip::skip;
 
 fn both_forms() -> [Builder; 2] {
     [Builder::new(), Builder::new().disable(Feature::WaitId)]
@@ -128,6 +131,89 @@ fn a_child_that_the_kernel_reaps_is_an_error_and_no_hang() {
                 let error = timeout(PATIENCE, child.wait()).await.expect("no hang").unwrap_err();
                 assert_eq!(error.raw_os_error(), Some(libc::ECHILD));
                 drop(Command::new("true").spawn().unwrap());
+            });
+        }
+    });
+    child.iter().for_each(assert_passed);
+}
+
+/// A process with this number that is no child of this one, or `None` if somebody else has got the number.
+fn stranger(number: u32) -> Option<u32> {
+    let text = "echo $1 > /proc/sys/kernel/ns_last_pid && { sleep 1000 > /dev/null & echo $!; }";
+    let mut command = std::process::Command::new("/bin/sh");
+    command.args(["-c", text, "sh"]).arg((number - 1).to_string());
+    let mut shell = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    shell.stdout.take().unwrap().read_to_string(&mut line).unwrap();
+    // While `SIGCHLD` is ignored this waits until the child is gone, and says that it is.
+    _ = shell.wait();
+    let made = line.trim().parse().unwrap();
+    if made == number {
+        return Some(made);
+    }
+    end(made);
+    None
+}
+
+fn end(process: u32) {
+    // SAFETY: no memory is passed, and the process is one that this test has started and nobody ends before.
+    assert_eq!(unsafe { libc::kill(process.cast_signed(), libc::SIGKILL) }, 0);
+}
+
+#[test]
+fn a_signal_reaches_no_stranger_who_has_got_the_number_of_a_child() {
+    need!("sh", "sleep", "true");
+    if let Err(error) = File::options().write(true).open("/proc/sys/kernel/ns_last_pid") {
+        skip!("numbers cannot be chosen here: {error}");
+    }
+    let child = in_child!(|| {
+        crate::signals::install(SignalKind::child(), libc::SIG_IGN, 0);
+        for builder in both_forms() {
+            run_alone(builder, async || {
+                let (child, stranger) = loop {
+                    let child = Command::new("true").process_group(0).spawn().unwrap();
+                    let id = child.id().unwrap();
+                    until(|| !is_there(id)).await;
+                    if let Some(stranger) = stranger(id) {
+                        break (child, stranger);
+                    }
+                };
+                let mut child = child;
+                assert_eq!(child.id(), Some(stranger), "nobody has waited for it");
+                for refused in [
+                    child.signal(SignalKind::terminate()),
+                    child.signal_group(SignalKind::terminate()),
+                    child.start_kill(),
+                ] {
+                    assert_eq!(refused.unwrap_err().raw_os_error(), Some(libc::ESRCH));
+                }
+                // With no descriptor left it is found out by the number.
+                let files = fill(0);
+                assert_eq!(child.start_kill().unwrap_err().raw_os_error(), Some(libc::ESRCH));
+                drop(files);
+                assert!(is_there(stranger));
+                end(stranger);
+            });
+        }
+    });
+    child.iter().for_each(assert_passed);
+}
+
+#[test]
+fn a_signal_needs_no_descriptor() {
+    need!("sleep");
+    let child = in_child!(|| {
+        for builder in both_forms() {
+            run_alone(builder, async || {
+                let (mut child, mut leader) = (long(), long());
+                let mut child = child.spawn().unwrap();
+                let mut leader = leader.process_group(0).spawn().unwrap();
+                let files = fill(0);
+                child.signal(SignalKind::user_defined1()).unwrap();
+                leader.signal_group(SignalKind::user_defined2()).unwrap();
+                drop(files);
+                assert_eq!(child.wait().await.unwrap().signal(), Some(libc::SIGUSR1));
+                assert_eq!(leader.wait().await.unwrap().signal(), Some(libc::SIGUSR2));
             });
         }
     });

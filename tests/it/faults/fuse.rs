@@ -1,4 +1,4 @@
-//! A file that never answers: the one operation that no cancel ends.
+//! A file that never answers: the one operation that no cancel ends, and a close that waits.
 //!
 //! The file system is our own, of one file, spoken over `/dev/fuse` in a mount namespace of the test's thread.
 //!
@@ -12,16 +12,18 @@ use std::fs::File as StdFile;
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use annulus::fs::File;
+use annulus::net::{UnixDatagram, UnixStream};
 use annulus::time::sleep;
 use annulus::{Builder, Runtime};
 
 use crate::support::files::Folder;
 use crate::support::leak::LeakGuard;
-use crate::support::settled::{PATIENCE, poll_once, until};
+use crate::support::settled::{PATIENCE, poll_and_drop, poll_once, until};
 use crate::support::skip::skip;
 
 const LOOKUP: u32 = 1;
@@ -29,19 +31,22 @@ const FORGET: u32 = 2;
 const GETATTR: u32 = 3;
 const OPEN: u32 = 14;
 const READ: u32 = 15;
+const FLUSH: u32 = 25;
 const INIT: u32 = 26;
 const INTERRUPT: u32 = 36;
 
 /// Without it, or with direct I/O, the kernel waits for the answer inside the core's own call: nothing turns then.
 const ASYNC_READ: u32 = 1;
 
-/// A mounted file system with one file, whose reads wait for `answer`.
+/// A mounted file system with one file, whose reads wait for `answer`, or, if it is told so, its closes.
 struct Silent {
     device: StdFile,
     /// Where it is mounted.
     mount: Folder,
-    /// The reads that wait.
+    /// The requests that wait.
     waiting: Arc<Mutex<Vec<u64>>>,
+    /// Which kind of them waits.
+    held: Arc<AtomicU32>,
     server: Option<std::thread::JoinHandle<()>>,
 }
 
@@ -59,21 +64,27 @@ impl Silent {
         let options = format!("fd={fd},rootmode=40000,user_id=0,group_id=0");
         let flags = libc::MS_NOSUID | libc::MS_NODEV;
         mount("annulus", path, "fuse", flags, &options)?;
-        let waiting = Arc::default();
-        let (requests, noted) = (device.try_clone()?, Arc::clone(&waiting));
-        let server = Some(std::thread::spawn(move || serve(requests, &noted)));
-        Ok(Self { device, mount: folder, waiting, server })
+        let (waiting, held) = (Arc::default(), Arc::new(AtomicU32::new(READ)));
+        let (requests, noted, kind) =
+            (device.try_clone()?, Arc::clone(&waiting), Arc::clone(&held));
+        let server = Some(std::thread::spawn(move || serve(requests, &noted, &kind)));
+        Ok(Self { device, mount: folder, waiting, held, server })
     }
 
     fn open(&self) -> StdFile {
         StdFile::open(self.mount.join("file")).expect("the server answers")
     }
 
+    /// From now on requests of this kind wait, and no others.
+    fn hold(&self, kind: u32) {
+        self.held.store(kind, Ordering::Relaxed);
+    }
+
     fn is_asked(&self) -> bool {
         !self.waiting.lock().expect("no panic").is_empty()
     }
 
-    /// Answers the reads that wait, long after their reader gave up.
+    /// Answers what waits, long after a reader gave up.
     fn answer(&self, bytes: &[u8]) {
         self.reply_to_all(0, bytes);
     }
@@ -116,8 +127,8 @@ fn mount(source: &str, at: &Path, kind: &str, flags: u64, options: &str) -> io::
     })
 }
 
-/// Answers everything but reads, which it notes, until the file system is unmounted.
-fn serve(mut device: StdFile, waiting: &Mutex<Vec<u64>>) {
+/// Answers everything but what is held, which it notes, until the file system is unmounted.
+fn serve(mut device: StdFile, waiting: &Mutex<Vec<u64>>, held: &AtomicU32) {
     let mut request = vec![0; 1 << 20];
     while let Ok(len) = device.read(&mut request) {
         let word = |at: usize| u32::from_ne_bytes(request[at..at + 4].try_into().expect("four"));
@@ -125,14 +136,15 @@ fn serve(mut device: StdFile, waiting: &Mutex<Vec<u64>>) {
         let node = u64::from_ne_bytes(request[16..24].try_into().expect("eight"));
         assert!(len >= 40, "a header");
         let _ = match word(4) {
+            kind if kind == held.load(Ordering::Relaxed) => {
+                waiting.lock().expect("no panic").push(unique);
+                Ok(())
+            }
             INIT => reply(&device, unique, 0, &init()),
             LOOKUP => reply(&device, unique, 0, &entry()),
             GETATTR => reply(&device, unique, 0, &attributes(node)),
             OPEN => reply(&device, unique, 0, &words(&[0; 4])),
-            READ => {
-                waiting.lock().expect("no panic").push(unique);
-                Ok(())
-            }
+            FLUSH => reply(&device, unique, 0, &[]),
             FORGET | INTERRUPT => Ok(()),
             _ => reply(&device, unique, -libc::ENOSYS, &[]),
         };
@@ -271,6 +283,75 @@ fn fail_a_read() -> io::Result<()> {
 #[test]
 fn a_disk_that_fails_is_an_error_and_the_buffer_comes_back() {
     if let Err(error) = in_thread(fail_a_read) {
+        skip!("no file system of our own: {error}");
+    }
+}
+
+/// A descriptor of the file is closed by what is done here, and the core goes on while the close waits.
+async fn turns_while_it_closes(silent: &Silent, close: impl AsyncFnOnce()) {
+    silent.hold(FLUSH);
+    close().await;
+    until(|| silent.is_asked()).await;
+    silent.hold(READ);
+    silent.answer(&[]);
+}
+
+async fn close_untaken(silent: &Silent) {
+    let file = || vec![silent.open().into()];
+    let (near, far) = UnixDatagram::pair().unwrap();
+    drop(near.send_with_fds("x", file()).await.unwrap());
+    let message = far.recv_message().await.unwrap();
+    turns_while_it_closes(silent, async || drop(message)).await;
+    drop(near.send_with_fds("x", file()).await.unwrap());
+    far.readable().await.unwrap();
+    turns_while_it_closes(silent, async || drop(far)).await;
+    let (near, far) = UnixStream::pair().unwrap();
+    assert!(poll_and_drop(far.recv_message()).await.is_none());
+    drop(near.send_with_fds("x", file()).await.unwrap());
+    assert_eq!(&*far.recv().await.unwrap().expect("a byte"), b"x");
+    // It is closed as the next byte arrives.
+    turns_while_it_closes(silent, async || {
+        near.write_all(b"y").await.unwrap();
+        assert_eq!(&*far.recv().await.unwrap().expect("a byte"), b"y");
+    })
+    .await;
+    drop(near.send_with_fds("x", file()).await.unwrap());
+    far.readable().await.unwrap();
+    turns_while_it_closes(silent, async || drop(far)).await;
+    // Ours, of a send whose future is dropped.
+    let (near, _far) = UnixDatagram::pair().unwrap();
+    turns_while_it_closes(silent, async || {
+        assert!(poll_and_drop(near.send_with_fds("x", file())).await.is_none());
+    })
+    .await;
+}
+
+/// The body of the test below.
+fn close_while_the_server_waits() -> io::Result<()> {
+    let _leaks = LeakGuard::new();
+    let silent = Silent::mount()?;
+    std::thread::scope(|scope| {
+        let (done, over) = mpsc::channel::<()>();
+        let answers = &silent;
+        scope.spawn(move || {
+            // Should the core be stuck in a close, this gets it out, to fail.
+            while over.recv_timeout(Duration::from_secs(5)) == Err(mpsc::RecvTimeoutError::Timeout)
+            {
+                answers.answer(&[]);
+            }
+        });
+        let runtime = Builder::new().build().expect("this machine has io_uring");
+        runtime.block_on(close_untaken(&silent));
+        assert_eq!(runtime.shutdown(PATIENCE), Ok(()));
+        drop(done);
+    });
+    drop(silent);
+    Ok(())
+}
+
+#[test]
+fn a_close_that_waits_of_a_descriptor_that_nobody_takes_holds_up_nobody() {
+    if let Err(error) = in_thread(close_while_the_server_waits) {
         skip!("no file system of our own: {error}");
     }
 }

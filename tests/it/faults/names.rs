@@ -22,14 +22,25 @@ fn check(result: libc::c_int) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// A network and a `resolv.conf` of this thread's own, and of the threads it makes: one name server, on loopback.
-fn name_server_of_our_own() -> io::Result<()> {
+/// A network and files of this thread's own, and of the threads it makes.
+fn own_namespaces() -> io::Result<()> {
     // SAFETY: no memory is passed; the namespaces are this thread's own.
     check(unsafe { libc::unshare(libc::CLONE_NEWNET | libc::CLONE_NEWNS) })?;
     if !Command::new("ip").args(["link", "set", "lo", "up"]).status()?.success() {
         return Err(io::Error::other("ip cannot set up loopback"));
     }
-    mount(None, "/", libc::MS_REC | libc::MS_PRIVATE)?;
+    mount("none", "/", "", libc::MS_REC | libc::MS_PRIVATE)
+}
+
+/// Nothing says who to ask: there is no `resolv.conf`, nor any other file of the system's.
+fn no_resolv_conf() -> io::Result<()> {
+    own_namespaces()?;
+    mount("none", "/etc", "tmpfs", 0)
+}
+
+/// A `resolv.conf` of our own: one name server, on loopback.
+fn name_server_of_our_own() -> io::Result<()> {
+    own_namespaces()?;
     let dir = std::env::temp_dir().join(format!("annulus-names-{}", std::process::id()));
     std::fs::create_dir_all(&dir)?;
     let result = (|| {
@@ -41,7 +52,7 @@ fn name_server_of_our_own() -> io::Result<()> {
             std::fs::write(&file, text)?;
             let place = format!("/etc/{name}");
             if std::path::Path::new(&place).exists() {
-                mount(file.to_str(), &place, libc::MS_BIND)?;
+                mount(&file.to_string_lossy(), &place, "", libc::MS_BIND)?;
             } else if name == "resolv.conf" {
                 return Err(io::Error::other("there is no /etc/resolv.conf to mount over"));
             }
@@ -53,13 +64,12 @@ fn name_server_of_our_own() -> io::Result<()> {
     result
 }
 
-fn mount(source: Option<&str>, target: &str, flags: libc::c_ulong) -> io::Result<()> {
-    let source = CString::new(source.unwrap_or("none"))?;
-    let target = CString::new(target)?;
-    // SAFETY: both strings live across the call.
-    check(unsafe {
-        libc::mount(source.as_ptr(), target.as_ptr(), std::ptr::null(), flags, std::ptr::null())
-    })
+fn mount(source: &str, target: &str, kind: &str, flags: libc::c_ulong) -> io::Result<()> {
+    let (source, target, kind) =
+        (CString::new(source)?, CString::new(target)?, CString::new(kind)?);
+    let (source, target, kind) = (source.as_ptr(), target.as_ptr(), kind.as_ptr());
+    // SAFETY: the strings live across the call.
+    check(unsafe { libc::mount(source, target, kind, flags, std::ptr::null()) })
 }
 
 /// Says of every name that was asked for that there is none.
@@ -138,17 +148,36 @@ fn a_silent_name_server_holds_up_nobody_but_its_threads() {
     assert_passed(&output);
 }
 
+/// Asks where nobody listens to questions, so that they are refused at once.
+fn ask_nobody() {
+    run(async || {
+        let looked_up = timeout(PATIENCE, lookup_host("unknown.example:80")).await;
+        let Err(error) = looked_up.expect("it is refused at once") else {
+            panic!("there is no such host")
+        };
+        assert!(error.to_string().contains("unknown.example"), "{error}");
+        assert_eq!(lookup_host("127.0.0.1:80").await.unwrap().count(), 1, "an address is no name");
+    });
+}
+
+#[test]
+fn without_a_resolv_conf_an_unknown_name_is_an_error() {
+    let Some(output) = in_child!(|| match no_resolv_conf() {
+        Ok(()) => ask_nobody(),
+        Err(error) => skip!("{NO_NAMESPACE}{error}"),
+    }) else {
+        return;
+    };
+    if let Some(why) = skipped(&output) {
+        skip!("{NO_NAMESPACE}{why}");
+    }
+    assert_passed(&output);
+}
+
 #[test]
 fn without_a_name_server_an_unknown_name_is_an_error() {
     let Some(output) = in_child!(|| match name_server_of_our_own() {
-        // Nobody listens there, so the question is refused at once.
-        Ok(()) => run(async || {
-            let looked_up = timeout(PATIENCE, lookup_host("unknown.example:80")).await;
-            let Err(error) = looked_up.expect("it is refused at once") else {
-                panic!("there is no such host")
-            };
-            assert!(error.to_string().contains("unknown.example"), "{error}");
-        }),
+        Ok(()) => ask_nobody(),
         Err(error) => skip!("{NO_NAMESPACE}{error}"),
     }) else {
         return;

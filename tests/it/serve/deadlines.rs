@@ -5,9 +5,10 @@ use std::io;
 use std::os::unix::net::UnixStream as StdUnix;
 use std::time::Duration;
 
+use annulus::io::{AsyncWriteExt, BufReader};
 use annulus::net::{Limits, Served, UnixListener, UnixSeqpacket, UnixSeqpacketListener, serve};
 use annulus::runtime::metrics;
-use annulus::time::{Instant, sleep};
+use annulus::time::{Instant, sleep, timeout};
 use socket2::SockRef;
 
 use super::{client, echo, listener};
@@ -62,6 +63,48 @@ fn a_byte_that_the_handler_does_not_read_yet_is_there() {
         until(|| handle.connections() == 0).await;
         handle.stop();
         assert_eq!(server.await.unwrap().unwrap().late, 0);
+    });
+}
+
+/// Of a whole header the time is the handler's to give.
+#[test]
+fn a_header_that_trickles_in_is_given_up_at_its_time_and_the_body_is_not() {
+    run(async || {
+        let (listener, address) = listener().await;
+        let limits = Limits::new().first_byte(LONG).idle(LONG);
+        let server = serve(listener, limits, async |stream| {
+            let mut reader = BufReader::new(stream);
+            let header = async {
+                while let Some(line) = reader.line().await? {
+                    if line.is_empty() {
+                        return Ok(());
+                    }
+                }
+                Err(io::Error::from(io::ErrorKind::UnexpectedEof))
+            };
+            timeout(QUIET, header).await??;
+            reader.write_all(b"header").await?;
+            assert_eq!(reader.line().await?, Some(&b"body"[..]));
+            reader.write_all(b"body").await
+        });
+        let handle = server.handle();
+        let (slow, quick) = (client(address), client(address));
+        write_now(&quick, b"one: 1\ntwo: 2\n\n");
+        let server = annulus::spawn(server);
+        let start = Instant::now();
+        // It is never idle: there is a byte each time, until nobody takes it.
+        while io::Write::write(&mut &slow, b"x").is_ok() {
+            assert!(start.elapsed() < PATIENCE, "it goes on for ever");
+            sleep(QUIET / 20).await;
+        }
+        assert!(start.elapsed() >= QUIET);
+        assert_eq!(read_len(&quick, 6).await, b"header");
+        write_now(&quick, b"body\n");
+        assert_eq!(read_to_end(&quick).await.unwrap(), b"body");
+        until(|| handle.connections() == 0).await;
+        handle.stop();
+        let served = server.await.unwrap().unwrap();
+        assert_eq!((served.failed, served.ended, served.total()), (1, 1, 2));
     });
 }
 

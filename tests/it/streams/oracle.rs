@@ -24,13 +24,20 @@ impl Random {
     /// Bytes with many line ends, now and then some that are no text.
     fn bytes(&mut self) -> Vec<u8> {
         let alphabet: &[u8] = [b"ab\n\r".as_slice(), b"abcdefgh\n", b"a\n\xff"][self.below(3)];
-        (0..self.below(400)).map(|_| alphabet[self.below(alphabet.len())]).collect()
+        // Most lines short, or most longer than what is looked through at once.
+        let rare = [1, 100][self.below(2)];
+        let byte = |random: &mut Self| match random.below(rare) {
+            0 => alphabet[random.below(alphabet.len())],
+            _ => b'b',
+        };
+        (0..self.below(1000)).map(|_| byte(self)).collect()
     }
 
     fn pieces(&mut self, bytes: &[u8]) -> Vec<Vec<u8>> {
         let (mut pieces, mut rest) = (Vec::new(), bytes);
+        let longest = [40, 400][self.below(2)];
         while !rest.is_empty() {
-            let (piece, behind) = rest.split_at((1 + self.below(40)).min(rest.len()));
+            let (piece, behind) = rest.split_at((1 + self.below(longest)).min(rest.len()));
             pieces.push(piece.to_vec());
             if self.below(3) == 0 {
                 pieces.push(Vec::new());
