@@ -141,7 +141,11 @@ async fn lose_change(file: &File, by_thread: bool) {
         turn().await;
     }
     if by_thread {
+        // It is busy until the change is dropped.
+        let (busy, until_gone) = std::sync::mpsc::channel::<()>();
+        drop(spawn_blocking(move || until_gone.recv()));
         drop_under_way(file.set_xattr("user.much", vec![1; 65_536])).await;
+        drop(busy);
         // The only thread of the pool has begun with this, and so is done with the other.
         spawn_blocking(|| ()).await.unwrap();
     } else {
