@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 
 use futures_core::Stream;
 
+use crate::fs::{Chunks, DirEntry, ReadDir};
 use crate::io::{AsyncRead, FrameReader, Lines, Split};
 use crate::signal::Signal;
 use crate::sync::mpsc;
@@ -122,6 +123,24 @@ impl<R: AsyncRead + Unpin> Stream for FrameReader<R> {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.poll_next_owned(cx).map(Result::transpose)
+    }
+}
+
+/// The entries, until the directory's end. After an error it has ended.
+impl Stream for ReadDir {
+    type Item = io::Result<DirEntry>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll_next_entry(cx).map(Result::transpose)
+    }
+}
+
+/// The chunks, until the end of the range or of the file. After an error the same place is tried again.
+impl Stream for Chunks {
+    type Item = io::Result<Vec<u8>>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll_next_chunk(cx).map(Result::transpose)
     }
 }
 

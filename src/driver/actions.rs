@@ -78,6 +78,16 @@ impl Actions {
         trusted
     }
 
+    /// As [`wake`](Self::wake), if there is one, which stays where it is if it is trusted.
+    #[inline]
+    pub(super) fn wake_in_place(&mut self, waker: &mut Option<Waker>) {
+        if let Some(present) = waker
+            && !self.wake_keeping(present)
+        {
+            self.wakers.extend(waker.take());
+        }
+    }
+
     /// As [`wake`](Self::wake), if there is one.
     #[inline]
     pub(crate) fn wake_taken(&mut self, waker: &mut Option<Waker>) {

@@ -40,17 +40,21 @@ impl Drop for EnterGuard {
 /// # Panics
 ///
 /// Outside a runtime; `what` names the caller.
+#[inline]
 pub(crate) fn expect(what: &str) -> Rc<Driver> {
-    match get() {
-        Some(driver) => driver,
-        None => panic!(
-            "{what} needs an annulus runtime on this thread: call it inside annulus::run, \
-             Runtime::block_on or a spawned task"
-        ),
-    }
+    get().unwrap_or_else(|| outside(what))
+}
+
+#[cold]
+fn outside(what: &str) -> ! {
+    panic!(
+        "{what} needs an annulus runtime on this thread: call it inside annulus::run, \
+         Runtime::block_on or a spawned task"
+    )
 }
 
 /// The current driver, if a runtime was entered.
+#[inline]
 pub(crate) fn get() -> Option<Rc<Driver>> {
     CURRENT.with_borrow(|current| current.as_deref().cloned())
 }

@@ -7,7 +7,7 @@ use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use super::Driver;
 use super::operation::{Operation, Outcome};
@@ -48,7 +48,7 @@ impl<T: Operation> InFlight<T> {
     ) -> Poll<T::Output> {
         // With nothing borrowed: the waker is dropped as this unwinds, and what it does then is the user's.
         assert!(operation.is_some(), "an operation was polled after its end");
-        self.key = driver.stage(operation, Some(cx.waker().clone()));
+        self.key = driver.stage(operation, Some(driver.waker_of(cx)));
         if self.key.is_some() {
             return Poll::Pending;
         }
@@ -109,6 +109,16 @@ impl<T: Operation> InFlight<T> {
         };
         self.key = None;
         Poll::Ready(unsubmitted.complete(cqe.into()))
+    }
+}
+
+impl Driver {
+    /// A waker of the task of `cx`, which is not cloned if its last operation has left one.
+    #[inline]
+    fn waker_of(&self, cx: &Context<'_>) -> Waker {
+        let kept = self.under_way.borrow_mut().slots.kept_waker(cx.waker());
+        // With nothing borrowed.
+        kept.unwrap_or_else(|| cx.waker().clone())
     }
 }
 

@@ -35,9 +35,9 @@ pub(crate) use actions::Actions;
 use actions::Trusted;
 use depth::Depth;
 pub(crate) use inflight::{InFlight, Op};
-pub(crate) use operation::{Operation, Outcome, Standing, WhenDropped, gone};
-use scratch::Block;
+pub(crate) use operation::{Landed, Operation, Outcome, Standing, WhenDropped, gone};
 pub(crate) use scratch::Scratch;
+use scratch::Spare;
 pub use shutdown::Leaked;
 pub(crate) use slots::Key;
 use slots::{Done, Polled, Slots};
@@ -60,8 +60,7 @@ pub(crate) struct Driver {
     under_way: RefCell<UnderWay>,
     actions: RefCell<Actions>,
     depth: RefCell<Depth>,
-    #[allow(clippy::vec_box, reason = "a block stays where it is while it goes round")]
-    spare_blocks: RefCell<Vec<Box<Block>>>,
+    spare_blocks: RefCell<Spare>,
     trusted: Cell<Trusted>,
     pool: OnceCell<Rc<Pool>>,
     pool_options: PoolOptions,

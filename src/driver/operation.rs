@@ -44,6 +44,10 @@ pub(crate) fn gone() -> io::Error {
     io::Error::other("the annulus runtime of this operation has shut down")
 }
 
+/// What is done when the kernel is done with an operation, whether or not somebody polls: bookkeeping that must not
+/// wait. Runs while the driver is borrowed.
+pub(crate) type Landed<T> = Option<fn(&mut T, &mut Actions)>;
+
 /// An operation with exactly one completion.
 ///
 /// # Safety
@@ -54,8 +58,8 @@ pub(crate) fn gone() -> io::Error {
 /// - The entry's descriptor stays open as long as the value lives, or at least until the entry was taken back or the
 ///   kernel, which holds the file itself from then on, has seen it.
 /// - The entry yields one completion, and none carries `F_MORE`.
-/// - `landed` calls no code of the user's and does not touch the driver.
-pub(crate) unsafe trait Operation: 'static {
+/// - `LANDED` calls no code of the user's and does not touch the driver.
+pub(crate) unsafe trait Operation: Sized + 'static {
     /// What the future resolves to.
     type Output;
 
@@ -65,20 +69,19 @@ pub(crate) unsafe trait Operation: 'static {
     const WHEN_DROPPED: WhenDropped;
 
     /// Whether it is submitted again if the kernel cancels it unasked, as it does where it can start no thread for what
-    /// blocks. Not for what keeps other books in `landed` than [`BOUNDED`](Self::BOUNDED) asks for.
+    /// blocks. Not for what keeps other books in `LANDED` than [`BOUNDED`](Self::BOUNDED) asks for.
     const SUBMIT_AGAIN: bool = false;
 
-    /// Whether only so many of these are in the kernel at once, see [`Depth`](super::depth::Depth). Its `landed` calls
+    /// Whether only so many of these are in the kernel at once, see [`Depth`](super::depth::Depth). Its `LANDED` calls
     /// [`Actions::end_bounded`].
     const BOUNDED: bool = false;
+
+    /// A constant and no method: most operations have none, and for them nothing is called (`file`, `read_d32`).
+    const LANDED: Landed<Self> = None;
 
     /// The entry for the kernel. Called once in each place that the value reaches, and one is all but for an operation
     /// that is submitted again; with nothing borrowed: it may ask a buffer of the user's where it lies.
     fn prepare(&mut self) -> Sqe;
-
-    /// The kernel is done. For bookkeeping that must not wait until somebody polls; runs while the driver is
-    /// borrowed.
-    fn landed(&mut self, _cqe: Cqe, _actions: &mut Actions) {}
 
     /// Turns the answer into the caller's result.
     fn complete(self, outcome: Outcome) -> Self::Output;
@@ -90,10 +93,7 @@ pub(crate) unsafe trait Operation: 'static {
     }
 
     /// The future is gone; the result must be released or handed to its owner. Runs with nothing borrowed.
-    fn orphaned(self, outcome: Outcome)
-    where
-        Self: Sized,
-    {
+    fn orphaned(self, outcome: Outcome) {
         drop(self.complete(outcome));
     }
 }

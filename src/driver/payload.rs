@@ -24,8 +24,8 @@ pub(super) struct Table {
     type_id: fn() -> TypeId,
     pub(super) kind: &'static str,
     pub(super) when_dropped: WhenDropped,
-    /// Standing operations take their completions here; one-shot ones only note that theirs came.
-    pub(super) deliver: unsafe fn(*mut u8, Cqe, &mut Actions),
+    /// Standing operations take their completions here; one-shot ones note that theirs came, if they have to.
+    pub(super) deliver: Option<unsafe fn(*mut u8, Cqe, &mut Actions)>,
     pub(super) standing: bool,
     pub(super) bounded: bool,
     pub(super) release: unsafe fn(*mut u8, Option<Cqe>),
@@ -50,7 +50,7 @@ pub(super) static VACANT: Table = Table {
     type_id: TypeId::of::<()>,
     kind: "nothing",
     when_dropped: WhenDropped::Cancel,
-    deliver: |_, _, _| {},
+    deliver: None,
     standing: false,
     bounded: false,
     release: |_, _| {},
@@ -142,9 +142,11 @@ pub(super) unsafe fn take<T>(payload: *mut u8) -> T {
 /// The table of a one-shot operation.
 #[inline]
 pub(super) fn one_shot_table<T: Operation>() -> &'static Table {
-    unsafe fn deliver<T: Operation>(payload: *mut u8, cqe: Cqe, actions: &mut Actions) {
-        // SAFETY: rule 2; the only reference, by rule 4 of `slots`.
-        unsafe { (*payload_as::<T>(payload)).landed(cqe, actions) };
+    unsafe fn deliver<T: Operation>(payload: *mut u8, _cqe: Cqe, actions: &mut Actions) {
+        if let Some(landed) = T::LANDED {
+            // SAFETY: rule 2; the only reference, by rule 4 of `slots`.
+            landed(unsafe { &mut *payload_as::<T>(payload) }, actions);
+        }
     }
     unsafe fn release<T: Operation>(payload: *mut u8, cqe: Option<Cqe>) {
         // SAFETY: rule 2; our caller frees the slot.
@@ -158,7 +160,7 @@ pub(super) fn one_shot_table<T: Operation>() -> &'static Table {
             type_id: TypeId::of::<T>,
             kind: T::KIND,
             when_dropped: T::WHEN_DROPPED,
-            deliver: deliver::<T>,
+            deliver: if T::LANDED.is_some() { Some(deliver::<T>) } else { None },
             standing: false,
             bounded: T::BOUNDED,
             release: release::<T>,
@@ -181,7 +183,7 @@ pub(super) fn standing_table<T: Standing>() -> &'static Table {
             type_id: TypeId::of::<T>,
             kind: T::KIND,
             when_dropped: if T::CANCELLABLE { WhenDropped::Cancel } else { WhenDropped::Finish },
-            deliver: deliver::<T>,
+            deliver: Some(deliver::<T>),
             standing: true,
             bounded: false,
             release: release::<T>,

@@ -26,6 +26,34 @@ pub(crate) struct Block {
     bytes: [u8; SHORT + PIECE],
     /// One that is longer.
     long: Option<CString>,
+    /// The next one that nobody has.
+    next: Option<Box<Self>>,
+}
+
+/// The blocks that nobody has, one behind the other.
+#[derive(Debug, Default)]
+pub(super) struct Spare {
+    first: Option<Box<Block>>,
+    count: usize,
+}
+
+impl Spare {
+    #[inline]
+    fn pop(&mut self) -> Option<Box<Block>> {
+        let mut block = self.first.take()?;
+        self.first = block.next.take();
+        self.count -= 1;
+        Some(block)
+    }
+
+    #[inline]
+    fn push(&mut self, mut block: Box<Block>) {
+        if self.count < SPARE_MAX {
+            self.count += 1;
+            block.next = self.first.take();
+            self.first = Some(block);
+        }
+    }
 }
 
 impl Block {
@@ -96,7 +124,7 @@ impl Scratch {
 
 #[cold]
 fn fresh() -> Box<Block> {
-    Box::new(Block { answer: [0; 32], bytes: [0; SHORT + PIECE], long: None })
+    Box::new(Block { answer: [0; 32], bytes: [0; SHORT + PIECE], long: None, next: None })
 }
 
 impl Drop for Scratch {
@@ -108,10 +136,7 @@ impl Drop for Scratch {
         if block.long.is_some() {
             block.long = None;
         }
-        let mut spare = self.driver.spare_blocks.borrow_mut();
-        if spare.len() < SPARE_MAX {
-            spare.push(block);
-        }
+        self.driver.spare_blocks.borrow_mut().push(block);
     }
 }
 
@@ -150,5 +175,13 @@ mod tests {
                 path[at] = b'y';
             }
         }
+    }
+    #[test]
+    fn no_more_than_the_bound_is_kept_and_all_of_that_comes_back() {
+        let mut spare = Spare::default();
+        assert!(spare.pop().is_none());
+        (0..SPARE_MAX + 3).for_each(|_| spare.push(fresh()));
+        assert_eq!((0..).take_while(|_| spare.pop().is_some()).count(), SPARE_MAX);
+        assert!(spare.first.is_none() && spare.count == 0);
     }
 }

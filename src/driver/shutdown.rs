@@ -94,6 +94,7 @@ impl Driver {
         // A statement of its own: the wakers are dropped when the borrow has ended.
         let waiters = self.descriptor_waiters.take();
         self.catching(|| drop(waiters));
+        self.under_way.borrow_mut().slots.forget_wakers();
         let leaked = self.leaked();
         if leaked.is_none()
             && let Some(pool) = self.pool.get()

@@ -20,6 +20,7 @@
 use std::cell::UnsafeCell;
 use std::marker::PhantomData;
 use std::mem::{ManuallyDrop, MaybeUninit};
+use std::num::NonZeroU64;
 use std::ptr::NonNull;
 use std::task::Waker;
 
@@ -36,34 +37,40 @@ const NONE: u32 = u32::MAX;
 /// The number of an entry that is yet to be made.
 const UNNUMBERED: u64 = u64::MAX;
 /// The kind, in the top bit of `user_data`. Zero belongs to entries whose completion nobody wants.
-const KIND_SLOT: u64 = 1 << 63;
+const KIND_SLOT: NonZeroU64 = NonZeroU64::new(1 << 63).expect("it is not zero");
 
 /// An operation's place: `kind | generation | index`, as it travels in `user_data`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Key(u64);
+pub(crate) struct Key(NonZeroU64);
 
 impl Key {
+    /// Of the generation and the index.
+    #[inline]
+    fn of(number: u64) -> Self {
+        Self(KIND_SLOT | number)
+    }
+
     pub(super) fn first(index: u32) -> Self {
-        Self(KIND_SLOT | u64::from(index))
+        Self::of(index.into())
     }
 
     #[cfg(test)]
     pub(super) fn last_of(index: u32) -> Self {
-        Self(u64::from(u32::MAX) << 32 | u64::from(index))
+        Self::of(u64::from(u32::MAX) << 32 | u64::from(index))
     }
 
     fn index(self) -> u32 {
-        self.0 as u32
+        self.0.get() as u32
     }
 
     /// The key of the slot's next operation. A generation that overflows begins again at zero.
     #[inline]
     pub(super) fn next(self) -> Self {
-        Self(self.0.wrapping_add(1 << 32) | KIND_SLOT)
+        Self::of(self.0.get().wrapping_add(1 << 32))
     }
 
     pub(crate) fn user_data(self) -> u64 {
-        self.0
+        self.0.get()
     }
 }
 
@@ -101,6 +108,12 @@ struct Header {
 }
 
 impl Header {
+    /// The one completion.
+    #[inline]
+    fn answer(&self) -> Cqe {
+        Cqe { user_data: self.key.user_data(), result: self.result, flags: self.flags }
+    }
+
     /// The payload was moved out.
     #[inline]
     fn vacate(&mut self, next_free: u32) {
@@ -127,6 +140,9 @@ pub(crate) struct Slots {
     free: u32,
     live: u32,
     stray: u64,
+    /// The waker of the result that was taken last, for the next operation, which mostly is the same task's. It is
+    /// trusted, so it may be dropped while we are borrowed.
+    kept: Option<Waker>,
 }
 
 /// What is to be done about an operation that nobody waits for any more.
@@ -145,7 +161,7 @@ pub(super) enum Abandoned {
 
 impl Slots {
     pub(super) fn new() -> Self {
-        Self { chunks: Vec::new(), free: NONE, live: 0, stray: 0 }
+        Self { chunks: Vec::new(), free: NONE, live: 0, stray: 0, kept: None }
     }
 
     /// Operations whose slot is not free.
@@ -304,39 +320,47 @@ impl Slots {
     /// The slot behind a key, unless the operation is over.
     #[inline]
     fn find(&mut self, key: Key) -> Option<(&mut Header, *mut u8)> {
-        let slot = self.place(key.index())?;
+        self.named(key.user_data())
+    }
+
+    /// The slot that an entry or a completion names, unless the operation is over.
+    #[inline]
+    fn named(&mut self, user_data: u64) -> Option<(&mut Header, *mut u8)> {
+        let slot = self.place(user_data as u32)?;
         // SAFETY: rule 3.
         let header = unsafe { &mut (*slot).header };
-        let found = header.key == key && header.state != State::Free;
+        let found = header.key.user_data() == user_data && header.state != State::Free;
         found.then(|| (header, payload(slot)))
     }
 
     /// Takes what the kernel says of an operation; a completion that names none is counted and ignored.
     #[inline]
     pub(super) fn complete(&mut self, cqe: Cqe, actions: &mut Actions) {
-        let key = Key(cqe.user_data);
-        let found = self.find(key).filter(|(header, _)| header.state == State::Pending);
-        let Some((header, payload)) = found else {
-            return self.count_stray(key);
+        let found = self.named(cqe.user_data);
+        let Some((header, payload)) = found.filter(|(header, _)| header.state == State::Pending)
+        else {
+            return self.count_stray(cqe.user_data);
         };
         if !cqe.more() {
             header.result = cqe.result;
             header.flags = cqe.flags;
-            actions.wake_taken(&mut header.waker);
+            actions.wake_in_place(&mut header.waker);
             if header.table.standing || header.orphan {
                 header.state = State::Leaving;
-                actions.release(key);
+                actions.release(header.key);
             } else {
                 header.state = State::Done;
             }
         }
-        // SAFETY: rules 2 and 4.
-        unsafe { (header.table.deliver)(payload, cqe, actions) };
+        if let Some(deliver) = header.table.deliver {
+            // SAFETY: rules 2 and 4.
+            unsafe { deliver(payload, cqe, actions) };
+        }
     }
 
     #[cold]
-    fn count_stray(&mut self, key: Key) {
-        if key.0 & KIND_SLOT != 0 {
+    fn count_stray(&mut self, user_data: u64) {
+        if user_data & KIND_SLOT.get() != 0 {
             self.stray += 1;
         }
     }
@@ -357,11 +381,36 @@ impl Slots {
             return if expected { Polled::Pending } else { Polled::OtherWaker };
         }
         assert!(header.table.is_of::<T>(), "a key was used for another operation");
-        let cqe = Cqe { user_data: key.0, result: header.result, flags: header.flags };
+        let cqe = header.answer();
+        let waker = header.waker.take();
         header.vacate(next_free);
         self.free = key.index();
         self.live -= 1;
+        if waker.is_some() {
+            self.kept = waker;
+        }
         Polled::Done(Done { payload, operation: PhantomData }, cqe)
+    }
+
+    /// A waker of the task that `waker` wakes, if one is kept.
+    #[inline]
+    pub(super) fn kept_waker(&mut self, waker: &Waker) -> Option<Waker> {
+        self.kept.take_if(|kept| kept.will_wake(waker))
+    }
+
+    /// Keeps no waker any more, also not of results that nobody takes: the runtime ends, and a waker keeps its task.
+    pub(super) fn forget_wakers(&mut self) {
+        self.kept = None;
+        for index in 0..self.count() {
+            let header = self.header(index);
+            if header.state == State::Done {
+                header.waker = None;
+            }
+        }
+    }
+
+    fn count(&self) -> u32 {
+        (self.chunks.len() * CHUNK) as u32
     }
 
     /// Has `waker` called when the operation is over; returns the one that was to be called, to drop.
@@ -414,8 +463,7 @@ impl Slots {
     pub(super) fn leave(&mut self, key: Key) -> Option<Leaving> {
         let found = self.find(key).filter(|(header, _)| header.state == State::Leaving);
         let (header, payload) = found?;
-        let cqe = Cqe { user_data: key.0, result: header.result, flags: header.flags };
-        let cqe = (!header.unsubmitted).then_some(cqe);
+        let cqe = (!header.unsubmitted).then_some(header.answer());
         Some(Leaving { key, table: header.table, payload, cqe })
     }
 
@@ -430,9 +478,8 @@ impl Slots {
 
     /// Every operation that is still in the kernel. One whose buffer is being asked where it lies has yet to get there.
     pub(super) fn pending(&mut self) -> Vec<Pending> {
-        let count = (self.chunks.len() * CHUNK) as u32;
         let mut pending = Vec::new();
-        for index in 0..count {
+        for index in 0..self.count() {
             let header = self.header(index);
             if header.state == State::Pending && header.entry != UNNUMBERED {
                 pending.push(Pending {

@@ -8,7 +8,7 @@ use super::slots::{Abandoned, Key, Unprepared};
 use super::{Driver, Operation, Standing, UnderWay};
 
 impl Driver {
-    /// Stages a one-shot operation; `waker` is called when it is over, without one it is the business of `landed`.
+    /// Stages a one-shot operation; `waker` is called when it is over, without one it is the business of `LANDED`.
     /// Gives it back if the runtime is gone.
     #[inline]
     pub(crate) fn submit<T: Operation>(

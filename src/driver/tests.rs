@@ -178,6 +178,36 @@ fn a_trusted_waker_is_called_while_its_completion_is_reaped_and_no_other_is() {
     }
 }
 
+/// As [`TRUSTED`], but the count is of drops.
+static KEPT: RawWakerVTable =
+    RawWakerVTable::new(|data| RawWaker::new(data, &KEPT), |_| {}, |_| {}, count_up);
+
+#[test]
+fn the_waker_of_a_result_serves_the_next_operation_of_its_task_and_ends_with_the_runtime() {
+    let (mut slots, fate) = (Slots::new(), Rc::new(Fate::default()));
+    let mut actions = Actions { trusted: Trusted::new(&KEPT), ..Actions::default() };
+    let drops = Cell::new(0);
+    #[expect(unsafe_code, reason = "the test's own waker")]
+    // SAFETY: the functions do as a waker's must; the count outlives the waker and all clones.
+    let waker = unsafe { Waker::new((&raw const drops).cast(), &KEPT) };
+    let key = insert(&mut slots, &fate, Some(waker.clone()), 0);
+    slots.complete(cqe(key, 0, 0), &mut actions);
+    let Polled::Done(done, _) = slots.poll::<Probe>(key, &waker) else { panic!("it is done") };
+    drop(done.take());
+    assert!(slots.kept_waker(Waker::noop()).is_none(), "another task's is another");
+    let kept = slots.kept_waker(&waker).expect("it was kept");
+    assert!(slots.kept_waker(&waker).is_none());
+    // A result that nobody takes keeps its task only as long as the runtime lives.
+    let key = insert(&mut slots, &fate, Some(kept), 0);
+    slots.complete(cqe(key, 5, 0), &mut actions);
+    assert_eq!(drops.get(), 0);
+    slots.forget_wakers();
+    assert_eq!(drops.get(), 1);
+    let Polled::Done(done, answer) = slots.poll::<Probe>(key, &waker) else { panic!("done") };
+    assert_eq!((done.take().complete(answer.into()), slots.live()), (5, 0));
+    assert!(slots.kept_waker(&waker).is_none());
+}
+
 #[test]
 fn impossible_completions_are_counted_and_touch_nothing() {
     let (mut slots, mut actions, fate) =

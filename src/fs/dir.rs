@@ -1,14 +1,16 @@
 //! A directory that is kept open, and the operations on what lies in it.
 
 use std::fmt;
+use std::fs::Permissions;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use super::operating::Operating;
 use super::start::{self, Start};
-use super::{File, Metadata, OpenOptions, ReadDir};
+use super::{DirBuilder, File, Metadata, OpenOptions, ReadDir};
 use crate::driver;
 use crate::op::close::Fd;
 use crate::op::fsync::Fsync;
@@ -133,9 +135,8 @@ impl Dir {
     ///
     /// As `statx(2)`.
     pub async fn dir_metadata(&self) -> io::Result<Metadata> {
-        start::statx(&self.start.driver, Place::of_file(&self.dir), libc::AT_EMPTY_PATH)
-            .await
-            .map(Metadata::new)
+        let (driver, place) = (Rc::clone(&self.start.driver), Place::of_file(&self.dir));
+        start::statx(driver, place, libc::AT_EMPTY_PATH).await.map(Metadata::new)
     }
 
     /// See [`metadata`](super::metadata()).
@@ -189,7 +190,7 @@ impl Dir {
     ///
     /// As `mkdir(2)`.
     pub async fn create_dir(&self, path: impl AsRef<Path>) -> io::Result<()> {
-        self.start.mkdir(path.as_ref())?.await
+        self.start.mkdir(path.as_ref(), DirBuilder::MODE)?.await
     }
 
     /// See [`create_dir_all`](super::create_dir_all).
@@ -198,7 +199,20 @@ impl Dir {
     ///
     /// As `mkdir(2)`.
     pub async fn create_dir_all(&self, path: impl AsRef<Path>) -> io::Result<()> {
-        self.start.mkdir_all(path.as_ref()).await
+        self.start.mkdir_all(path.as_ref(), DirBuilder::MODE).await
+    }
+
+    /// Makes a directory; see [`DirBuilder::create`].
+    ///
+    /// # Errors
+    ///
+    /// As for [`DirBuilder::create`].
+    pub async fn create_dir_with(
+        &self,
+        builder: &DirBuilder,
+        path: impl AsRef<Path>,
+    ) -> io::Result<()> {
+        builder.create_from(&self.start, path.as_ref()).await
     }
 
     /// Gives what lies here a name in `there`, which may be this directory; see [`rename`](super::rename).
@@ -240,6 +254,72 @@ impl Dir {
         link: impl AsRef<Path>,
     ) -> io::Result<()> {
         self.start.symlink(original.as_ref(), link.as_ref())?.await
+    }
+
+    /// What a symbolic link says; see [`read_link`](super::read_link).
+    ///
+    /// # Errors
+    ///
+    /// As `readlink(2)`; that the pool is closed.
+    ///
+    /// # Panics
+    ///
+    /// Outside a runtime.
+    pub async fn read_link(&self, path: impl AsRef<Path>) -> io::Result<PathBuf> {
+        self.start.read_link(path.as_ref()).await
+    }
+
+    /// Changes the permissions of what lies here; see [`set_permissions`](super::set_permissions).
+    ///
+    /// # Errors
+    ///
+    /// As `chmod(2)`; that the pool is closed.
+    ///
+    /// # Panics
+    ///
+    /// Outside a runtime.
+    pub async fn set_permissions(
+        &self,
+        path: impl AsRef<Path>,
+        permissions: Permissions,
+    ) -> io::Result<()> {
+        self.start.set_mode(path.as_ref(), permissions.mode()).await
+    }
+
+    /// Changes the owner and the group of what lies here; see [`chown`](super::chown).
+    ///
+    /// # Errors
+    ///
+    /// As for [`chown`](super::chown).
+    ///
+    /// # Panics
+    ///
+    /// Outside a runtime.
+    pub async fn chown(
+        &self,
+        path: impl AsRef<Path>,
+        uid: Option<u32>,
+        gid: Option<u32>,
+    ) -> io::Result<()> {
+        self.start.set_owner(path.as_ref(), (uid, gid), true).await
+    }
+
+    /// As [`chown`](Self::chown), of a symbolic link itself.
+    ///
+    /// # Errors
+    ///
+    /// As for [`chown`](super::chown).
+    ///
+    /// # Panics
+    ///
+    /// Outside a runtime.
+    pub async fn lchown(
+        &self,
+        path: impl AsRef<Path>,
+        uid: Option<u32>,
+        gid: Option<u32>,
+    ) -> io::Result<()> {
+        self.start.set_owner(path.as_ref(), (uid, gid), false).await
     }
 
     /// Waits until the names in this directory are on the disk: after a file was made, renamed or removed, only this

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use super::operating::Operating;
+use super::operating::Checked;
 use super::transfer::{read_exact, write_all};
 use super::{DirectFile, TransferError};
 use crate::buf::{BufResult, IoBuf, IoBufMut};
@@ -37,7 +37,7 @@ impl DirectFile {
         let (address, len) = (buf.buf_mut_ptr().addr(), buf.buf_capacity());
         let checked = self.alignment.check(offset, address, len);
         let (hold, offset) = (Hold::new(&self.file.file), named(offset));
-        Operating::checked(&*self.file.file, ReadDirect(ReadAt { hold, buf, offset }), checked)
+        Checked::new(&*self.file.file, ReadDirect(ReadAt { hold, buf, offset }), checked)
     }
 
     /// Writes the buffer at `offset`; may write a part of it, and at most 2 GiB.
@@ -94,7 +94,7 @@ impl DirectFile {
         let checked = self.alignment.check(offset, buf.buf_ptr().addr(), buf.buf_len());
         let (hold, offset) = (Hold::new(&self.file.file), named(offset));
         let write = WriteAt { hold, buf, offset, whole, moves: false, durable };
-        Operating::checked(&*self.file.file, WriteDirect(write), checked)
+        Checked::new(&*self.file.file, WriteDirect(write), checked)
     }
 
     /// Fills the buffer's capacity with what lies at `offset`. A [`Slice`](crate::buf::Slice) of the buffer asks for
@@ -161,7 +161,7 @@ impl DirectFile {
         let checked = self.alignment.check_all(offset, parts);
         let (hold, offset) = (Hold::new(&self.file.file), named(offset));
         let read = ReadVectored::<_, true> { hold, bufs, offset, parts: Parts::default() };
-        Operating::checked(&*self.file.file, read, checked)
+        Checked::new(&*self.file.file, read, checked)
     }
 
     /// Writes several buffers at `offset`, one after the other, at most 1024 of them; may write a part.
@@ -183,6 +183,6 @@ impl DirectFile {
         let (hold, offset) = (Hold::new(&self.file.file), named(offset));
         let (skip, whole, parts) = (0, false, Parts::default());
         let write = WriteVectored::<_, true> { hold, bufs, offset, skip, whole, parts };
-        Operating::checked(&*self.file.file, write, checked)
+        Checked::new(&*self.file.file, write, checked)
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::fs::Permissions;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
+use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
 use super::{File, start};
@@ -250,8 +251,7 @@ impl File {
     ///
     /// As `statx(2)`.
     pub async fn metadata(&self) -> io::Result<Metadata> {
-        start::statx(self.file.driver(), Place::of_file(&self.file), libc::AT_EMPTY_PATH)
-            .await
-            .map(Metadata::new)
+        let (driver, place) = (Rc::clone(self.file.driver()), Place::of_file(&self.file));
+        start::statx(driver, place, libc::AT_EMPTY_PATH).await.map(Metadata::new)
     }
 }

@@ -7,10 +7,11 @@
 
 use std::fs::Permissions;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use super::Metadata;
 use super::start::Start;
+use super::{DirBuilder, File, Metadata};
 use crate::blocking;
 
 /// Removes a file, or a symbolic link.
@@ -69,7 +70,7 @@ pub async fn remove_dir_all(path: impl AsRef<Path>) -> io::Result<()> {
 ///
 /// Outside a runtime.
 pub async fn create_dir(path: impl AsRef<Path>) -> io::Result<()> {
-    Start::current("annulus::fs::create_dir").mkdir(path.as_ref())?.await
+    Start::current("annulus::fs::create_dir").mkdir(path.as_ref(), DirBuilder::MODE)?.await
 }
 
 /// Makes a directory and those above it that are not there; see [`remove_file`]. If the future is dropped, a part may
@@ -83,7 +84,8 @@ pub async fn create_dir(path: impl AsRef<Path>) -> io::Result<()> {
 ///
 /// Outside a runtime.
 pub async fn create_dir_all(path: impl AsRef<Path>) -> io::Result<()> {
-    Start::current("annulus::fs::create_dir_all").mkdir_all(path.as_ref()).await
+    let start = Start::current("annulus::fs::create_dir_all");
+    start.mkdir_all(path.as_ref(), DirBuilder::MODE).await
 }
 
 /// Gives a file or a directory another name, in place of what had it; see [`remove_file`].
@@ -139,8 +141,7 @@ pub async fn symlink(original: impl AsRef<Path>, link: impl AsRef<Path>) -> io::
 ///
 /// Outside a runtime.
 pub async fn read_link(path: impl AsRef<Path>) -> io::Result<PathBuf> {
-    let path = path.as_ref().to_owned();
-    blocking::run("annulus::fs::read_link", move || std::fs::read_link(path)).await?
+    Start::current("annulus::fs::read_link").read_link(path.as_ref()).await
 }
 
 /// The absolute path, without symbolic links, `.` or `..`. A job on the pool: the ring has no operation for it.
@@ -156,7 +157,7 @@ pub async fn read_link(path: impl AsRef<Path>) -> io::Result<PathBuf> {
 /// Outside a runtime.
 pub async fn canonicalize(path: impl AsRef<Path>) -> io::Result<PathBuf> {
     let path = path.as_ref().to_owned();
-    blocking::run("annulus::fs::canonicalize", move || std::fs::canonicalize(path)).await?
+    blocking::query("annulus::fs::canonicalize", move || std::fs::canonicalize(path)).await?
 }
 
 /// What the kernel knows about a file, of a symbolic link what it leads to. Never a call that waits for a cold disk.
@@ -171,7 +172,7 @@ pub async fn canonicalize(path: impl AsRef<Path>) -> io::Result<PathBuf> {
 ///
 /// Outside a runtime.
 pub async fn metadata(path: impl AsRef<Path>) -> io::Result<Metadata> {
-    let statx = Start::current("annulus::fs::metadata").statx(path.as_ref(), 0)?;
+    let statx = Start::current("annulus::fs::metadata").into_statx(path.as_ref(), 0)?;
     statx.await.map(Metadata::new)
 }
 
@@ -186,7 +187,7 @@ pub async fn metadata(path: impl AsRef<Path>) -> io::Result<Metadata> {
 /// Outside a runtime.
 pub async fn symlink_metadata(path: impl AsRef<Path>) -> io::Result<Metadata> {
     let start = Start::current("annulus::fs::symlink_metadata");
-    start.statx(path.as_ref(), libc::AT_SYMLINK_NOFOLLOW)?.await.map(Metadata::new)
+    start.into_statx(path.as_ref(), libc::AT_SYMLINK_NOFOLLOW)?.await.map(Metadata::new)
 }
 
 /// Whether the path leads to something.
@@ -229,7 +230,47 @@ pub async fn try_exists(path: impl AsRef<Path>) -> io::Result<bool> {
 ///
 /// Outside a runtime.
 pub async fn set_permissions(path: impl AsRef<Path>, permissions: Permissions) -> io::Result<()> {
-    let path = path.as_ref().to_owned();
-    let set = move || std::fs::set_permissions(path, permissions);
-    blocking::run("annulus::fs::set_permissions", set).await?
+    let start = Start::current("annulus::fs::set_permissions");
+    start.set_mode(path.as_ref(), permissions.mode()).await
+}
+
+/// Changes the owner and the group, those that are given, as `std::os::unix::fs::chown`. A job on the pool: the ring
+/// has no operation for it.
+///
+/// If the future is dropped: as for [`set_permissions`].
+///
+/// # Errors
+///
+/// As `chown(2)`: who is not privileged may at most choose among the groups that it is in. That the pool is closed.
+///
+/// # Panics
+///
+/// Outside a runtime.
+pub async fn chown(path: impl AsRef<Path>, uid: Option<u32>, gid: Option<u32>) -> io::Result<()> {
+    Start::current("annulus::fs::chown").set_owner(path.as_ref(), (uid, gid), true).await
+}
+
+/// As [`chown`], of a symbolic link itself, as `std::os::unix::fs::lchown`.
+///
+/// # Errors
+///
+/// As for [`chown`].
+///
+/// # Panics
+///
+/// Outside a runtime.
+pub async fn lchown(path: impl AsRef<Path>, uid: Option<u32>, gid: Option<u32>) -> io::Result<()> {
+    Start::current("annulus::fs::lchown").set_owner(path.as_ref(), (uid, gid), false).await
+}
+
+/// As [`chown`], of an open file, as `std::os::unix::fs::fchown`.
+///
+/// If the future is dropped: as for [`File::set_len`].
+///
+/// # Errors
+///
+/// As for [`chown`].
+pub async fn fchown(file: &File, uid: Option<u32>, gid: Option<u32>) -> io::Result<()> {
+    let change = move |file: std::fs::File| std::os::unix::fs::fchown(file, uid, gid);
+    file.change("annulus::fs::fchown", change).await
 }

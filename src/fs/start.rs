@@ -1,10 +1,13 @@
 //! Where paths start, and the operations on what they name: the same for free functions and directories.
 
+use std::ffi::CStr;
 use std::io;
-use std::path::Path;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use super::Metadata;
+use crate::blocking;
 use crate::driver::{self, Driver, Op, Operation};
 use crate::op::link::Link;
 use crate::op::mkdir::Mkdir;
@@ -14,6 +17,7 @@ use crate::op::rename::Rename;
 use crate::op::statx::Statx;
 use crate::op::symlink::Symlink;
 use crate::op::unlink::Unlink;
+use crate::sys::names;
 
 /// A runtime, and where relative paths start.
 #[derive(Clone, Debug)]
@@ -27,8 +31,8 @@ const MASK: u32 = libc::STATX_BASIC_STATS | libc::STATX_BTIME;
 
 /// Asks what the kernel knows of a place.
 #[inline]
-pub(super) fn statx(driver: &Rc<Driver>, place: Place, flags: i32) -> Op<Statx> {
-    Op::new(Rc::clone(driver), Statx::new(place, flags, MASK))
+pub(super) fn statx(driver: Rc<Driver>, place: Place, flags: i32) -> Op<Statx> {
+    Op::new(driver, Statx::new(place, flags, MASK))
 }
 
 /// The operations are made at once and submitted at their first poll; a path with a zero in it is refused before.
@@ -60,7 +64,14 @@ impl Start {
 
     #[inline]
     pub(super) fn statx(&self, path: &Path, flags: i32) -> io::Result<Op<Statx>> {
-        Ok(statx(&self.driver, self.place(path)?, flags))
+        Ok(statx(Rc::clone(&self.driver), self.place(path)?, flags))
+    }
+
+    /// As [`statx`](Self::statx), for who asks no more.
+    #[inline]
+    pub(super) fn into_statx(self, path: &Path, flags: i32) -> io::Result<Op<Statx>> {
+        let place = self.place(path)?;
+        Ok(statx(self.driver, place, flags))
     }
 
     /// Whether there is something of that name; broken links are not followed into an answer.
@@ -76,16 +87,16 @@ impl Start {
         self.operation(Unlink { place: self.place(path)?, dir })
     }
 
-    pub(super) fn mkdir(&self, path: &Path) -> io::Result<Op<Mkdir>> {
-        self.operation(Mkdir { place: self.place(path)?, mode: 0o777 })
+    pub(super) fn mkdir(&self, path: &Path, mode: u32) -> io::Result<Op<Mkdir>> {
+        self.operation(Mkdir { place: self.place(path)?, mode })
     }
 
     /// Makes a directory and those above it that are not there.
-    pub(super) async fn mkdir_all(&self, path: &Path) -> io::Result<()> {
+    pub(super) async fn mkdir_all(&self, path: &Path, mode: u32) -> io::Result<()> {
         let above = |path: &&Path| !path.as_os_str().is_empty();
         let mut missing: Vec<&Path> = Vec::new();
         for path in path.ancestors().take_while(above) {
-            match self.mkdir_or_find(path).await {
+            match self.mkdir_or_find(path, mode).await {
                 Ok(()) => break,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => missing.push(path),
                 Err(error) => return Err(error),
@@ -93,14 +104,14 @@ impl Start {
         }
         // The first one above what was missing is there now.
         while let Some(path) = missing.pop() {
-            self.mkdir_or_find(path).await?;
+            self.mkdir_or_find(path, mode).await?;
         }
         Ok(())
     }
 
     /// Somebody else may have made it meanwhile.
-    async fn mkdir_or_find(&self, path: &Path) -> io::Result<()> {
-        match self.mkdir(path)?.await {
+    async fn mkdir_or_find(&self, path: &Path, mode: u32) -> io::Result<()> {
+        match self.mkdir(path, mode)?.await {
             Ok(()) => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(error),
             Err(error) => match self.statx(path, 0)?.await.map(Metadata::new) {
@@ -121,4 +132,48 @@ impl Start {
     pub(super) fn symlink(&self, target: &Path, link: &Path) -> io::Result<Op<Symlink>> {
         self.operation(Symlink { target: c_path(target)?, place: self.place(link)? })
     }
+
+    pub(super) async fn read_link(&self, path: &Path) -> io::Result<PathBuf> {
+        let (path, dir) = (c_path(path)?, self.dir()?);
+        blocking::query("fs::read_link", move || names::read_link(borrowed(dir.as_ref()), &path))
+            .await?
+    }
+
+    pub(super) async fn set_mode(&self, path: &Path, mode: u32) -> io::Result<()> {
+        self.change("fs::set_permissions", path, move |dir, path| names::set_mode(dir, path, mode))
+            .await
+    }
+
+    /// See [`names::set_owner`].
+    pub(super) async fn set_owner(
+        &self,
+        path: &Path,
+        ids: (Option<u32>, Option<u32>),
+        follow: bool,
+    ) -> io::Result<()> {
+        self.change("fs::chown", path, move |dir, path| names::set_owner(dir, path, ids, follow))
+            .await
+    }
+
+    /// Has a thread change what a path names; it keeps the directory open by itself.
+    async fn change(
+        &self,
+        name: &str,
+        path: &Path,
+        change: impl FnOnce(names::Dir<'_>, &CStr) -> io::Result<()> + Send + 'static,
+    ) -> io::Result<()> {
+        let (path, dir) = (c_path(path)?, self.dir()?);
+        blocking::run(name, move || change(borrowed(dir.as_ref()), &path)).await?
+    }
+
+    fn dir(&self) -> io::Result<Option<OwnedFd>> {
+        match &self.base {
+            Base::Current => Ok(None),
+            Base::Dir(dir) => dir.duplicate().map(Some),
+        }
+    }
+}
+
+fn borrowed(dir: Option<&OwnedFd>) -> names::Dir<'_> {
+    dir.map(OwnedFd::as_fd)
 }

@@ -140,11 +140,11 @@ fn c_name(name: &OsStr) -> io::Result<CString> {
 
 async fn get_of(target: Target, name: &OsStr) -> io::Result<Option<Vec<u8>>> {
     let name = c_name(name)?;
-    blocking::run("annulus::fs::xattr::get", move || xattr::get(&target, &name)).await?
+    blocking::query("annulus::fs::xattr::get", move || xattr::get(&target, &name)).await?
 }
 
 async fn list_of(target: Target) -> io::Result<Vec<OsString>> {
-    blocking::run("annulus::fs::xattr::list", move || xattr::list(&target)).await?
+    blocking::query("annulus::fs::xattr::list", move || xattr::list(&target)).await?
 }
 
 async fn set_of(target: Target, name: &OsStr, value: Vec<u8>) -> io::Result<()> {

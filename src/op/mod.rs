@@ -3,12 +3,8 @@
 //! A file here has a struct that owns all the kernel will see and its `Operation` or `Standing`; nothing else
 //! knows the operation's entry. The other files are what operations share: `line` those of a connection, with
 //! `arrivals` and `reading`, what came and who reads it; `endpoint` those of a socket of messages, `open_file` and
-//! `position` those of a file, `place` those that name a path, `parts` those with several buffers; `waiting` is who
-//! waits for any of these, `queued` where a receive waits for a buffer.
-//! knows the operation's entry. The other files are what operations share: `line` those of a connection, `endpoint`
-//! those of a socket of messages, `open_file`, `changes` and `position` those
-//! of a file, `place` those that name a path, `parts`
-//! those with several buffers; `waiting` is who waits for any of these, `queued` where a receive waits for a buffer.
+//! `position` those of a file, with `changes`, which threads make of it; `place` those that name a path, `parts` those
+//! with several buffers; `waiting` is who waits for any of these, `queued` where a receive waits for a buffer.
 
 pub(crate) mod accept;
 pub(crate) mod arrivals;

@@ -82,12 +82,6 @@ impl OpenFile {
         self.orphans.set(self.orphans.get() + 1);
     }
 
-    /// The operation has its owner after all.
-    #[inline]
-    pub(crate) fn adopt(&self) {
-        self.orphans.set(self.orphans.get() - 1);
-    }
-
     /// Waits until no orphan is under way, and no change that nobody waits for.
     pub(crate) fn poll_quiet(&self, cx: &Context<'_>) -> Poll<()> {
         if self.orphans.get() > 0 {
@@ -119,7 +113,7 @@ impl OpenFile {
     /// An orphan is gone.
     #[cold]
     fn orphan_gone(&self) {
-        self.adopt();
+        self.orphans.set(self.orphans.get() - 1);
         if self.orphans.get() <= 0
             && let Some(rare) = self.rare.get()
         {

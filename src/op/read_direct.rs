@@ -9,8 +9,8 @@
 use super::entry_len;
 use super::read_at::ReadAt;
 use crate::buf::IoBufMut;
-use crate::driver::{Actions, Operation, Outcome, WhenDropped};
-use crate::sys::{Cqe, Sqe};
+use crate::driver::{Landed, Operation, Outcome, WhenDropped};
+use crate::sys::Sqe;
 
 #[derive(Debug)]
 pub(crate) struct ReadDirect<B>(pub(crate) ReadAt<B>);
@@ -23,6 +23,7 @@ unsafe impl<B: IoBufMut> Operation for ReadDirect<B> {
     const WHEN_DROPPED: WhenDropped = WhenDropped::Cancel;
     const SUBMIT_AGAIN: bool = true;
     const BOUNDED: bool = true;
+    const LANDED: Landed<Self> = Some(|_, actions| actions.end_bounded());
 
     fn prepare(&mut self) -> Sqe {
         let ReadAt { hold, buf, offset } = &mut self.0;
@@ -35,10 +36,6 @@ unsafe impl<B: IoBufMut> Operation for ReadDirect<B> {
         io_uring::opcode::ReadFixed::new(file.target(), buf.buf_mut_ptr(), len, number)
             .offset(*offset)
             .build()
-    }
-
-    fn landed(&mut self, _cqe: Cqe, actions: &mut Actions) {
-        actions.end_bounded();
     }
 
     fn complete(self, outcome: Outcome) -> Self::Output {

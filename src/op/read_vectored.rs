@@ -12,8 +12,8 @@ use std::fmt;
 use super::open_file::Hold;
 use super::parts::{Parts, empty_parts};
 use crate::buf::{BufError, BufResult, IoBufMut};
-use crate::driver::{Actions, Operation, Outcome, WhenDropped};
-use crate::sys::{Cqe, Sqe};
+use crate::driver::{Landed, Operation, Outcome, WhenDropped};
+use crate::sys::Sqe;
 
 /// `DIRECT`: past the page cache, and so bounded in number.
 pub(crate) struct ReadVectored<B, const DIRECT: bool> {
@@ -38,6 +38,8 @@ unsafe impl<B: IoBufMut, const DIRECT: bool> Operation for ReadVectored<B, DIREC
     const WHEN_DROPPED: WhenDropped = WhenDropped::Cancel;
     const SUBMIT_AGAIN: bool = true;
     const BOUNDED: bool = DIRECT;
+    const LANDED: Landed<Self> =
+        if DIRECT { Some(|_, actions| actions.end_bounded()) } else { None };
 
     fn prepare(&mut self) -> Sqe {
         self.parts = empty_parts(&mut self.bufs);
@@ -45,12 +47,6 @@ unsafe impl<B: IoBufMut, const DIRECT: bool> Operation for ReadVectored<B, DIREC
         io_uring::opcode::Readv::new(self.hold.file().target(), self.parts.as_ptr(), count)
             .offset(self.offset)
             .build()
-    }
-
-    fn landed(&mut self, _cqe: Cqe, actions: &mut Actions) {
-        if DIRECT {
-            actions.end_bounded();
-        }
     }
 
     fn complete(mut self, outcome: Outcome) -> Self::Output {

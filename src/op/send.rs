@@ -19,8 +19,8 @@ use super::entry_len;
 use super::line::Line;
 use super::receive::busy;
 use crate::buf::{BufError, BufResult, IoBuf};
-use crate::driver::{Actions, Driver, Key, Operation, Outcome, WhenDropped, gone};
-use crate::sys::{Cqe, Sqe};
+use crate::driver::{Actions, Driver, Key, Landed, Operation, Outcome, WhenDropped, gone};
+use crate::sys::Sqe;
 
 /// Whose turn it is to send on a stream.
 #[derive(Debug, Default)]
@@ -293,6 +293,7 @@ unsafe impl<B: IoBuf> Operation for Send<B> {
 
     const KIND: &'static str = "send";
     const WHEN_DROPPED: WhenDropped = WhenDropped::Finish;
+    const LANDED: Landed<Self> = Some(|this, actions| this.turn.landed(actions));
 
     #[inline]
     fn prepare(&mut self) -> Sqe {
@@ -302,11 +303,6 @@ unsafe impl<B: IoBuf> Operation for Send<B> {
         io_uring::opcode::Send::new(target, rest.as_ptr(), entry_len(rest.len()))
             .flags(libc::MSG_NOSIGNAL | whole)
             .build()
-    }
-
-    #[inline]
-    fn landed(&mut self, _cqe: Cqe, actions: &mut Actions) {
-        self.turn.landed(actions);
     }
 
     fn orphaned(self, outcome: Outcome) {

@@ -22,10 +22,10 @@ use super::endpoint::Pass;
 use super::receive_message::Head;
 use super::send::Turn;
 use crate::buf::{BufError, BufResult, IoBuf};
-use crate::driver::{Actions, Driver, Operation, Outcome, WhenDropped};
+use crate::driver::{Actions, Driver, Landed, Operation, Outcome, WhenDropped};
+use crate::sys::Sqe;
 use crate::sys::message::push_control;
 use crate::sys::sockaddr::Target;
-use crate::sys::{Cqe, Sqe};
 
 pub(crate) struct SendMessage<B, R> {
     right: R,
@@ -156,6 +156,7 @@ unsafe impl<B: IoBuf, R: Right> Operation for SendMessage<B, R> {
 
     const KIND: &'static str = "send message";
     const WHEN_DROPPED: WhenDropped = WhenDropped::Finish;
+    const LANDED: Landed<Self> = Some(|this, actions| this.right.landed(actions));
 
     fn prepare(&mut self) -> Sqe {
         let bytes = self.buf.as_bytes();
@@ -173,10 +174,6 @@ unsafe impl<B: IoBuf, R: Right> Operation for SendMessage<B, R> {
         io_uring::opcode::SendMsg::new(self.right.socket(), &raw const *header)
             .flags(libc::MSG_NOSIGNAL.cast_unsigned())
             .build()
-    }
-
-    fn landed(&mut self, _cqe: Cqe, actions: &mut Actions) {
-        self.right.landed(actions);
     }
 
     fn orphaned(self, outcome: Outcome) {

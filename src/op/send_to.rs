@@ -12,9 +12,9 @@ use super::endpoint::Pass;
 use super::entry_len;
 use super::receive_message::Head;
 use crate::buf::{BufError, BufResult, IoBuf};
-use crate::driver::{Actions, Operation, Outcome, WhenDropped};
+use crate::driver::{Landed, Operation, Outcome, WhenDropped};
+use crate::sys::Sqe;
 use crate::sys::sockaddr::Target;
-use crate::sys::{Cqe, Sqe};
 
 #[derive(Debug)]
 pub(crate) struct SendTo<B, H: Head> {
@@ -29,6 +29,7 @@ unsafe impl<B: IoBuf, H: Head> Operation for SendTo<B, H> {
 
     const KIND: &'static str = "send to";
     const WHEN_DROPPED: WhenDropped = WhenDropped::Finish;
+    const LANDED: Landed<Self> = Some(|this, actions| this.pass.landed(actions));
 
     #[inline]
     fn prepare(&mut self) -> Sqe {
@@ -40,11 +41,6 @@ unsafe impl<B: IoBuf, H: Head> Operation for SendTo<B, H> {
             .dest_addr(address)
             .dest_addr_len(address_len)
             .build()
-    }
-
-    #[inline]
-    fn landed(&mut self, _cqe: Cqe, actions: &mut Actions) {
-        self.pass.landed(actions);
     }
 
     #[inline]

@@ -13,8 +13,8 @@ use std::mem::MaybeUninit;
 use super::parts::{Parts, filled_parts};
 use super::send::Turn;
 use crate::buf::{BufError, BufResult, IoBuf};
-use crate::driver::{Actions, Operation, Outcome, WhenDropped};
-use crate::sys::{Cqe, Sqe};
+use crate::driver::{Landed, Operation, Outcome, WhenDropped};
+use crate::sys::Sqe;
 
 pub(crate) struct SendVectored<B> {
     bufs: Vec<B>,
@@ -47,6 +47,7 @@ unsafe impl<B: IoBuf> Operation for SendVectored<B> {
 
     const KIND: &'static str = "sendmsg";
     const WHEN_DROPPED: WhenDropped = WhenDropped::Finish;
+    const LANDED: Landed<Self> = Some(|this, actions| this.turn.landed(actions));
 
     fn prepare(&mut self) -> Sqe {
         self.parts = filled_parts(&self.bufs, self.skip);
@@ -55,10 +56,6 @@ unsafe impl<B: IoBuf> Operation for SendVectored<B> {
         io_uring::opcode::SendMsg::new(self.turn.line().fd.target(), &raw const *self.header)
             .flags((libc::MSG_NOSIGNAL | libc::MSG_WAITALL).cast_unsigned())
             .build()
-    }
-
-    fn landed(&mut self, _cqe: Cqe, actions: &mut Actions) {
-        self.turn.landed(actions);
     }
 
     fn orphaned(self, outcome: Outcome) {

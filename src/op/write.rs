@@ -14,8 +14,8 @@ use super::entry_len;
 use super::line::Line;
 use super::send::Turn;
 use crate::buf::{BufError, BufResult, IoBuf};
-use crate::driver::{Actions, Key, Operation, Outcome, WhenDropped};
-use crate::sys::{Cqe, Sqe};
+use crate::driver::{Key, Landed, Operation, Outcome, WhenDropped};
+use crate::sys::Sqe;
 
 #[derive(Debug)]
 struct Write<B> {
@@ -33,6 +33,11 @@ unsafe impl<B: IoBuf> Operation for Write<B> {
 
     const KIND: &'static str = "write";
     const WHEN_DROPPED: WhenDropped = WhenDropped::Finish;
+    const LANDED: Landed<Self> = Some(|this, actions| {
+        if !this.keeps_turn {
+            this.turn.landed(actions);
+        }
+    });
 
     fn prepare(&mut self) -> Sqe {
         let rest = &self.buf.as_bytes()[self.offset..];
@@ -40,12 +45,6 @@ unsafe impl<B: IoBuf> Operation for Write<B> {
         io_uring::opcode::Write::new(target, rest.as_ptr(), entry_len(rest.len()))
             .offset(u64::MAX)
             .build()
-    }
-
-    fn landed(&mut self, _cqe: Cqe, actions: &mut Actions) {
-        if !self.keeps_turn {
-            self.turn.landed(actions);
-        }
     }
 
     fn orphaned(self, outcome: Outcome) {

@@ -9,8 +9,8 @@
 use super::entry_len;
 use super::write_at::WriteAt;
 use crate::buf::IoBuf;
-use crate::driver::{Actions, Operation, Outcome, WhenDropped};
-use crate::sys::{Cqe, Sqe};
+use crate::driver::{Landed, Operation, Outcome, WhenDropped};
+use crate::sys::Sqe;
 
 #[derive(Debug)]
 pub(crate) struct WriteDirect<B>(pub(crate) WriteAt<B>);
@@ -23,6 +23,7 @@ unsafe impl<B: IoBuf> Operation for WriteDirect<B> {
     const WHEN_DROPPED: WhenDropped = WhenDropped::Finish;
     const SUBMIT_AGAIN: bool = true;
     const BOUNDED: bool = true;
+    const LANDED: Landed<Self> = Some(|_, actions| actions.end_bounded());
 
     fn prepare(&mut self) -> Sqe {
         let WriteAt { hold, buf, offset, .. } = &self.0;
@@ -36,10 +37,6 @@ unsafe impl<B: IoBuf> Operation for WriteDirect<B> {
             .offset(*offset)
             .rw_flags(self.0.rw_flags())
             .build()
-    }
-
-    fn landed(&mut self, _cqe: Cqe, actions: &mut Actions) {
-        actions.end_bounded();
     }
 
     fn complete(self, outcome: Outcome) -> Self::Output {

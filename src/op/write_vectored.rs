@@ -11,8 +11,8 @@ use std::fmt;
 use super::open_file::Hold;
 use super::parts::{Parts, filled_parts};
 use crate::buf::{BufError, BufResult, IoBuf};
-use crate::driver::{Actions, Operation, Outcome, WhenDropped};
-use crate::sys::{Cqe, Sqe};
+use crate::driver::{Landed, Operation, Outcome, WhenDropped};
+use crate::sys::Sqe;
 
 /// `DIRECT`: past the page cache, and so bounded in number.
 pub(crate) struct WriteVectored<B, const DIRECT: bool> {
@@ -41,6 +41,8 @@ unsafe impl<B: IoBuf, const DIRECT: bool> Operation for WriteVectored<B, DIRECT>
     const WHEN_DROPPED: WhenDropped = WhenDropped::Finish;
     const SUBMIT_AGAIN: bool = true;
     const BOUNDED: bool = DIRECT;
+    const LANDED: Landed<Self> =
+        if DIRECT { Some(|_, actions| actions.end_bounded()) } else { None };
 
     fn prepare(&mut self) -> Sqe {
         self.parts = filled_parts(&self.bufs, self.skip);
@@ -48,12 +50,6 @@ unsafe impl<B: IoBuf, const DIRECT: bool> Operation for WriteVectored<B, DIRECT>
         io_uring::opcode::Writev::new(self.hold.file().target(), self.parts.as_ptr(), count)
             .offset(self.offset)
             .build()
-    }
-
-    fn landed(&mut self, _cqe: Cqe, actions: &mut Actions) {
-        if DIRECT {
-            actions.end_bounded();
-        }
     }
 
     fn complete(mut self, outcome: Outcome) -> Self::Output {

@@ -14,6 +14,7 @@ pub(crate) mod eventfd;
 pub(crate) mod files;
 pub(crate) mod mapping;
 pub(crate) mod message;
+pub(crate) mod names;
 pub(crate) mod options;
 pub(crate) mod pipes;
 pub(crate) mod plain;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use annulus::Builder;
+use annulus::fs::{File, read_dir};
 use annulus::signal::{SignalKind, signal};
 use annulus::sync::mpsc;
 use annulus::task::{JoinSet, as_completed, yield_now};
@@ -11,7 +12,8 @@ use futures::stream::{self, FuturesUnordered, Stream, StreamExt};
 
 use crate::signals::raise;
 use crate::support::child::{assert_passed, in_child, run_alone};
-use crate::support::settled::run;
+use crate::support::files::Folder;
+use crate::support::settled::{content, run};
 
 #[test]
 fn a_receiver_is_a_stream_that_ends_with_its_senders() {
@@ -84,6 +86,32 @@ fn outcomes_come_with_their_places() {
         });
         let places = as_completed(futures).map(|(place, _)| place).collect::<Vec<_>>().await;
         assert_eq!(places, [1, 2, 0]);
+    });
+}
+
+#[test]
+fn a_directory_is_a_stream_of_its_entries_and_a_file_of_its_chunks() {
+    run(async || {
+        let folder = Folder::new();
+        let mut expected: Vec<String> = (0..900).map(|number| format!("file-{number}")).collect();
+        for name in &expected {
+            folder.file(name, name);
+        }
+        let entries = read_dir(folder.path()).await.expect("a directory");
+        let names = entries.map(|entry| entry.expect("an entry").file_name().into_string());
+        let mut found: Vec<String> = names.map(|name| name.expect("text")).collect().await;
+        found.sort();
+        expected.sort();
+        assert_eq!(found, expected);
+        let bytes = content(0, 0, 100_000);
+        let file = File::open(folder.file("large", &bytes)).await.expect("a file");
+        let chunks = file.chunks(1..99_000).size(4096);
+        let parts: Vec<Vec<u8>> = chunks.map(|chunk| chunk.expect("a chunk")).collect().await;
+        assert_eq!(parts.concat(), bytes[1..99_000]);
+        // A file that is not open for reading gives its error each time that it is asked.
+        let writing = File::create(folder.join("new")).await.expect("a file");
+        let failed: Vec<_> = writing.chunks(..).take(2).collect().await;
+        assert!(failed.iter().all(Result::is_err) && failed.len() == 2);
     });
 }
 

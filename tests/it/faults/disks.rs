@@ -3,22 +3,26 @@
 //! # Safety rules
 //!
 //! 1. Strings end in zero and live across the call; the namespace is the calling thread's own.
+//! 2. What the kernel fills is a local of the length that it is told.
 #![allow(unsafe_code, reason = "mounts and limits are made by system calls")]
 
 use std::ffi::CString;
 use std::io::{self, ErrorKind};
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::Path;
+use std::rc::Rc;
+use std::time::Instant;
 
-use annulus::Builder;
-use annulus::buf::AlignedBuf;
-use annulus::fs::{self, Allocation, DirectFile, File, OpenOptions};
+use annulus::buf::{AlignedBuf, BufError};
+use annulus::fs::{self, Advice, Allocation, Dir, DirBuilder, DirectFile, File, OpenOptions};
+use annulus::{Builder, spawn_blocking};
 
 use crate::support::child::{assert_passed, in_child};
 use crate::support::files::{Folder, make_fifo};
 use crate::support::settled::{
-    Drops, assert_content, content, joined, poll_once, run, run_with, turn, until,
+    Drops, PATIENCE, assert_content, content, joined, poll_once, run, run_with, turn, until,
 };
 use crate::support::skip::skip;
 
@@ -129,6 +133,71 @@ fn a_dropped_write_to_a_full_disk_is_told_by_the_sync() {
     }
 }
 
+/// Drops a change for which there is no room when it is under way; that of a thread has failed then.
+async fn lose_change(file: &File, by_thread: bool) {
+    async fn drop_under_way(change: impl Future) {
+        let mut change = Box::pin(change);
+        assert!(poll_once(&mut change).await.is_pending());
+        turn().await;
+    }
+    if by_thread {
+        // It is busy until the change is dropped.
+        let (busy, until_gone) = std::sync::mpsc::channel::<()>();
+        drop(spawn_blocking(move || until_gone.recv()));
+        drop_under_way(file.set_xattr("user.much", vec![1; 65_536])).await;
+        drop(busy);
+        // The only thread of the pool has begun with this, and so is done with the other.
+        spawn_blocking(|| ()).await.unwrap();
+    } else {
+        drop_under_way(file.allocate(0..1 << 20, Allocation::Extend)).await;
+    }
+}
+
+/// The first write that fails. It does not wait for what was dropped.
+async fn failed_write(file: &File) -> BufError<&'static str> {
+    let start = Instant::now();
+    loop {
+        match file.write_at("kept", 0).await {
+            Err(failed) => return failed,
+            Ok(_) => assert!(start.elapsed() < PATIENCE, "no write failed"),
+        }
+        turn().await;
+    }
+}
+
+#[test]
+fn a_dropped_change_for_which_there_is_no_room_is_told_by_whatever_comes_next() {
+    let test = on_small(|root| {
+        run_with(Builder::new().blocking_threads(1), async || {
+            let kind = |result: io::Result<()>| result.map_err(|error| error.kind());
+            for by_thread in [false, true] {
+                let file = File::create(root.join("file")).await.unwrap();
+                if by_thread && file.set_xattr("user.small", "value").await.is_err() {
+                    skip!("a file system in memory keeps no attributes before Linux 6.6");
+                }
+                lose_change(&file, by_thread).await;
+                let failed = failed_write(&file).await;
+                assert_eq!((failed.error.kind(), failed.buf), (ErrorKind::StorageFull, "kept"));
+                file.set_len(0).await.expect("it is told once");
+                file.write_all_at("now", 0).await.expect("it is told once");
+                lose_change(&file, by_thread).await;
+                assert_eq!(kind(file.sync_all().await), Err(ErrorKind::StorageFull));
+                assert_eq!(kind(file.sync_all().await), Ok(()));
+                lose_change(&file, by_thread).await;
+                assert_eq!(kind(file.sync_data().await), Err(ErrorKind::StorageFull));
+                lose_change(&file, by_thread).await;
+                assert_eq!(kind(file.set_len(1).await), Err(ErrorKind::StorageFull));
+                assert_eq!(file.metadata().await.unwrap().len(), 3, "and this did not happen");
+                lose_change(&file, by_thread).await;
+                assert_eq!(kind(file.close().await), Err(ErrorKind::StorageFull));
+            }
+        });
+    });
+    if let Err(error) = test {
+        skip!("no file system of our own: {error}");
+    }
+}
+
 /// Direct I/O on a file system that gets full.
 fn fill_directly(root: &Path) {
     /// More than there is room for.
@@ -181,10 +250,17 @@ fn a_read_only_file_system_refuses_every_change() {
         std::fs::write(root.join("file"), "content").unwrap();
         mount(root, "tmpfs", libc::MS_REMOUNT | libc::MS_RDONLY, "").unwrap();
         run(async || {
+            let dir = Dir::open(root).await.unwrap();
+            let permissions = std::fs::Permissions::from_mode(0o600);
             let kinds = [
                 File::create(root.join("new")).await.map(drop),
                 OpenOptions::new().append(true).open(root.join("file")).await.map(drop),
                 fs::create_dir(root.join("dir")).await,
+                DirBuilder::new().recursive(true).create(root.join("a/b")).await,
+                fs::set_permissions(root.join("file"), permissions.clone()).await,
+                fs::chown(root.join("file"), None, None).await,
+                dir.set_permissions("file", permissions).await,
+                dir.symlink("file", "other").await,
                 fs::remove_file(root.join("file")).await,
                 fs::rename(root.join("file"), root.join("other")).await,
                 fs::hard_link(root.join("file"), root.join("other")).await,
@@ -355,6 +431,48 @@ fn thousands_of_operations_share_a_few_kernel_threads() {
             count += 1;
         }
         assert_eq!(count, 400);
+    });
+}
+
+/// Whether a byte of a file is in the page cache: a read that may not wait finds it.
+fn is_cached(file: &std::fs::File, offset: usize) -> bool {
+    let mut byte = 0_u8;
+    let part = libc::iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
+    let (fd, offset) = (file.as_raw_fd(), offset as libc::off_t);
+    // SAFETY: rule 2.
+    unsafe { libc::preadv2(fd, &raw const part, 1, offset, libc::RWF_NOWAIT) == 1 }
+}
+
+#[test]
+fn a_flood_of_reads_of_a_cold_file_makes_no_more_kernel_threads_than_allowed() {
+    const READS: usize = 10_000;
+    const PAGE: usize = 4096;
+    const PAGES: usize = 2048;
+    run_with(Builder::new().kernel_workers(2, 2), async || {
+        let folder = Folder::new();
+        let path = folder.file("file", content(4, 0, PAGE * PAGES));
+        let plain = std::fs::File::open(&path).unwrap();
+        plain.sync_all().unwrap();
+        let file = Rc::new(File::open(&path).await.unwrap());
+        file.advise(0..u64::MAX, Advice::Random).await.unwrap();
+        file.advise(0..u64::MAX, Advice::DontNeed).await.unwrap();
+        if is_cached(&plain, 0) && is_cached(&plain, PAGE * (PAGES - 1)) {
+            skip!("the temporary directory is always in memory");
+        }
+        let tasks = (0..READS)
+            .map(|nth| {
+                let file = Rc::clone(&file);
+                annulus::spawn(async move {
+                    let at = nth * 1021 % PAGES * PAGE;
+                    let bytes = file.read_exact_at(vec![0; 512], at as u64).await.unwrap();
+                    assert_content(4, at, &bytes);
+                    if nth % 200 == 0 {
+                        assert!(workers() <= 4, "{}", workers());
+                    }
+                })
+            })
+            .collect();
+        joined(tasks).await;
     });
 }
 

@@ -12,7 +12,8 @@ use std::fs::File as StdFile;
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
 use std::path::Path;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
@@ -23,7 +24,7 @@ use annulus::{Builder, Runtime};
 
 use crate::support::files::Folder;
 use crate::support::leak::LeakGuard;
-use crate::support::settled::{PATIENCE, poll_and_drop, poll_once, until};
+use crate::support::settled::{PATIENCE, poll_and_drop, poll_once, turn, until};
 use crate::support::skip::skip;
 
 const LOOKUP: u32 = 1;
@@ -31,6 +32,8 @@ const FORGET: u32 = 2;
 const GETATTR: u32 = 3;
 const OPEN: u32 = 14;
 const READ: u32 = 15;
+const WRITE: u32 = 16;
+const FSYNC: u32 = 20;
 const FLUSH: u32 = 25;
 const INIT: u32 = 26;
 const INTERRUPT: u32 = 36;
@@ -38,7 +41,8 @@ const INTERRUPT: u32 = 36;
 /// Without it, or with direct I/O, the kernel waits for the answer inside the core's own call: nothing turns then.
 const ASYNC_READ: u32 = 1;
 
-/// A mounted file system with one file, whose reads wait for `answer`, or, if it is told so, its closes.
+/// A mounted file system with one file, whose reads wait for `answer`, or, if it is told so, its closes; and whose
+/// writes fail when they are to.
 struct Silent {
     device: StdFile,
     /// Where it is mounted.
@@ -47,6 +51,8 @@ struct Silent {
     waiting: Arc<Mutex<Vec<u64>>>,
     /// Which kind of them waits.
     held: Arc<AtomicU32>,
+    /// How writes, syncs and closes fail; zero is not.
+    broken: Arc<AtomicI32>,
     server: Option<std::thread::JoinHandle<()>>,
 }
 
@@ -64,11 +70,12 @@ impl Silent {
         let options = format!("fd={fd},rootmode=40000,user_id=0,group_id=0");
         let flags = libc::MS_NOSUID | libc::MS_NODEV;
         mount("annulus", path, "fuse", flags, &options)?;
-        let (waiting, held) = (Arc::default(), Arc::new(AtomicU32::new(READ)));
-        let (requests, noted, kind) =
-            (device.try_clone()?, Arc::clone(&waiting), Arc::clone(&held));
-        let server = Some(std::thread::spawn(move || serve(requests, &noted, &kind)));
-        Ok(Self { device, mount: folder, waiting, held, server })
+        let (waiting, broken) = (Arc::default(), Arc::default());
+        let held = Arc::new(AtomicU32::new(READ));
+        let (requests, noted) = (device.try_clone()?, Arc::clone(&waiting));
+        let (kind, fails) = (Arc::clone(&held), Arc::clone(&broken));
+        let server = Some(std::thread::spawn(move || serve(requests, &noted, &kind, &fails)));
+        Ok(Self { device, mount: folder, waiting, held, broken, server })
     }
 
     fn open(&self) -> StdFile {
@@ -78,6 +85,16 @@ impl Silent {
     /// From now on requests of this kind wait, and no others.
     fn hold(&self, kind: u32) {
         self.held.store(kind, Ordering::Relaxed);
+    }
+
+    fn open_for_writing(&self) -> StdFile {
+        let mut options = StdFile::options();
+        options.write(true).open(self.mount.join("file")).expect("the server answers")
+    }
+
+    /// From now on writes, syncs and closes fail, or do not.
+    fn breaks(&self, code: i32) {
+        self.broken.store(code, Ordering::Release);
     }
 
     fn is_asked(&self) -> bool {
@@ -128,23 +145,27 @@ fn mount(source: &str, at: &Path, kind: &str, flags: u64, options: &str) -> io::
 }
 
 /// Answers everything but what is held, which it notes, until the file system is unmounted.
-fn serve(mut device: StdFile, waiting: &Mutex<Vec<u64>>, held: &AtomicU32) {
+fn serve(mut device: StdFile, waiting: &Mutex<Vec<u64>>, held: &AtomicU32, broken: &AtomicI32) {
     let mut request = vec![0; 1 << 20];
     while let Ok(len) = device.read(&mut request) {
         let word = |at: usize| u32::from_ne_bytes(request[at..at + 4].try_into().expect("four"));
         let unique = u64::from_ne_bytes(request[8..16].try_into().expect("eight"));
         let node = u64::from_ne_bytes(request[16..24].try_into().expect("eight"));
         assert!(len >= 40, "a header");
+        let code = broken.load(Ordering::Acquire);
         let _ = match word(4) {
             kind if kind == held.load(Ordering::Relaxed) => {
                 waiting.lock().expect("no panic").push(unique);
                 Ok(())
             }
+            WRITE | FSYNC | FLUSH if code != 0 => reply(&device, unique, -code, &[]),
+            // As many bytes as were to be written.
+            WRITE => reply(&device, unique, 0, &words(&[word(56), 0])),
+            FSYNC | FLUSH => reply(&device, unique, 0, &[]),
             INIT => reply(&device, unique, 0, &init()),
             LOOKUP => reply(&device, unique, 0, &entry()),
             GETATTR => reply(&device, unique, 0, &attributes(node)),
             OPEN => reply(&device, unique, 0, &words(&[0; 4])),
-            FLUSH => reply(&device, unique, 0, &[]),
             FORGET | INTERRUPT => Ok(()),
             _ => reply(&device, unique, -libc::ENOSYS, &[]),
         };
@@ -352,6 +373,48 @@ fn close_while_the_server_waits() -> io::Result<()> {
 #[test]
 fn a_close_that_waits_of_a_descriptor_that_nobody_takes_holds_up_nobody() {
     if let Err(error) = in_thread(close_while_the_server_waits) {
+        skip!("no file system of our own: {error}");
+    }
+}
+
+/// The body of the test below.
+fn fail_changes() -> io::Result<()> {
+    let _leaks = LeakGuard::new();
+    let silent = Silent::mount()?;
+    let runtime = Builder::new().build().expect("this machine has io_uring");
+    runtime.block_on(async {
+        let file = File::from_std(silent.open_for_writing());
+        let code = |result: io::Result<()>| result.map_err(|error| error.raw_os_error());
+        file.write_all_at("while all is well", 0).await.expect("it is taken");
+        silent.breaks(libc::EIO);
+        let failed = file.write_at("kept", 0).await.expect_err("the disk is broken");
+        assert_eq!((failed.error.raw_os_error(), failed.buf), (Some(libc::EIO), "kept"));
+        assert_eq!(code(file.sync_all().await), Err(Some(libc::EIO)));
+        // A sync that was dropped is told by the next change, and so is a write, each once.
+        for sync in [true, false] {
+            let mut change: Pin<Box<dyn Future<Output = ()>>> = match sync {
+                true => Box::pin(async { _ = file.sync_data().await }),
+                false => Box::pin(async { _ = file.write_at("lost", 0).await }),
+            };
+            assert!(poll_once(&mut change).await.is_pending());
+            turn().await;
+            drop(change);
+            assert_eq!(code(file.flush().await), Err(Some(libc::EIO)), "{sync}");
+            assert_eq!(code(file.flush().await), Ok(()));
+            silent.breaks(0);
+            assert_eq!(code(file.sync_all().await), Ok(()));
+            silent.breaks(libc::EIO);
+        }
+        assert_eq!(code(file.close().await), Err(Some(libc::EIO)), "it writes only now");
+    });
+    assert_eq!(runtime.shutdown(PATIENCE), Ok(()));
+    drop(silent);
+    Ok(())
+}
+
+#[test]
+fn a_disk_that_fails_is_told_by_writes_syncs_and_the_close_also_where_their_futures_were_dropped() {
+    if let Err(error) = in_thread(fail_changes) {
         skip!("no file system of our own: {error}");
     }
 }

@@ -4,20 +4,24 @@
 use std::io::{ErrorKind, Write};
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::task::{Context, RawWakerVTable, Waker};
 use std::time::Duration;
 
 use annulus::Runtime;
-use annulus::fs::File;
+use annulus::fs::{DirectFile, File};
 use annulus::net::TcpStream;
 use annulus::runtime::metrics;
+use annulus::time::timeout;
 use socket2::SockRef;
 
-use crate::support::files::nameless_file;
+use crate::support::files::{direct_file, nameless_file};
 use crate::support::leak::LeakGuard;
 use crate::support::settled::{
-    Drops, PATIENCE, content, narrow_pair, pair, poll_once, read_len, run, turn, until,
-    until_operations, write_now,
+    Drops, PATIENCE, assert_content, content, narrow_pair, pair, poll_once, read_len, rounds, run,
+    turn, until, until_operations, write_now,
 };
+use crate::support::skip::skip;
 
 /// A file that has nothing to read until the other end writes.
 fn pipe() -> (File, std::io::PipeWriter) {
@@ -29,8 +33,8 @@ fn pipe() -> (File, std::io::PipeWriter) {
 fn a_dropped_read_keeps_its_buffer_until_the_kernel_is_done() {
     run(async || {
         let (file, mut writer) = pipe();
-        let drops = Drops::default();
-        for round in 0..2000 {
+        let (drops, count) = (Drops::default(), rounds(2000, 10_000));
+        for round in 0..count {
             let mut read = Box::pin(file.read_at(drops.buffer(vec![0; 64]), 0));
             assert!(poll_once(&mut read).await.is_pending());
             turn().await;
@@ -44,7 +48,57 @@ fn a_dropped_read_keeps_its_buffer_until_the_kernel_is_done() {
                 drain(file.as_fd().try_clone_to_owned().unwrap());
             }
         }
-        until(|| drops.count() == 2000).await;
+        until(|| drops.count() == count).await;
+    });
+}
+
+#[test]
+fn a_dropped_read_of_a_disk_keeps_its_buffer_until_the_kernel_is_done() {
+    const SIZE: usize = 4096;
+    run(async || {
+        let file = match direct_file() {
+            Err(error) => skip!("no direct I/O in the temporary directory: {error}"),
+            Ok(file) => DirectFile::from_std(file).await.unwrap(),
+        };
+        let mut whole = file.buffer(16 * SIZE);
+        whole.extend_from_slice(&content(0, 0, 16 * SIZE));
+        file.write_all_at(whole, 0).await.unwrap();
+        let (drops, count) = (Drops::default(), rounds(2000, 10_000));
+        for round in 0..count {
+            let buf = drops.counted(file.buffer(SIZE));
+            let mut read = Box::pin(file.read_at(buf, (round % 16 * SIZE) as u64));
+            assert!(poll_once(&mut read).await.is_pending());
+            // Where some wait for their turn, others are in the kernel, and some have come.
+            if round % 7 == 0 {
+                turn().await;
+            }
+            drop(read);
+        }
+        until(|| drops.count() == count).await;
+        let whole = file.read_exact_at(file.buffer(16 * SIZE), 0).await.unwrap();
+        assert_content(0, 0, &whole);
+    });
+}
+
+/// A waker that panics instead of being cloned.
+static UNCLONABLE: RawWakerVTable =
+    RawWakerVTable::new(|_| panic!("no clone today"), |_| (), |_| (), |_| ());
+
+#[test]
+fn a_waker_that_panics_when_it_is_cloned_leaves_nothing_to_be_waited_for() {
+    run(async || {
+        let file = File::from_std(nameless_file());
+        let drops = Drops::default();
+        // SAFETY: the functions do nothing with the data, and may be called on any thread.
+        let waker = unsafe { Waker::new(std::ptr::null(), &UNCLONABLE) };
+        let mut write = Box::pin(file.write_at(drops.buffer(vec![1; 64]), 0));
+        let poll = || write.as_mut().poll(&mut Context::from_waker(&waker)).is_pending();
+        assert!(catch_unwind(AssertUnwindSafe(poll)).is_err());
+        assert_eq!(drops.count(), 0, "it can be polled again");
+        drop(write);
+        assert_eq!(drops.count(), 1);
+        timeout(PATIENCE, file.sync_all()).await.expect("nothing is under way").unwrap();
+        assert_eq!(file.metadata().await.unwrap().len(), 0);
     });
 }
 
@@ -109,7 +163,7 @@ fn a_dropped_receive_loses_nothing_ten_thousand_times() {
             let polled = poll_once(&mut read).await;
             if let std::task::Poll::Ready(chunk) = polled {
                 let chunk = chunk.unwrap().expect("the peer is there");
-                crate::support::settled::assert_content(0, next, &chunk);
+                assert_content(0, next, &chunk);
                 next += chunk.len();
             }
             if round % 2 == 0 {
@@ -121,7 +175,7 @@ fn a_dropped_receive_loses_nothing_ten_thousand_times() {
         }
         let mut rest = vec![0; 15_000 - next];
         near.read_exact(&mut rest).await.unwrap();
-        crate::support::settled::assert_content(0, next, &rest);
+        assert_content(0, next, &rest);
     });
 }
 

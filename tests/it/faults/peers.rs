@@ -11,13 +11,14 @@ use std::ptr::NonNull;
 use std::time::Duration;
 
 use annulus::Builder;
-use annulus::buf::IoBuf;
+use annulus::buf::{IoBuf, IoBufMut};
 use annulus::fs::File;
 use annulus::net::{TcpListener, TcpSocket, TcpStream};
 use annulus::time::timeout;
 use socket2::SockRef;
 
 use crate::support::child::{assert_passed, in_child};
+use crate::support::files::Folder;
 use crate::support::settled::{
     content, narrow_pair, pair, poll_once, read_len, run, run_with, turn, until, write_now,
 };
@@ -184,7 +185,7 @@ fn every_short_read_and_write_is_made_up_for() {
     });
 }
 
-/// More than the kernel takes in one operation; nothing of it is ever touched.
+/// More than the kernel takes in one operation; little of it is ever touched.
 struct Huge {
     start: NonNull<u8>,
     size: usize,
@@ -195,7 +196,8 @@ impl Huge {
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
         let none = std::ptr::null_mut();
         // SAFETY: a new mapping at a place of the kernel's choice.
-        let start = unsafe { libc::mmap(none, size, libc::PROT_READ, flags, -1, 0) };
+        let start =
+            unsafe { libc::mmap(none, size, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0) };
         let start = (start != libc::MAP_FAILED).then_some(start)?;
         NonNull::new(start.cast()).map(|start| Self { start, size })
     }
@@ -208,7 +210,7 @@ impl Drop for Huge {
     }
 }
 
-// SAFETY: the mapping stays in place, zeroed and unchanged, until the value is dropped.
+// SAFETY: the mapping stays in place until the value is dropped, and holds numbers from the begin.
 unsafe impl IoBuf for Huge {
     fn buf_ptr(&self) -> *const u8 {
         self.start.as_ptr()
@@ -217,6 +219,37 @@ unsafe impl IoBuf for Huge {
     fn buf_len(&self) -> usize {
         self.size
     }
+}
+
+// SAFETY: all of the mapping can be written; it holds numbers from the begin.
+unsafe impl IoBufMut for Huge {
+    fn buf_mut_ptr(&mut self) -> *mut u8 {
+        self.start.as_ptr()
+    }
+
+    fn buf_capacity(&self) -> usize {
+        self.size
+    }
+
+    unsafe fn set_buf_len(&mut self, _len: usize) {}
+}
+
+#[test]
+fn a_buffer_beyond_the_kernels_bound_is_read_into_as_far_as_there_is_something() {
+    run(async || {
+        let folder = Folder::new();
+        let file = File::open(folder.file("file", content(1, 0, 100))).await.unwrap();
+        for size in [1 << 31, (1 << 32) + 10, 5 << 32] {
+            let Some(huge) = Huge::new(size) else {
+                skip!("no {size} bytes of address space");
+            };
+            let (count, huge) = file.read_at(huge, 0).await.ok().expect("it is only less");
+            assert_eq!((count, huge.size), (100, size));
+            let failed = file.read_exact_at(huge, 0).await.err().expect("there is no more");
+            let kind = (failed.error.kind(), failed.transferred);
+            assert_eq!(kind, (ErrorKind::UnexpectedEof, 100));
+        }
+    });
 }
 
 #[test]

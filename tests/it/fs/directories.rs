@@ -1,13 +1,16 @@
 //! Directories: their entries, and what is done in one that is kept open.
 
 use std::collections::BTreeSet;
+use std::fs::Permissions;
 use std::io::ErrorKind;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 
-use annulus::fs::{Dir, OpenOptions, read_dir, remove_dir_all};
+use annulus::fs::{Dir, DirBuilder, File, OpenOptions, fchown, read_dir, remove_dir_all};
 
 use crate::support::files::Folder;
-use crate::support::settled::{poll_and_drop, run, turn};
+use crate::support::settled::{poll_and_drop, run, turn, until};
+use crate::support::skip::skip;
 
 #[test]
 fn every_entry_comes_once_over_many_batches() {
@@ -133,6 +136,93 @@ fn an_open_directory_is_the_same_wherever_it_is_moved() {
         dir.remove_dir("deep").await.unwrap();
         remove_dir_all(folder.join("after")).await.unwrap();
         assert_eq!(dir.create("late").await.unwrap_err().kind(), ErrorKind::NotFound);
+    });
+}
+
+#[test]
+fn a_directory_is_made_with_the_permissions_that_were_asked_for() {
+    run(async || {
+        let folder = Folder::new();
+        let dir = Dir::open(folder.path()).await.unwrap();
+        let mut builder = DirBuilder::new();
+        builder.mode(0o701);
+        builder.create(folder.join("one")).await.unwrap();
+        dir.create_dir_with(&builder, "two").await.unwrap();
+        let mut theirs = std::fs::DirBuilder::new();
+        theirs.mode(0o701).create(folder.join("std")).unwrap();
+        let mode = |name: &str| std::fs::metadata(folder.join(name)).unwrap().mode();
+        assert_eq!((mode("one"), mode("two")), (mode("std"), mode("std")));
+        let there = builder.create(folder.join("one")).await.unwrap_err();
+        assert_eq!(there.kind(), ErrorKind::AlreadyExists);
+        let above = dir.create_dir_with(&builder, "a/b/c").await.unwrap_err();
+        assert_eq!(above.kind(), ErrorKind::NotFound);
+        builder.recursive(true).create(folder.join("a/b/c")).await.unwrap();
+        assert_eq!((mode("a"), mode("a/b/c")), (mode("std"), mode("std")));
+        dir.create_dir_with(&builder, "a/b/c").await.expect("it is there already");
+        folder.file("file", "");
+        let under = dir.create_dir_with(&builder, "file/dir").await.unwrap_err();
+        assert_eq!(under.kind(), ErrorKind::NotADirectory);
+    });
+}
+
+#[test]
+fn links_are_read_and_permissions_changed_from_an_open_directory() {
+    run(async || {
+        let folder = Folder::new();
+        std::fs::create_dir(folder.join("before")).unwrap();
+        let dir = Dir::open(folder.join("before")).await.unwrap();
+        std::fs::rename(folder.join("before"), folder.join("after")).unwrap();
+        folder.file("after/file", "");
+        let long = "x/".repeat(1500);
+        dir.symlink("file", "link").await.unwrap();
+        dir.symlink(&long, "long").await.unwrap();
+        assert_eq!(dir.read_link("link").await.unwrap(), Path::new("file"));
+        assert_eq!(dir.read_link("long").await.unwrap(), Path::new(&long));
+        assert_eq!(dir.read_link("file").await.unwrap_err().kind(), ErrorKind::InvalidInput);
+        assert_eq!(dir.read_link("none").await.unwrap_err().kind(), ErrorKind::NotFound);
+        let zero = dir.read_link("a\0b").await.unwrap_err();
+        assert_eq!(zero.kind(), ErrorKind::InvalidInput);
+        dir.set_permissions("link", Permissions::from_mode(0o640)).await.unwrap();
+        assert_eq!(dir.metadata("file").await.unwrap().mode() & 0o7777, 0o640);
+        let none = dir.set_permissions("none", Permissions::from_mode(0o640)).await;
+        assert_eq!(none.unwrap_err().kind(), ErrorKind::NotFound);
+        // A dropped change happens all the same, though the directory is gone from here.
+        let _ = poll_and_drop(dir.set_permissions("file", Permissions::from_mode(0o600))).await;
+        drop(dir);
+        let mode = || std::fs::metadata(folder.join("after/file")).unwrap().mode() & 0o777;
+        until(|| mode() == 0o600).await;
+    });
+}
+
+#[test]
+fn owners_are_those_that_were_given_and_the_others_stay() {
+    run(async || {
+        let folder = Folder::new();
+        let path = folder.file("file", "");
+        let before = std::fs::metadata(&path).unwrap();
+        let (uid, gid) = (before.uid(), before.gid());
+        let dir = Dir::open(folder.path()).await.unwrap();
+        dir.symlink("file", "link").await.unwrap();
+        let file = File::open(&path).await.unwrap();
+        let ids = |name: &str| {
+            let metadata = std::fs::symlink_metadata(folder.join(name)).unwrap();
+            (metadata.uid(), metadata.gid())
+        };
+        // What changes nothing is everybody's to do.
+        fchown(&file, Some(uid), None).await.unwrap();
+        dir.chown("link", None, Some(gid)).await.unwrap();
+        dir.lchown("link", None, None).await.unwrap();
+        let taken = fchown(&file, Some(1234), None).await;
+        if uid != 0 {
+            assert_eq!(taken.unwrap_err().kind(), ErrorKind::PermissionDenied);
+            skip!("only root gives files away");
+        }
+        taken.unwrap();
+        assert_eq!(ids("file"), (1234, gid));
+        dir.chown("link", None, Some(77)).await.unwrap();
+        assert_eq!((ids("file"), ids("link")), ((1234, 77), (uid, gid)));
+        dir.lchown("link", Some(5), Some(6)).await.unwrap();
+        assert_eq!((ids("file"), ids("link")), ((1234, 77), (5, 6)));
     });
 }
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs::Permissions;
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use annulus::fs;
@@ -47,6 +47,7 @@ enum Step {
     RemoveDirAll(PathBuf),
     CreateDir(PathBuf),
     CreateDirAll(PathBuf),
+    BuildDir(PathBuf, bool, u32),
     HardLink(PathBuf, PathBuf),
     Symlink(PathBuf, PathBuf),
     ReadLink(PathBuf),
@@ -55,6 +56,8 @@ enum Step {
     SymlinkMetadata(PathBuf),
     Exists(PathBuf),
     SetPermissions(PathBuf, u32),
+    /// The link itself, if so.
+    Chown(PathBuf, bool, Option<u32>, Option<u32>),
     ReadDir(PathBuf),
     /// Open with these options and write, set the length or read at an offset.
     Use {
@@ -68,7 +71,7 @@ enum Step {
 
 fn step(random: &mut Random) -> Step {
     let (one, two) = (random.name(), random.name());
-    match random.below(24) {
+    match random.below(28) {
         0..2 => Step::Read(one),
         2..5 => Step::Write(one, random.below(40_000) as usize),
         5 => Step::Copy(one, two),
@@ -87,6 +90,12 @@ fn step(random: &mut Random) -> Step {
         19 => Step::Exists(one),
         20 => Step::SetPermissions(one, [0o777, 0o755, 0o700][random.below(3) as usize]),
         21 => Step::ReadDir(one),
+        22 => Step::BuildDir(one, is(random.below(2), 0), [0o777, 0o750][random.below(2) as usize]),
+        23..25 => {
+            let mut id = || [None, Some(0), Some(1000)][random.below(3) as usize];
+            let (uid, gid) = (id(), id());
+            Step::Chown(one, is(random.below(2), 0), uid, gid)
+        }
         _ => Step::Use {
             path: one,
             options: random.below(64),
@@ -115,6 +124,12 @@ fn stat(is_dir: bool, is_file: bool, is_symlink: bool, mode: u32, len: u64) -> S
     format!("{is_dir} {is_file} {is_symlink} {mode:o} {len}")
 }
 
+/// As [`stat`], of what we found.
+fn shown(found: fs::Metadata) -> String {
+    let mode = found.permissions().mode();
+    stat(found.is_dir(), found.is_file(), found.is_symlink(), mode, found.len())
+}
+
 /// A path as it is seen from the root of its tree.
 fn relative(root: &Path, path: PathBuf) -> String {
     let root = root.canonicalize().expect("it is there");
@@ -138,6 +153,10 @@ fn with_std(root: &Path, step: &Step) -> Outcome {
         Step::RemoveDirAll(path) => kind(std::fs::remove_dir_all(at(path)), done),
         Step::CreateDir(path) => kind(std::fs::create_dir(at(path)), done),
         Step::CreateDirAll(path) => kind(std::fs::create_dir_all(at(path)), done),
+        Step::BuildDir(path, recursive, mode) => {
+            let mut builder = std::fs::DirBuilder::new();
+            kind(builder.recursive(*recursive).mode(*mode).create(at(path)), done)
+        }
         Step::HardLink(from, to) => kind(std::fs::hard_link(at(from), at(to)), done),
         Step::Symlink(target, link) => kind(std::os::unix::fs::symlink(target, at(link)), done),
         Step::ReadLink(path) => {
@@ -152,6 +171,12 @@ fn with_std(root: &Path, step: &Step) -> Outcome {
         Step::SetPermissions(path, mode) => {
             kind(std::fs::set_permissions(at(path), Permissions::from_mode(*mode)), done)
         }
+        Step::Chown(path, true, uid, gid) => {
+            kind(std::os::unix::fs::lchown(at(path), *uid, *gid), done)
+        }
+        Step::Chown(path, false, uid, gid) => {
+            kind(std::os::unix::fs::chown(at(path), *uid, *gid), done)
+        }
         Step::ReadDir(path) => kind(list_std(&at(path)), |names| names.join(" ")),
         Step::Use { path, options, mode, offset, len } => {
             kind(use_std(&at(path), *options, *mode, *offset, *len), bytes)
@@ -162,10 +187,6 @@ fn with_std(root: &Path, step: &Step) -> Outcome {
 async fn with_ours(root: &Path, step: &Step) -> Outcome {
     let at = |path: &PathBuf| root.join(path);
     let done = |()| String::new();
-    let ours = |found: fs::Metadata| {
-        let mode = found.permissions().mode();
-        stat(found.is_dir(), found.is_file(), found.is_symlink(), mode, found.len())
-    };
     match step {
         Step::Read(path) => kind(fs::read(at(path)).await, bytes),
         Step::Write(path, len) => kind(fs::write(at(path), content(1, 0, *len)).await, done),
@@ -176,6 +197,10 @@ async fn with_ours(root: &Path, step: &Step) -> Outcome {
         Step::RemoveDirAll(path) => kind(fs::remove_dir_all(at(path)).await, done),
         Step::CreateDir(path) => kind(fs::create_dir(at(path)).await, done),
         Step::CreateDirAll(path) => kind(fs::create_dir_all(at(path)).await, done),
+        Step::BuildDir(path, recursive, mode) => {
+            let mut builder = fs::DirBuilder::new();
+            kind(builder.recursive(*recursive).mode(*mode).create(at(path)).await, done)
+        }
         Step::HardLink(from, to) => kind(fs::hard_link(at(from), at(to)).await, done),
         Step::Symlink(target, link) => kind(fs::symlink(target, at(link)).await, done),
         Step::ReadLink(path) => {
@@ -184,17 +209,48 @@ async fn with_ours(root: &Path, step: &Step) -> Outcome {
         Step::Canonicalize(path) => {
             kind(fs::canonicalize(at(path)).await, |path| relative(root, path))
         }
-        Step::Metadata(path) => kind(fs::metadata(at(path)).await, ours),
-        Step::SymlinkMetadata(path) => kind(fs::symlink_metadata(at(path)).await, ours),
+        Step::Metadata(path) => kind(fs::metadata(at(path)).await, shown),
+        Step::SymlinkMetadata(path) => kind(fs::symlink_metadata(at(path)).await, shown),
         Step::Exists(path) => kind(fs::exists(at(path)).await, |exists| exists.to_string()),
         Step::SetPermissions(path, mode) => {
             kind(fs::set_permissions(at(path), Permissions::from_mode(*mode)).await, done)
         }
+        Step::Chown(path, true, uid, gid) => kind(fs::lchown(at(path), *uid, *gid).await, done),
+        Step::Chown(path, false, uid, gid) => kind(fs::chown(at(path), *uid, *gid).await, done),
         Step::ReadDir(path) => kind(list_ours(&at(path)).await, |names| names.join(" ")),
         Step::Use { path, options, mode, offset, len } => {
             kind(use_ours(&at(path), *options, *mode, *offset, *len).await, bytes)
         }
     }
+}
+
+/// What a directory that is kept open has of it; `None` if nothing.
+async fn with_dir(dir: &fs::Dir, step: &Step) -> Option<Outcome> {
+    let done = |()| String::new();
+    Some(match step {
+        Step::Rename(from, to) => kind(dir.rename(from, dir, to).await, done),
+        Step::RemoveFile(path) => kind(dir.remove_file(path).await, done),
+        Step::RemoveDir(path) => kind(dir.remove_dir(path).await, done),
+        Step::CreateDir(path) => kind(dir.create_dir(path).await, done),
+        Step::CreateDirAll(path) => kind(dir.create_dir_all(path).await, done),
+        Step::BuildDir(path, recursive, mode) => {
+            let mut builder = fs::DirBuilder::new();
+            let builder = builder.recursive(*recursive).mode(*mode);
+            kind(dir.create_dir_with(builder, path).await, done)
+        }
+        Step::HardLink(from, to) => kind(dir.hard_link(from, dir, to).await, done),
+        Step::Symlink(target, link) => kind(dir.symlink(target, link).await, done),
+        Step::ReadLink(path) => kind(dir.read_link(path).await, |path| path.display().to_string()),
+        Step::Metadata(path) => kind(dir.metadata(path).await, shown),
+        Step::SymlinkMetadata(path) => kind(dir.symlink_metadata(path).await, shown),
+        Step::Exists(path) => kind(dir.exists(path).await, |exists| exists.to_string()),
+        Step::SetPermissions(path, mode) => {
+            kind(dir.set_permissions(path, Permissions::from_mode(*mode)).await, done)
+        }
+        Step::Chown(path, true, uid, gid) => kind(dir.lchown(path, *uid, *gid).await, done),
+        Step::Chown(path, false, uid, gid) => kind(dir.chown(path, *uid, *gid).await, done),
+        _ => return None,
+    })
 }
 
 fn list_std(path: &Path) -> io::Result<Vec<String>> {
@@ -276,7 +332,8 @@ fn tree(root: &Path) -> BTreeMap<PathBuf, String> {
                 bytes(std::fs::read(&path).expect("a file"))
             };
             let name = path.strip_prefix(root).expect("under it").to_owned();
-            found.insert(name, format!("{mode:o} {content}"));
+            let owner = (metadata.uid(), metadata.gid());
+            found.insert(name, format!("{mode:o} {owner:?} {content}"));
         }
     }
     found
@@ -288,13 +345,19 @@ fn random_operations_do_what_std_s_do() {
     run(async || {
         for seed in 1..=rounds(6, 600) as u64 {
             let (theirs, ours) = (Folder::new(), Folder::new());
+            let dir = fs::Dir::open(ours.path()).await.expect("it was just made");
             let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
             let mut steps = Vec::new();
             for _ in 0..STEPS {
                 let step = step(&mut random);
                 steps.push(step.clone());
                 let expected = with_std(theirs.path(), &step);
-                let found = with_ours(ours.path(), &step).await;
+                let in_dir = is(random.below(2), 0);
+                let found = if in_dir { with_dir(&dir, &step).await } else { None };
+                let found = match found {
+                    Some(found) => found,
+                    None => with_ours(ours.path(), &step).await,
+                };
                 let last = &steps[steps.len().saturating_sub(12)..];
                 assert_eq!(found, expected, "seed {seed}, {last:#?}");
                 assert_eq!(tree(ours.path()), tree(theirs.path()), "seed {seed}, {last:#?}");
