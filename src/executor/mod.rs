@@ -112,7 +112,6 @@ impl Executor {
             // Nothing of a task's may run here; what comes in is made ready, and the wakers of those who called.
             budget::lift();
             self.home.take_inbox();
-            self.home.ring_others();
         }
         polled
     }
@@ -145,18 +144,6 @@ impl Executor {
     /// Takes the announcement back; harmless without one.
     pub(crate) fn end_sleep(&self) {
         self.home.end_sleep();
-    }
-
-    /// One of the other threads that sleep and are to be woken before this one does.
-    #[inline]
-    pub(crate) fn next_ring(&self) -> Option<Waker> {
-        self.home.next_ring()
-    }
-
-    /// Wakes all of them.
-    #[inline]
-    pub(crate) fn ring_others(&self) {
-        self.home.ring_others();
     }
 
     /// Drops every task's future, the newest first, and refuses new ones. Handles that wait say that their task was

@@ -94,10 +94,6 @@ impl Handle {
 
     /// Makes a task of `work` on the runtime and waits for its output; nothing is sent before the first poll.
     ///
-    /// Between two cores that would both sleep, the one that waits rings the other by the call that it sleeps in, so
-    /// that this takes one system call and not two. What the poll that begins the call does after it, as in a `join!`,
-    /// therefore comes before the ringing; what is to run beside a computation is [spawned](Self::spawn).
-    ///
     /// If the future is dropped, the task is aborted: work that has not begun never happens, and of what has begun
     /// the future is dropped there, as it would be here.
     ///

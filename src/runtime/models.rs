@@ -66,20 +66,11 @@ impl Core {
         while !condition() {
             // What arrives is polled at once, and may be what is waited for.
             let arrived = self.executor.take_inbox();
-            let polled = self.executor.run_batch(0);
-            self.executor.ring_others();
-            if polled == 0 && !arrived && self.executor.begin_sleep() {
+            if self.executor.run_batch(0) == 0 && !arrived && self.executor.begin_sleep() {
                 self.bell.wait();
                 self.executor.end_sleep();
             }
         }
-    }
-
-    /// One turn without a sleep.
-    fn turn(&self) {
-        self.executor.take_inbox();
-        self.executor.run_batch(0);
-        self.executor.ring_others();
     }
 
     /// The end of the executor; how often its memory went, for when nobody can have it any more.
@@ -144,7 +135,7 @@ fn loom_a_call_goes_to_a_sleeping_core_and_wakes_its_caller() {
         with_caller(caller, |core, caller| {
             core.turn_until(|| served.load(StdOrdering::SeqCst) == 1);
             // What the task has left to do: send its answer.
-            core.turn();
+            core.executor.run_batch(0);
             caller_freed = Some(caller.join().expect("no panic"));
         });
         assert_eq!(caller_freed.expect("joined").load(StdOrdering::SeqCst), 1);
@@ -172,7 +163,8 @@ fn loom_shutdown_meets_a_send() {
             (task, was_refused)
         };
         with_caller(sender, |core, sender| {
-            core.turn();
+            core.executor.take_inbox();
+            core.executor.run_batch(0);
             core.executor.shutdown();
             let (mut task, was_refused) = sender.join().expect("no panic");
             assert!(task.is_finished(), "nobody waits for what has ended");
@@ -189,9 +181,11 @@ fn loom_an_abort_meets_the_work() {
         let canary = Canary(StdArc::clone(&dropped));
         let sender = move |handle: Handle| spawn_pending(&handle, canary).abort();
         with_caller(sender, |core, sender| {
-            core.turn();
+            core.executor.take_inbox();
+            core.executor.run_batch(0);
             sender.join().expect("no panic");
-            core.turn();
+            core.executor.take_inbox();
+            core.executor.run_batch(0);
             assert_eq!(dropped.load(StdOrdering::SeqCst), 1, "dropped once");
             assert_eq!(core.executor.live_tasks(), 0);
         });
@@ -216,7 +210,8 @@ fn loom_an_answer_meets_a_handle_that_goes() {
         with_caller(sender, |core, sender| {
             core.turn_until(|| begun.load(StdOrdering::SeqCst) == 1);
             sender.join().expect("no panic");
-            core.turn();
+            core.executor.take_inbox();
+            core.executor.run_batch(0);
             assert_eq!(dropped.load(StdOrdering::SeqCst), 1);
         });
     });
@@ -251,7 +246,7 @@ fn loom_an_answer_meets_a_waker_that_takes_the_place_of_another() {
         };
         with_caller(caller, |core, caller| {
             core.turn_until(|| served.load(StdOrdering::SeqCst) == 1);
-            core.turn();
+            core.executor.run_batch(0);
             caller.join().expect("no panic");
         });
     });

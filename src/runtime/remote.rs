@@ -192,17 +192,16 @@ pub struct RemoteHandle<T> {
 }
 
 impl<T: Send + 'static> RemoteHandle<T> {
-    /// Sends `work` to the runtime of `target`; `waker` is called as if the handle had been polled with it, and whoever
-    /// gives one waits. If the runtime is gone, the work is dropped, and what comes back says so when awaited.
+    /// Sends `work` to the runtime of `target`; `waker` is called as if the handle had been polled with it. If the
+    /// runtime is gone, the work is dropped, and what comes back says so when awaited.
     #[inline]
     pub(super) fn send<F>(target: &Address, work: F, waker: Option<Waker>) -> Result<Self, Self>
     where
         F: AsyncFnOnce() -> T + Send + 'static,
     {
-        let waits = waker.is_some();
         let (parcel, ticket) = Parcel::new(work, waker);
         let handle = Self { ticket: Some(ticket) };
-        match target.send(parcel, waits) {
+        match target.send(parcel) {
             Ok(()) => Ok(handle),
             Err(parcel) => {
                 parcel.refuse();

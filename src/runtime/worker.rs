@@ -14,7 +14,7 @@ use crate::channel::adaptive_spin::AdaptiveSpin;
 use crate::channel::later as channel;
 use crate::driver::{Driver, Key, Leaked};
 use crate::executor::Executor;
-use crate::op::bell::{Listen, RingOther};
+use crate::op::bell::Listen;
 use crate::op::timeout::{Rearm, Timeout};
 use crate::sys::eventfd::Bell;
 use crate::task::Root;
@@ -37,8 +37,6 @@ pub(super) struct Worker {
     reaped: Cell<u32>,
     /// Wakers of timers that are due; kept for its memory.
     expired: RefCell<Vec<Waker>>,
-    /// Of cores that the call rings which this one is in; kept for its memory.
-    rung: RefCell<Vec<Waker>>,
     spin: Spin,
     /// Who is told of polls that take long; nobody by default, and then no poll is timed.
     pub(super) watch: Option<Watch>,
@@ -121,7 +119,6 @@ impl Worker {
             alarm,
             reaped: Cell::new(0),
             expired: RefCell::default(),
-            rung: RefCell::default(),
             spin,
             watch: None,
             ends,
@@ -175,56 +172,21 @@ impl Worker {
         // Whoever began to wait for a message of this turn while it was sent.
         channel::settle();
         if root.is_woken() || self.executor.has_ready() || self.driver.has_more() {
-            self.executor.ring_others();
             return if self.driver.needs_enter() { self.driver.enter(0, None) } else { Ok(()) };
         }
         if self.timers.is_paused() && self.timers.auto_advance() {
-            self.executor.ring_others();
             return Ok(());
         }
         if self.spin()? {
-            self.executor.ring_others();
             return Ok(());
         }
         self.arm_bell();
         self.arm_alarm();
         if !self.executor.begin_sleep() {
-            self.executor.ring_others();
             return Ok(());
         }
-        let result = self.ring_and_sleep();
+        let result = self.driver.enter(1, None);
         self.executor.end_sleep();
-        result
-    }
-
-    /// Sleeps, and rings those cores in the same call that wait for it.
-    #[inline]
-    fn ring_and_sleep(&self) -> io::Result<()> {
-        match self.executor.next_ring() {
-            None => self.driver.enter(1, None),
-            Some(first) => self.ring_first_and_sleep(first),
-        }
-    }
-
-    #[inline(never)]
-    fn ring_first_and_sleep(&self, first: Waker) -> io::Result<()> {
-        let mut rung = self.rung.take();
-        let others = std::iter::from_fn(|| self.executor.next_ring());
-        for other in std::iter::once(first).chain(others) {
-            let bell = Bell::of(&other);
-            match bell.map(|bell| self.driver.submit_orphan(RingOther { bell })) {
-                Some(Ok(())) => rung.push(other),
-                None | Some(Err(_)) => other.wake(),
-            }
-        }
-        // One more than the answers to the rings, which come as they are submitted.
-        let result = self.driver.enter(1 + rung.len() as u32, None);
-        match result {
-            Ok(()) => rung.clear(),
-            // Nobody sleeps on because this core cannot go on.
-            Err(_) => rung.drain(..).for_each(Waker::wake),
-        }
-        self.rung.replace(rung);
         result
     }
 
@@ -236,7 +198,6 @@ impl Worker {
         if spin_ns == 0 {
             return Ok(false);
         }
-        self.executor.ring_others();
         if self.driver.needs_enter() {
             self.driver.enter(0, None)?;
         }

@@ -49,17 +49,15 @@ impl Address {
         self.0
     }
 
-    /// Sends a parcel there, or gives it back if the home is closed. `soon`: the caller's thread has nothing else to do
-    /// in this poll, see [`Home::ring_soon`].
+    /// Sends a parcel there, or gives it back if the home is closed.
     #[inline]
-    pub(crate) fn send<W, R>(&self, parcel: Parcel<W, R>, soon: bool) -> Result<(), Parcel<W, R>> {
+    pub(crate) fn send<W, R>(&self, parcel: Parcel<W, R>) -> Result<(), Parcel<W, R>> {
         // SAFETY: rule 1; we are a reference. Rule 7; the parcel was the caller's.
-        unsafe { push(self.0, parcel.into_head(), soon, || ()) }.map_err(Parcel::from_head)
+        unsafe { push(self.0, parcel.into_head(), || ()) }.map_err(Parcel::from_head)
     }
 }
 
-/// Sends a parcel that keeps the home itself, by its address, or gives it back if the home is closed. The poll that
-/// does so is at its end, see [`Home::ring_soon`].
+/// Sends a parcel that keeps the home itself, by its address, or gives it back if the home is closed.
 ///
 /// # Safety
 ///
@@ -75,7 +73,7 @@ pub(super) unsafe fn send_owner(home: NonNull<Home>, head: HeadPtr) -> Result<()
         }
     };
     // SAFETY: rule 1, as above; rule 7, passed on.
-    let result = unsafe { push(home, head, true, hold) };
+    let result = unsafe { push(home, head, hold) };
     if held {
         // SAFETY: rule 1; the reference counted above.
         unsafe { Home::release(home, 1) };
@@ -90,23 +88,13 @@ pub(super) unsafe fn send_owner(home: NonNull<Home>, head: HeadPtr) -> Result<()
 /// The parcel is the caller's (rule 7). The home is alive until the parcel is in the inbox, and then, if `hold` was
 /// called, until this returns (rule 1).
 #[inline]
-unsafe fn push(
-    home: NonNull<Home>,
-    head: HeadPtr,
-    soon: bool,
-    hold: impl FnMut(),
-) -> Result<(), HeadPtr> {
+unsafe fn push(home: NonNull<Home>, head: HeadPtr, hold: impl FnMut()) -> Result<(), HeadPtr> {
     // SAFETY: rules 1 and 7, by the caller's promise.
     match unsafe { home.as_ref().inbox.push(Node::parcel(head), hold) } {
         Delivery::Queued => Ok(()),
         Delivery::QueuedAsleep => {
             // SAFETY: rule 1; `hold` was called.
-            let home = unsafe { home.as_ref() };
-            if soon {
-                home.ring_soon()
-            } else {
-                home.ring()
-            }
+            unsafe { home.as_ref() }.ring();
             Ok(())
         }
         Delivery::Closed => Err(head),

@@ -73,8 +73,6 @@ impl Drop for Entered {
         debug_assert!(innermost, "homes are left in the reverse order of entering them");
         if innermost {
             CURRENT.with(|current| current.set(self.previous));
-            // Those that the loop does not come to any more.
-            self.home.ring_others();
             // SAFETY: dropped once, here.
             unsafe { ManuallyDrop::drop(&mut self.home) };
         }
@@ -108,8 +106,6 @@ pub(crate) struct Home {
     pub(super) running: Cell<Option<TaskPtr>>,
     /// What came out of the inbox and was not taken in.
     arrivals: Arrivals,
-    /// Homes that sleep and that this thread has still to ring; one entry a sleep.
-    rings: RefCell<Vec<Waker>>,
     caught_panics: Cell<u64>,
     unhandled_panics: Cell<u64>,
     /// Dropped with the executor's own reference, for it stays on the home thread.
@@ -123,17 +119,6 @@ impl Home {
     /// Wakes the home thread, from any other.
     pub(super) fn ring(&self) {
         self.unpark.wake_by_ref();
-    }
-
-    /// Wakes the home thread, from any other, whose loop is about to make a system call and to sleep in it: that rings
-    /// too then. At once, if the loop has more to do before that.
-    pub(super) fn ring_soon(&self) {
-        // SAFETY: rule 2; the current home is alive, and this its thread.
-        let here = current().map(|home| unsafe { home.as_ref() });
-        match here.filter(|here| here.ready.count() == 0 && !here.closed.get()) {
-            Some(here) => here.rings.borrow_mut().push(self.unpark.clone()),
-            None => self.ring(),
-        }
     }
 
     /// Has a parcel do what it does on arrival, with time for a first poll or not. A waker that it calls may panic.
@@ -266,7 +251,6 @@ impl HomeRef {
             closed: Cell::new(false),
             running: Cell::new(None),
             arrivals: Arrivals::none(),
-            rings: RefCell::default(),
             caught_panics: Cell::new(0),
             unhandled_panics: Cell::new(0),
             panic_hook: RefCell::new(None),
@@ -356,20 +340,6 @@ impl HomeRef {
             }
         }
         any
-    }
-
-    /// One of the other homes that wait to be rung by this thread.
-    #[inline]
-    pub(crate) fn next_ring(&self) -> Option<Waker> {
-        self.home().rings.borrow_mut().pop()
-    }
-
-    /// Rings all of them.
-    #[inline]
-    pub(crate) fn ring_others(&self) {
-        while let Some(other) = self.next_ring() {
-            other.wake();
-        }
     }
 
     /// How many cells the cache keeps.

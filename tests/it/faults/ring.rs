@@ -4,7 +4,6 @@
     reason = "signals and descriptors of others are sent and closed by system calls"
 )]
 
-use std::future::pending;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -12,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use annulus::fs::File;
 use annulus::net::TcpStream;
-use annulus::runtime::{Feature, Handle, metrics};
+use annulus::runtime::{Feature, metrics};
 use annulus::time::sleep;
 use annulus::{Builder, Runtime};
 
@@ -217,38 +216,6 @@ fn a_ring_closed_behind_our_back_is_a_panic_that_says_so() {
         assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
         // Other cores are not concerned.
         Runtime::new().unwrap().block_on(echo(10));
-    }) else {
-        return;
-    };
-    assert_passed(&output);
-}
-
-#[test]
-fn a_core_whose_ring_is_gone_rings_whom_it_called() {
-    let Some(output) = in_child!(|| {
-        let broken = Builder::new()
-            .disable(Feature::RegisteredRing)
-            .shutdown_deadline(Duration::from_millis(200))
-            .build()
-            .unwrap();
-        let fd = ring_fd();
-        let (give, given) = std::sync::mpsc::channel();
-        // It ends with the process.
-        std::thread::spawn(move || {
-            Runtime::new().unwrap().block_on(async {
-                give.send(Handle::current()).unwrap();
-                pending::<()>().await;
-            });
-        });
-        let other = given.recv().unwrap();
-        std::thread::sleep(Duration::from_millis(20));
-        // SAFETY: the fault under test.
-        unsafe { libc::close(fd) };
-        let called = catch_unwind(AssertUnwindSafe(|| broken.block_on(other.call(async || 7))));
-        assert!(called.is_err(), "there is no ring to sleep in");
-        // Who comes later relies on the first having rung.
-        let later = other.spawn(async || 8).wait_timeout(PATIENCE);
-        assert_eq!(later.expect("it was rung").expect("it lives"), 8);
     }) else {
         return;
     };

@@ -1,25 +1,15 @@
-//! What it takes to wake a core that sleeps: one write and no other system call, or none at all of its own.
+//! What it takes to wake a core that sleeps: one write, and no other system call.
 
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::hint::spin_loop;
-use std::io;
-use std::pin::pin;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 use std::task::{Poll, Waker};
-use std::time::Duration;
 
-use annulus::mesh::{Stop, shard};
-use annulus::runtime::{Handle, metrics};
-use annulus::task::yield_now;
-use annulus::time::sleep;
-use annulus::{Builder, Runtime};
+use annulus::Builder;
 
-use super::mesh;
 use crate::faults::start::allow_only;
 use crate::support::child::{assert_passed, in_child, run_alone};
-use crate::support::leak::LeakGuard;
-use crate::support::settled::PATIENCE;
 use crate::support::skip::{print, skip};
 use crate::support::thread::{this_thread, wait_until_asleep};
 
@@ -123,94 +113,4 @@ fn a_wake_of_a_sleeping_core_is_one_write_and_no_other_call() {
             skip!("no seccomp filters here, or no count of a thread's writes");
         }
     }
-}
-
-/// What a thread has done so far, as the kernel and its runtime count it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Counts {
-    writes: usize,
-    enters: u64,
-}
-
-/// Of this thread; `None` where the kernel does not count writes.
-fn counts() -> Option<Counts> {
-    Some(Counts { writes: writes_of(this_thread())?, enters: metrics().enters })
-}
-
-#[test]
-fn a_call_between_cores_that_sleep_makes_no_system_call_of_its_own() {
-    let _leaks = LeakGuard::new();
-    let outputs = mesh(2).run(async |me| {
-        if me.index() > 0 {
-            return Ok(true);
-        }
-        let other = shard(1);
-        let both = async || Ok::<_, io::Error>(counts().zip(other.call(async || counts()).await?));
-        let Some((here, there)) = both().await? else {
-            return Ok(false);
-        };
-        for wake in 0..WAKES {
-            // Until the other sleeps, and this one.
-            sleep(Duration::from_millis(1)).await;
-            assert_eq!(other.call(async move || wake).await?, wake);
-        }
-        let (here_after, there_after) = both().await?.expect("it counted before");
-        assert_eq!((here_after.writes, there_after.writes), (here.writes, there.writes));
-        let slept = (there_after.enters - there.enters) as usize;
-        assert!(slept >= WAKES, "{slept} sleeps: it was not rung for");
-        Ok::<_, io::Error>(true)
-    });
-    if !outputs.expect("all is well").contains(&false) {
-        return;
-    }
-    skip!("no count of a thread's writes");
-}
-
-#[test]
-fn a_core_with_more_to_do_rings_before_it() {
-    let _leaks = LeakGuard::new();
-    let outputs = mesh(2).run(async |me| {
-        if me.index() == 0 {
-            let other = shard(1);
-            sleep(Duration::from_millis(20)).await;
-            // This core never sleeps while it waits for the answer.
-            let busy = annulus::spawn(async {
-                loop {
-                    yield_now().await;
-                }
-            });
-            assert_eq!(other.call(async || 7).await?, 7);
-            busy.abort();
-        }
-        Ok::<_, io::Error>(())
-    });
-    outputs.expect("it answers");
-}
-
-#[test]
-fn a_runtime_that_is_left_in_the_midst_of_a_call_rings_all_the_same() {
-    let stop = Stop::new();
-    let (give, given) = std::sync::mpsc::channel();
-    let stopped = stop.clone();
-    let sleeping = std::thread::spawn(move || {
-        let runtime = Runtime::new().expect("this machine has io_uring");
-        runtime.block_on(async {
-            give.send(Handle::current()).expect("it is awaited");
-            stopped.stopped().await;
-        });
-    });
-    let handle = given.recv().expect("it runs");
-    std::thread::sleep(Duration::from_millis(20));
-    let runtime = Runtime::new().expect("this machine has io_uring");
-    let mut call = pin!(handle.call(async || 7));
-    runtime.block_on(poll_fn(|cx| {
-        assert!(call.as_mut().poll(cx).is_pending(), "it is on its way");
-        Poll::Ready(())
-    }));
-    // Who comes later relies on the first having rung.
-    let later = handle.spawn(async || 8).wait_timeout(PATIENCE);
-    assert_eq!(later.expect("it was rung").expect("it lives"), 8);
-    assert_eq!(runtime.block_on(call).expect("it lives"), 7);
-    stop.stop();
-    sleeping.join().expect("no panic");
 }
