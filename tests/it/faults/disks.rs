@@ -22,7 +22,8 @@ use annulus::{Builder, spawn_blocking};
 use crate::support::child::{assert_passed, in_child};
 use crate::support::files::{Folder, make_fifo};
 use crate::support::settled::{
-    Drops, PATIENCE, assert_content, content, joined, poll_once, run, run_with, turn, until,
+    Drops, PATIENCE, assert_content, content, joined, poll_and_drop, poll_once, run, run_with,
+    turn, until,
 };
 use crate::support::skip::skip;
 
@@ -153,6 +154,13 @@ async fn lose_change(file: &File, by_thread: bool) {
     }
 }
 
+/// Drops a change that a thread makes, which fails. One that has failed by the first poll has told so.
+async fn lose(change: impl AsyncFn() -> std::io::Result<()>) {
+    while let Some(told) = poll_and_drop(change()).await {
+        assert!(told.is_err());
+    }
+}
+
 /// The first write that fails. It does not wait for what was dropped.
 async fn failed_write(file: &File) -> BufError<&'static str> {
     let start = Instant::now();
@@ -275,9 +283,7 @@ fn a_read_only_file_system_refuses_every_change() {
             // What a thread was to change and nobody waits for is told by the next sync.
             let file = File::open(root.join("file")).await.unwrap();
             let permissions = file.metadata().await.unwrap().permissions();
-            let mut change = Box::pin(file.set_permissions(permissions));
-            assert!(poll_once(&mut change).await.is_pending());
-            drop(change);
+            lose(async || file.set_permissions(permissions.clone()).await).await;
             let lost = file.sync_all().await.unwrap_err();
             assert_eq!(lost.kind(), ErrorKind::ReadOnlyFilesystem);
             file.sync_all().await.unwrap();
@@ -302,9 +308,7 @@ fn a_file_longer_than_the_limit_is_an_error_of_the_write_and_of_the_dropped_chan
             let file = File::create_new(folder.join("file")).await.unwrap();
             let failed = file.write_all_at(content(3, 0, 8192), 0).await.unwrap_err();
             assert_eq!((failed.error.kind(), failed.transferred), (ErrorKind::FileTooLarge, 4096));
-            let mut change = Box::pin(file.set_len(1 << 20));
-            assert!(poll_once(&mut change).await.is_pending());
-            drop(change);
+            lose(async || file.set_len(1 << 20).await).await;
             assert_eq!(file.sync_all().await.unwrap_err().kind(), ErrorKind::FileTooLarge);
             file.sync_all().await.unwrap();
             assert_eq!(file.metadata().await.unwrap().len(), 4096);
