@@ -263,7 +263,7 @@ impl Builder {
     ///
     /// let runtime = annulus::Runtime::builder().boottime(true).build()?;
     /// // A lease that others count on: it must not be taken for valid after a suspension.
-    /// runtime.block_on(sleep(Duration::from_millis(1)));
+    /// runtime.block_on(async { sleep(Duration::from_millis(1)).await });
     /// # Ok::<_, std::io::Error>(())
     /// ```
     #[must_use]

@@ -68,11 +68,13 @@ impl Limits {
     ///
     /// async fn handle(stream: TcpStream) -> std::io::Result<()> {
     ///     let mut reader = BufReader::with_limit(8 * 1024, stream);
-    ///     let request = timeout(Duration::from_secs(10), reader.line()).await??;
-    ///     // The body may take longer.
-    ///     # drop(request.map(<[u8]>::len));
+    ///     let Some(request) = timeout(Duration::from_secs(10), reader.line()).await?? else {
+    ///         return Ok(());
+    ///     };
+    ///     println!("{} bytes of a header; what follows may take longer", request.len());
     ///     Ok(())
     /// }
+    /// # let _ = handle;
     /// ```
     #[must_use]
     pub fn first_byte(mut self, time: Duration) -> Self {

@@ -155,7 +155,7 @@ async fn lose_change(file: &File, by_thread: bool) {
 }
 
 /// Drops a change that a thread makes, which fails. One that has failed by the first poll has told so.
-async fn lose(change: impl AsyncFn() -> std::io::Result<()>) {
+async fn lose(change: impl AsyncFn() -> io::Result<()>) {
     while let Some(told) = poll_and_drop(change()).await {
         assert!(told.is_err());
     }
