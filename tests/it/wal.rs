@@ -282,7 +282,7 @@ fn killed_after(dir: &Path, seed: u64, after: Duration) -> Vec<(u64, u64)> {
     }
     let start = Instant::now();
     while start.elapsed() < after {
-        std::thread::sleep((after - start.elapsed()).min(Duration::from_millis(5)));
+        std::thread::sleep(after.saturating_sub(start.elapsed()).min(Duration::from_millis(5)));
     }
     child.kill().expect("a child");
     let status = child.wait().expect("a child");
