@@ -212,7 +212,8 @@ fn a_first_message_leaves_nothing_armed() {
     for builder in both_forms() {
         run_with(builder, async || {
             let (near, far) = pair();
-            sleep(Duration::from_millis(1)).await;
+            // The core's own bell, from its first sleep on.
+            until(|| metrics().live_operations > 0).await;
             let before = metrics().live_operations;
             write_now(&far, b"request");
             assert_eq!(&*near.recv().await.unwrap().expect("the peer is there"), b"request");
