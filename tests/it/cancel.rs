@@ -17,7 +17,7 @@ use crate::support::leak::LeakGuard;
 use crate::support::settled::{
     Drops, PATIENCE, assert_content, content, is_switched_off, narrow_pair, pair, poll_and_drop,
     poll_flagged, poll_once, read_len, read_some, read_to_end, run, stream_pair, turn, until,
-    until_operations, write_now,
+    until_done, until_operations, write_now,
 };
 use crate::support::skip::skip;
 use annulus::runtime::Feature;
@@ -35,14 +35,6 @@ async fn read_text(stream: &TcpStream, len: usize) -> String {
     let mut bytes = vec![0; len];
     stream.read_exact(&mut bytes).await.expect("nothing is lost");
     String::from_utf8(bytes).expect("text")
-}
-
-/// Polls once, lets `provoke` act, and waits until the kernel has something for the future, which is not taken.
-async fn until_done<F: Future + Unpin>(future: &mut F, provoke: impl FnOnce()) {
-    let (poll, flag) = poll_flagged(future);
-    assert!(poll.is_pending());
-    provoke();
-    until(|| flag.is_set()).await;
 }
 
 // `TcpListener::accept`, `accept_stream`, `Incoming::next`: nothing is lost.
@@ -175,7 +167,7 @@ fn a_dropped_read_exact_keeps_what_it_had_copied() {
         let (near, far) = pair();
         let mut buf = [b'-'; 6];
         let mut read = Box::pin(near.read_exact(&mut buf));
-        until_done(&mut read, || write_now(&far, b"abc")).await;
+        until_done(&mut read, async || write_now(&far, b"abc")).await;
         assert!(poll_once(&mut read).await.is_pending(), "three more are missing");
         drop(read);
         assert_eq!(&buf, b"abc---");
@@ -307,7 +299,7 @@ fn a_write_that_was_done_does_not_disturb_the_one_under_way() {
     run(async || {
         let (near, far) = narrow_pair();
         let mut first = Box::pin(near.write(b"first"));
-        until_done(&mut first, || {}).await;
+        until_done(&mut first, async || {}).await;
         // The kernel is done with the first, so a second may start, before the first is told.
         fill(&near);
         let mut second = Box::pin(near.write(b"stuck"));
@@ -402,7 +394,7 @@ fn into_std_gives_back_what_had_arrived() {
     run(async || {
         let (near, far) = pair();
         let mut read = Box::pin(near.recv());
-        until_done(&mut read, || write_now(&far, b"arrived")).await;
+        until_done(&mut read, async || write_now(&far, b"arrived")).await;
         drop(read);
         let (std, rest) = near.into_std().await.expect("nothing failed");
         assert_eq!(rest, b"arrived");

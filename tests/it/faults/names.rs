@@ -134,18 +134,25 @@ fn skipped(output: &Output) -> Option<String> {
     text.split_once(NO_NAMESPACE).map(|(_, why)| why.lines().next().unwrap_or_default().to_owned())
 }
 
+/// Does a test in a child for which the first function has made namespaces, or skips it.
+macro_rules! in_namespaces {
+    ($prepare:ident, $test:ident) => {
+        let Some(output) = in_child!(|| match $prepare() {
+            Ok(()) => $test(),
+            Err(error) => skip!("{NO_NAMESPACE}{error}"),
+        }) else {
+            return;
+        };
+        if let Some(why) = skipped(&output) {
+            skip!("{NO_NAMESPACE}{why}");
+        }
+        assert_passed(&output);
+    };
+}
+
 #[test]
 fn a_silent_name_server_holds_up_nobody_but_its_threads() {
-    let Some(output) = in_child!(|| match name_server_of_our_own() {
-        Ok(()) => silent_then_answering(),
-        Err(error) => skip!("{NO_NAMESPACE}{error}"),
-    }) else {
-        return;
-    };
-    if let Some(why) = skipped(&output) {
-        skip!("{NO_NAMESPACE}{why}");
-    }
-    assert_passed(&output);
+    in_namespaces!(name_server_of_our_own, silent_then_answering);
 }
 
 /// Asks where nobody listens to questions, so that they are refused at once.
@@ -162,28 +169,10 @@ fn ask_nobody() {
 
 #[test]
 fn without_a_resolv_conf_an_unknown_name_is_an_error() {
-    let Some(output) = in_child!(|| match no_resolv_conf() {
-        Ok(()) => ask_nobody(),
-        Err(error) => skip!("{NO_NAMESPACE}{error}"),
-    }) else {
-        return;
-    };
-    if let Some(why) = skipped(&output) {
-        skip!("{NO_NAMESPACE}{why}");
-    }
-    assert_passed(&output);
+    in_namespaces!(no_resolv_conf, ask_nobody);
 }
 
 #[test]
 fn without_a_name_server_an_unknown_name_is_an_error() {
-    let Some(output) = in_child!(|| match name_server_of_our_own() {
-        Ok(()) => ask_nobody(),
-        Err(error) => skip!("{NO_NAMESPACE}{error}"),
-    }) else {
-        return;
-    };
-    if let Some(why) = skipped(&output) {
-        skip!("{NO_NAMESPACE}{why}");
-    }
-    assert_passed(&output);
+    in_namespaces!(name_server_of_our_own, ask_nobody);
 }

@@ -172,6 +172,14 @@ pub(crate) fn poll_flagged<F: Future + Unpin>(future: &mut F) -> (Poll<F::Output
     (Pin::new(future).poll(&mut Context::from_waker(&waker)), flag)
 }
 
+/// Polls once, lets `provoke` act, and waits until the kernel has something for the future, which is not taken.
+pub(crate) async fn until_done<F: Future + Unpin>(future: &mut F, provoke: impl AsyncFnOnce()) {
+    let (poll, flag) = poll_flagged(future);
+    assert!(poll.is_pending());
+    provoke().await;
+    until(|| flag.is_set()).await;
+}
+
 /// A connection: a stream of ours, and the other end as a plain socket that does not block.
 pub(crate) fn pair() -> (TcpStream, StdStream) {
     let (near, far) = std_pair();

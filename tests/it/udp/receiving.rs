@@ -13,7 +13,7 @@ use annulus::{Builder, Runtime, spawn};
 use crate::support::leak::LeakGuard;
 use crate::support::settled::{
     PATIENCE, assert_content, content, is_switched_off, joined, poll_and_drop, poll_flagged,
-    poll_once, run, run_with, turn, until, until_operations,
+    poll_once, run, run_with, turn, until, until_done, until_operations,
 };
 use crate::support::skip::skip;
 
@@ -133,11 +133,11 @@ fn a_dropped_read_of_any_kind_leaves_the_datagrams_to_the_next() {
             }
             // And one that is dropped when the datagram was there.
             let mut read = Box::pin(near.recv_datagram());
-            let (poll, flag) = poll_flagged(&mut read);
-            assert!(poll.is_pending());
-            far.send(b"one").unwrap();
-            far.send(b"two").unwrap();
-            until(|| flag.is_set()).await;
+            until_done(&mut read, async || {
+                far.send(b"one").unwrap();
+                far.send(b"two").unwrap();
+            })
+            .await;
             drop(read);
             assert_eq!(near.peek(&mut buf).await.unwrap(), 3);
             assert_eq!(near.peek_sender().await.unwrap(), far.local_addr().unwrap());

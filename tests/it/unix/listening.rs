@@ -161,7 +161,7 @@ fn untaken_connections_are_bounded_and_end_with_their_listener() {
 }
 
 /// A listening socket whose backlog of one is full, with those that fill it.
-pub(super) fn full_backlog(name: &str, kind: Type) -> (OwnedFd, Vec<Socket>) {
+fn full_backlog(name: &str, kind: Type) -> (OwnedFd, Vec<Socket>) {
     let address = SockAddr::unix(name).unwrap();
     let socket = Socket::new(Domain::UNIX, kind, None).unwrap();
     socket.bind(&address).unwrap();
@@ -199,21 +199,27 @@ fn a_connect_waits_while_the_backlog_is_full() {
     });
 }
 
+/// Drops a connect that waits for room in the backlog; nothing of it is left then.
+pub(super) async fn drop_a_connect_that_waits<T>(
+    kind: Type,
+    connect: impl AsyncFnOnce(String) -> std::io::Result<T>,
+) {
+    let name = abstract_name();
+    let (full, filling) = full_backlog(&name, kind);
+    let mut connecting = Box::pin(connect(name));
+    assert!(poll_once(&mut connecting).await.is_pending());
+    for _ in 0..3 {
+        turn().await;
+    }
+    assert!(poll_once(&mut connecting).await.is_pending());
+    drop(connecting);
+    until_operations(0).await;
+    drop((full, filling));
+}
+
 #[test]
 fn a_connect_that_is_dropped_while_it_waits_closes_its_socket() {
-    run(async || {
-        let name = abstract_name();
-        let (listener, filling) = full_backlog(&name, Type::STREAM);
-        let mut connecting = Box::pin(UnixStream::connect(&name));
-        assert!(poll_once(&mut connecting).await.is_pending());
-        for _ in 0..3 {
-            turn().await;
-        }
-        assert!(poll_once(&mut connecting).await.is_pending());
-        drop(connecting);
-        until_operations(0).await;
-        drop((listener, filling));
-    });
+    run(async || drop_a_connect_that_waits(Type::STREAM, UnixStream::connect).await);
 }
 
 #[test]

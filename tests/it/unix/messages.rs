@@ -11,13 +11,13 @@ use annulus::time::timeout;
 use annulus::{Builder, Runtime, spawn};
 use socket2::Type;
 
-use super::listening::full_backlog;
+use super::listening::drop_a_connect_that_waits;
 use crate::support::child::inherited_descriptors;
 use crate::support::leak::LeakGuard;
 use crate::support::names::{Directory, abstract_name};
 use crate::support::settled::{
-    Drops, assert_content, content, poll_and_drop, poll_flagged, poll_once, run, run_with, turn,
-    until, until_operations,
+    Drops, assert_content, content, poll_and_drop, poll_once, run, run_with, turn, until,
+    until_done, until_operations,
 };
 
 fn both_forms() -> [Builder; 2] {
@@ -214,10 +214,7 @@ fn a_dropped_read_of_any_kind_leaves_the_message_to_the_next() {
             assert!(poll_and_drop(near.readable()).await.is_none());
             turn().await;
             let mut read = Box::pin(near.recv_message());
-            let (poll, flag) = poll_flagged(&mut read);
-            assert!(poll.is_pending());
-            far.send(b"one").await.unwrap();
-            until(|| flag.is_set()).await;
+            until_done(&mut read, async || _ = far.send(b"one").await.unwrap()).await;
             drop(read);
             near.readable().await.unwrap();
             let mut buf = [0; 8];
@@ -238,10 +235,7 @@ fn a_dropped_read_of_packets_leaves_them_to_the_next_and_a_dropped_shutdown_noth
             assert!(poll_and_drop(near.readable()).await.is_none());
             turn().await;
             let mut read = Box::pin(near.recv_message());
-            let (poll, flag) = poll_flagged(&mut read);
-            assert!(poll.is_pending());
-            far.send(b"one").await.unwrap();
-            until(|| flag.is_set()).await;
+            until_done(&mut read, async || _ = far.send(b"one").await.unwrap()).await;
             drop(read);
             assert_eq!(&*near.recv_message().await.unwrap().expect("a packet"), b"one");
             // A send that waits holds the end of its direction up.
@@ -268,17 +262,7 @@ fn a_dropped_read_of_packets_leaves_them_to_the_next_and_a_dropped_shutdown_noth
 #[test]
 fn a_connect_of_packets_that_is_dropped_while_it_waits_closes_its_socket() {
     run(async || {
-        let name = abstract_name();
-        let (full, filling) = full_backlog(&name, Type::SEQPACKET);
-        let mut connecting = Box::pin(UnixSeqpacket::connect(&name));
-        assert!(poll_once(&mut connecting).await.is_pending());
-        for _ in 0..3 {
-            turn().await;
-        }
-        assert!(poll_once(&mut connecting).await.is_pending());
-        drop(connecting);
-        until_operations(0).await;
-        drop((full, filling));
+        drop_a_connect_that_waits(Type::SEQPACKET, UnixSeqpacket::connect).await;
     });
 }
 
