@@ -195,6 +195,10 @@ const NOT_OPERATIONS: &[&str] = &[
     "waiting.rs",
 ];
 
+/// Where the drop of a module's futures is told, if not in its own `mod.rs`: where its users find them.
+const DROPS_ELSEWHERE: &[(&str, &str)] =
+    &[("executor", "task"), ("group", "task"), ("runtime", "mesh")];
+
 const COLUMNS_MAX: usize = 120;
 /// Lines in a file, its tests at the end not counted.
 const LINES_MAX: usize = 600;
@@ -371,6 +375,53 @@ fn words(file: &File) -> Vec<String> {
     let words = BANNED_WORDS.iter().map(|(head, tail)| format!("{head}{tail}"));
     let found = words.filter(|word| file.text.contains(word));
     found.map(|word| format!("{}: holds {word:?}", file.path)).collect()
+}
+
+/// Each public function that gives a future is named in its module's table of what dropping that does.
+fn drops(files: &[File]) -> Vec<String> {
+    let told_in = |module: &str| {
+        let elsewhere = DROPS_ELSEWHERE.iter().find(|(here, _)| *here == module);
+        elsewhere.map_or(module.to_owned(), |(_, there)| (*there).to_owned())
+    };
+    let mut wrong = Vec::new();
+    for file in files {
+        let page = format!("src/{}/mod.rs", told_in(file.module()));
+        let told =
+            files.iter().find(|file| file.path == page).map(|page| rows_of_drops(&page.text));
+        for name in futures_of(&file.code[..file.tests_start()]) {
+            if !told.as_ref().is_some_and(|told| told.contains(&name)) {
+                wrong.push(format!("{}: the drop of {name}'s future is not in {page}", file.path));
+            }
+        }
+    }
+    wrong
+}
+
+/// The public functions in `code` that are async, or say that they give a future.
+fn futures_of(code: &str) -> Vec<String> {
+    let is_future = |signature: &str| signature.contains("-> impl Future");
+    let plain = code
+        .split("pub fn ")
+        .skip(1)
+        .filter(|rest| is_future(&rest[..rest.find(['{', ';']).unwrap_or(rest.len())]));
+    code.split("pub async fn ").skip(1).chain(plain).map(first_word).collect()
+}
+
+/// The last part of each name in the first column of such a table, of the docs at a file's head.
+fn rows_of_drops(text: &str) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    let mut inside = false;
+    for line in text.lines() {
+        let Some(row) = line.strip_prefix("//! | ") else {
+            inside = false;
+            continue;
+        };
+        inside |= row.contains("if its future is dropped before it is done");
+        let first = row.split(" | ").next().unwrap_or_default();
+        let quoted = first.split('`').skip(1).step_by(2).filter(|_| inside);
+        names.extend(quoted.filter_map(|name| name.rsplit("::").next()).map(first_word));
+    }
+    names
 }
 
 /// Each name in the table of `docs/asyncio.md` is a test in `tests/it/asyncio.rs` or its folder, and each test a name.
@@ -644,6 +695,11 @@ fn pages_have_a_title_and_links_that_lead_somewhere() {
 }
 
 #[test]
+fn drops_of_futures_are_told() {
+    assert_tidy(drops(&sources()));
+}
+
+#[test]
 fn names_of_asyncio_are_tested() {
     let files = repository();
     let file = |path| files.iter().find(|file| file.path == path).expect("a file of this path");
@@ -766,6 +822,25 @@ mod self_tests {
         assert_eq!(wrong("docs/a.md", "[deep](deep.md) [none](LICENSE)\n"), 1);
         let fine = "# One\n```sh\n# comment\n[x](y)\n```\n[web](https://example.org) [top](#one)\n";
         assert_eq!(wrong("README.md", fine), 0);
+    }
+
+    #[test]
+    fn drops() {
+        let wrong = |page: &str, text: &str| {
+            super::drops(&[File::new("src/net/mod.rs", page), File::new("src/net/a.rs", text)])
+                .len()
+        };
+        let page = "//! | method | if its future is dropped before it is done |\n//! | --- | --- |\n\
+                    //! | [`A::open`], `close` | `gone` |\n";
+        let all = "impl A {\n    pub async fn open() {}\n    pub fn close<T>(\n        t: T,\n    ) \
+                   -> impl Future {\n    }\n    pub fn plain() {}\n    async fn own() {}\n}\n";
+        assert_eq!(wrong(page, all), 0);
+        assert_eq!(wrong(page, "pub async fn gone() {}\n"), 1);
+        assert_eq!(wrong("//! | `open`, `close` | |\n", all), 2);
+        assert_eq!(wrong("", all), 2);
+        // What another module tells.
+        let task = File::new("src/task/mod.rs", page);
+        assert_eq!(super::drops(&[task, File::new("src/group/a.rs", all)]).len(), 0);
     }
 
     #[test]
