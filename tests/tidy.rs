@@ -700,6 +700,15 @@ fn drops_of_futures_are_told() {
 }
 
 #[test]
+fn the_long_run_switches_each_feature_off() {
+    let script = fs::read_to_string(root().join(".ci/full")).expect("the script of the long forms");
+    let listed = script.lines().find_map(|line| line.strip_prefix("switches=(")?.strip_suffix(')'));
+    let listed: Vec<&str> = listed.expect("its features").split(' ').collect();
+    let features = annulus::runtime::Feature::ALL.map(|feature| format!("{feature:?}"));
+    assert_eq!(listed, features);
+}
+
+#[test]
 fn names_of_asyncio_are_tested() {
     let files = repository();
     let file = |path| files.iter().find(|file| file.path == path).expect("a file of this path");
