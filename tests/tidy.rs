@@ -424,6 +424,28 @@ fn rows_of_drops(text: &str) -> BTreeSet<String> {
     names
 }
 
+/// Each cell that annulus loses by the record has its reason in the table of the page, where a name may end in `*`.
+fn losses(record: &File, page: &File) -> Vec<String> {
+    let firsts = |file: &File, head: &str| -> Vec<String> {
+        let rows = file.text.lines().skip_while(|line| !line.starts_with(head)).skip(2);
+        let rows = rows.map_while(|line| line.strip_prefix("| ")?.split(" | ").next());
+        rows.map(str::to_owned).collect()
+    };
+    let reasons = firsts(page, "| cell | behind |");
+    let told: Vec<&str> =
+        reasons.iter().flat_map(|names| names.split('`').skip(1).step_by(2)).collect();
+    let is_told = |cell: &str| {
+        told.iter().any(|name| match name.strip_suffix('*') {
+            Some(head) => cell.starts_with(head),
+            None => *name == cell,
+        })
+    };
+    let lost: BTreeSet<String> =
+        firsts(record, "| workload | rival | figure |").into_iter().collect();
+    let silent = lost.into_iter().filter(|cell| !is_told(cell));
+    silent.map(|cell| format!("{}: no reason why {cell} is lost", page.path)).collect()
+}
+
 /// Each name in the table of `docs/asyncio.md` is a test in `tests/it/asyncio.rs` or its folder, and each test a name.
 fn asyncio(table: &File, tests: &[&File]) -> Vec<String> {
     let names = table.text.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
@@ -700,6 +722,13 @@ fn drops_of_futures_are_told() {
 }
 
 #[test]
+fn cells_that_are_lost_have_a_reason() {
+    let files = repository();
+    let file = |path| files.iter().find(|file| file.path == path).expect("a file of this path");
+    assert_tidy(losses(file("bench-results/rivals.md"), file("COMPARE.md")));
+}
+
+#[test]
 fn the_long_run_switches_each_feature_off() {
     let script = fs::read_to_string(root().join(".ci/full")).expect("the script of the long forms");
     let listed = script.lines().find_map(|line| line.strip_prefix("switches=(")?.strip_suffix(')'));
@@ -850,6 +879,19 @@ mod self_tests {
         // What another module tells.
         let task = File::new("src/task/mod.rs", page);
         assert_eq!(super::drops(&[task, File::new("src/group/a.rs", all)]).len(), 0);
+    }
+
+    #[test]
+    fn losses() {
+        let record = "| bulk | tokio |\n\n| workload | rival | figure | quotient |\n| --- |\n\
+                      | udp | epoll | CPU | 1.06 |\n| churn-256 | ring | CPU | 1.13 |\n\n| mpsc | 1 |\n";
+        let silent = |page: &str| {
+            super::losses(&File::new("record.md", record), &File::new("page.md", page)).len()
+        };
+        let head = "| cell | behind | reason |\n| --- | --- | --- |\n";
+        assert_eq!(silent(&format!("{head}| `udp`, `churn*` | all | it is |\n")), 0);
+        assert_eq!(silent(&format!("{head}| `churn` | `udp` | it is |\n")), 2);
+        assert_eq!(silent("| `udp`, `churn*` | all | it is |\n"), 2);
     }
 
     #[test]
