@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::future::pending;
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -70,6 +71,31 @@ fn many_calls_at_once_all_come_back() {
     });
 }
 
+/// The recipe of `annulus::blocking` for work that computes and has a core of its own.
+#[test]
+fn a_shard_that_computes_does_not_stop_the_others() {
+    from_shard_0(async |other| {
+        let turns = Arc::<AtomicUsize>::default();
+        let counted = Arc::clone(&turns);
+        // It goes on until this loop has turned a hundred times meanwhile, with a timer and a task each time.
+        let computing = other.spawn(async move || {
+            let mut sum = 0u64;
+            while counted.load(Ordering::Relaxed) < 100 {
+                sum = sum.wrapping_mul(31).wrapping_add(7);
+            }
+            sum
+        });
+        for _ in 0..100 {
+            assert!(!computing.is_finished(), "it computes meanwhile");
+            sleep(Duration::from_micros(10)).await;
+            annulus::spawn(async {}).await?;
+            turns.fetch_add(1, Ordering::Relaxed);
+        }
+        computing.await?;
+        Ok(())
+    });
+}
+
 #[test]
 fn a_panic_there_is_an_error_here_and_both_go_on() {
     from_shard_0(async |other| {
@@ -132,7 +158,7 @@ impl Drop for Flagged {
 fn a_call_that_is_dropped_is_aborted_there() {
     static DROPPED: AtomicUsize = AtomicUsize::new(0);
     from_shard_0(async |other| {
-        let begun = std::sync::Arc::new(AtomicBool::new(false));
+        let begun = Arc::new(AtomicBool::new(false));
         let inside = begun.clone();
         let mut call = Box::pin(other.call(async move || {
             let _flagged = Flagged(&DROPPED);
@@ -152,7 +178,7 @@ fn a_call_that_is_dropped_is_aborted_there() {
 #[test]
 fn a_call_that_is_never_polled_sends_nothing() {
     from_shard_0(async |other| {
-        let begun = std::sync::Arc::new(AtomicBool::new(false));
+        let begun = Arc::new(AtomicBool::new(false));
         let inside = begun.clone();
         drop(other.call(async move || inside.store(true, Ordering::SeqCst)));
         other.call(async || ()).await.expect("alive");
