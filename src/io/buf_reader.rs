@@ -426,11 +426,12 @@ impl<R: AsyncRead> BufReader<R> {
         let Some(chunk) = ready!(self.reader.poll_recv(cx))? else {
             return Poll::Ready(Ok(false));
         };
-        self.len += chunk.len();
-        match self.first {
-            None => self.begin(Some(chunk)),
-            Some(_) => self.others.push_back(chunk),
+        let len = chunk.len();
+        match self.len {
+            0 => self.begin(Some(chunk)),
+            _ => self.others.push_back(chunk),
         }
+        self.len += len;
         Poll::Ready(Ok(true))
     }
 }
