@@ -62,6 +62,7 @@ impl AsRawFd for Fd {
 }
 
 impl AsFd for Fd {
+    #[inline]
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.number.as_fd()
     }

@@ -188,7 +188,7 @@ impl<H: Head> Inbox<H> {
     }
 
     /// The next message, without waiting. `None` if there is none.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn try_take(&self) -> Option<io::Result<Message<H>>> {
         self.state.borrow_mut().take()
     }
@@ -277,7 +277,7 @@ impl<H: Head> Inbox<H> {
 }
 
 impl<H: Head> State<H> {
-    #[inline]
+    #[inline(always)]
     fn take(&mut self) -> Option<io::Result<Message<H>>> {
         if let Some(message) = self.messages.pop_front() {
             self.bytes -= message.cost();
@@ -295,15 +295,15 @@ pub(crate) struct Receiving<'a, H: Head> {
 }
 
 impl<'a, H: Head> Receiving<'a, H> {
+    #[inline]
     pub(crate) fn new(endpoint: &'a Rc<Endpoint<H>>) -> Self {
         Self { endpoint, id: 0 }
     }
 
     /// Takes a message, or arms the receive if need be and waits.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn poll_take(&mut self, cx: &Context<'_>) -> Poll<io::Result<Message<H>>> {
-        let taken = self.endpoint.inbox.state.borrow_mut().take();
-        if let Some(taken) = taken {
+        if let Some(taken) = self.endpoint.inbox.try_take() {
             return Poll::Ready(taken);
         }
         match self.wait(cx) {
@@ -325,6 +325,7 @@ impl<'a, H: Head> Receiving<'a, H> {
         }
     }
 
+    #[inline(never)]
     fn wait(&mut self, cx: &Context<'_>) -> io::Result<()> {
         let inbox = &self.endpoint.inbox;
         let mut state = inbox.state.borrow_mut();
@@ -345,6 +346,14 @@ impl<'a, H: Head> Receiving<'a, H> {
         Ok(())
     }
 
+    #[inline(never)]
+    fn leave(&self) {
+        let Endpoint { fd, inbox, .. } = &**self.endpoint;
+        inbox.waiting.leave(self.id);
+        let queued = inbox.state.borrow().queued.leave(fd.driver(), self.id);
+        drop(queued);
+    }
+
     /// Waits in the socket's place in the queue for a buffer, or in a new one; false if that place had its turn.
     #[cold]
     fn wait_for_a_buffer(&mut self, cx: &Context<'_>) -> bool {
@@ -362,10 +371,7 @@ impl<H: Head> Drop for Receiving<'_, H> {
     #[inline]
     fn drop(&mut self) {
         if self.id != 0 {
-            let Endpoint { fd, inbox, .. } = &**self.endpoint;
-            inbox.waiting.leave(self.id);
-            let queued = inbox.state.borrow().queued.leave(fd.driver(), self.id);
-            drop(queued);
+            self.leave();
         }
     }
 }

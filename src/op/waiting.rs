@@ -58,8 +58,16 @@ impl Waiting {
     }
 
     /// Wakes all at the end of the turn.
-    #[inline]
+    #[inline(always)]
     pub(super) fn wake(&self, actions: &mut Actions) {
+        // Of what comes at once only the first finds somebody.
+        if !self.wakers.borrow().is_empty() {
+            self.wake_all(actions);
+        }
+    }
+
+    #[inline(never)]
+    fn wake_all(&self, actions: &mut Actions) {
         self.wakers.borrow_mut().drain(|waker| actions.wake(waker));
     }
 
