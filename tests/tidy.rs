@@ -195,6 +195,10 @@ const NOT_OPERATIONS: &[&str] = &[
     "waiting.rs",
 ];
 
+/// Where the drop of a module's futures is told, if not in its own `mod.rs`: where its users find them.
+const DROPS_ELSEWHERE: &[(&str, &str)] =
+    &[("executor", "task"), ("group", "task"), ("runtime", "mesh")];
+
 const COLUMNS_MAX: usize = 120;
 /// Lines in a file, its tests at the end not counted.
 const LINES_MAX: usize = 600;
@@ -371,6 +375,75 @@ fn words(file: &File) -> Vec<String> {
     let words = BANNED_WORDS.iter().map(|(head, tail)| format!("{head}{tail}"));
     let found = words.filter(|word| file.text.contains(word));
     found.map(|word| format!("{}: holds {word:?}", file.path)).collect()
+}
+
+/// Each public function that gives a future is named in its module's table of what dropping that does.
+fn drops(files: &[File]) -> Vec<String> {
+    let told_in = |module: &str| {
+        let elsewhere = DROPS_ELSEWHERE.iter().find(|(here, _)| *here == module);
+        elsewhere.map_or(module.to_owned(), |(_, there)| (*there).to_owned())
+    };
+    let mut wrong = Vec::new();
+    for file in files {
+        let page = format!("src/{}/mod.rs", told_in(file.module()));
+        let told =
+            files.iter().find(|file| file.path == page).map(|page| rows_of_drops(&page.text));
+        for name in futures_of(&file.code[..file.tests_start()]) {
+            if !told.as_ref().is_some_and(|told| told.contains(&name)) {
+                wrong.push(format!("{}: the drop of {name}'s future is not in {page}", file.path));
+            }
+        }
+    }
+    wrong
+}
+
+/// The public functions in `code` that are async, or say that they give a future.
+fn futures_of(code: &str) -> Vec<String> {
+    let is_future = |signature: &str| signature.contains("-> impl Future");
+    let plain = code
+        .split("pub fn ")
+        .skip(1)
+        .filter(|rest| is_future(&rest[..rest.find(['{', ';']).unwrap_or(rest.len())]));
+    code.split("pub async fn ").skip(1).chain(plain).map(first_word).collect()
+}
+
+/// The last part of each name in the first column of such a table, of the docs at a file's head.
+fn rows_of_drops(text: &str) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    let mut inside = false;
+    for line in text.lines() {
+        let Some(row) = line.strip_prefix("//! | ") else {
+            inside = false;
+            continue;
+        };
+        inside |= row.contains("if its future is dropped before it is done");
+        let first = row.split(" | ").next().unwrap_or_default();
+        let quoted = first.split('`').skip(1).step_by(2).filter(|_| inside);
+        names.extend(quoted.filter_map(|name| name.rsplit("::").next()).map(first_word));
+    }
+    names
+}
+
+/// Each cell that annulus loses by the record has its reason in the table of the page, where a name may end in `*`.
+fn losses(record: &File, page: &File) -> Vec<String> {
+    let firsts = |file: &File, head: &str| -> Vec<String> {
+        let rows = file.text.lines().skip_while(|line| !line.starts_with(head)).skip(2);
+        let rows = rows.map_while(|line| line.strip_prefix("| ")?.split(" | ").next());
+        rows.map(str::to_owned).collect()
+    };
+    let reasons = firsts(page, "| cell | behind |");
+    let told: Vec<&str> =
+        reasons.iter().flat_map(|names| names.split('`').skip(1).step_by(2)).collect();
+    let is_told = |cell: &str| {
+        told.iter().any(|name| match name.strip_suffix('*') {
+            Some(head) => cell.starts_with(head),
+            None => *name == cell,
+        })
+    };
+    let lost: BTreeSet<String> =
+        firsts(record, "| workload | rival | figure |").into_iter().collect();
+    let silent = lost.into_iter().filter(|cell| !is_told(cell));
+    silent.map(|cell| format!("{}: no reason why {cell} is lost", page.path)).collect()
 }
 
 /// Each name in the table of `docs/asyncio.md` is a test in `tests/it/asyncio.rs` or its folder, and each test a name.
@@ -644,6 +717,27 @@ fn pages_have_a_title_and_links_that_lead_somewhere() {
 }
 
 #[test]
+fn drops_of_futures_are_told() {
+    assert_tidy(drops(&sources()));
+}
+
+#[test]
+fn cells_that_are_lost_have_a_reason() {
+    let files = repository();
+    let file = |path| files.iter().find(|file| file.path == path).expect("a file of this path");
+    assert_tidy(losses(file("bench-results/rivals.md"), file("COMPARE.md")));
+}
+
+#[test]
+fn the_long_run_switches_each_feature_off() {
+    let script = fs::read_to_string(root().join(".ci/full")).expect("the script of the long forms");
+    let listed = script.lines().find_map(|line| line.strip_prefix("switches=(")?.strip_suffix(')'));
+    let listed: Vec<&str> = listed.expect("its features").split(' ').collect();
+    let features = annulus::runtime::Feature::ALL.map(|feature| format!("{feature:?}"));
+    assert_eq!(listed, features);
+}
+
+#[test]
 fn names_of_asyncio_are_tested() {
     let files = repository();
     let file = |path| files.iter().find(|file| file.path == path).expect("a file of this path");
@@ -766,6 +860,38 @@ mod self_tests {
         assert_eq!(wrong("docs/a.md", "[deep](deep.md) [none](LICENSE)\n"), 1);
         let fine = "# One\n```sh\n# comment\n[x](y)\n```\n[web](https://example.org) [top](#one)\n";
         assert_eq!(wrong("README.md", fine), 0);
+    }
+
+    #[test]
+    fn drops() {
+        let wrong = |page: &str, text: &str| {
+            super::drops(&[File::new("src/net/mod.rs", page), File::new("src/net/a.rs", text)])
+                .len()
+        };
+        let page = "//! | method | if its future is dropped before it is done |\n//! | --- | --- |\n\
+                    //! | [`A::open`], `close` | `gone` |\n";
+        let all = "impl A {\n    pub async fn open() {}\n    pub fn close<T>(\n        t: T,\n    ) \
+                   -> impl Future {\n    }\n    pub fn plain() {}\n    async fn own() {}\n}\n";
+        assert_eq!(wrong(page, all), 0);
+        assert_eq!(wrong(page, "pub async fn gone() {}\n"), 1);
+        assert_eq!(wrong("//! | `open`, `close` | |\n", all), 2);
+        assert_eq!(wrong("", all), 2);
+        // What another module tells.
+        let task = File::new("src/task/mod.rs", page);
+        assert_eq!(super::drops(&[task, File::new("src/group/a.rs", all)]).len(), 0);
+    }
+
+    #[test]
+    fn losses() {
+        let record = "| bulk | tokio |\n\n| workload | rival | figure | quotient |\n| --- |\n\
+                      | udp | epoll | CPU | 1.06 |\n| churn-256 | ring | CPU | 1.13 |\n\n| mpsc | 1 |\n";
+        let silent = |page: &str| {
+            super::losses(&File::new("record.md", record), &File::new("page.md", page)).len()
+        };
+        let head = "| cell | behind | reason |\n| --- | --- | --- |\n";
+        assert_eq!(silent(&format!("{head}| `udp`, `churn*` | all | it is |\n")), 0);
+        assert_eq!(silent(&format!("{head}| `churn` | `udp` | it is |\n")), 2);
+        assert_eq!(silent("| `udp`, `churn*` | all | it is |\n"), 2);
     }
 
     #[test]

@@ -41,7 +41,8 @@
 //!   # .unwrap();
 //!   ```
 //!
-//! - **a core that serves nobody:** a thread with a runtime of its own, for a stream of such work that also does I/O.
+//! - **a core that serves nobody:** for a stream of such work that also does I/O a thread with a runtime of its own, or
+//!   a shard of a [mesh](crate::mesh) that only the others [call](crate::mesh::Shard::call).
 //!
 //! # The life of a job
 //!

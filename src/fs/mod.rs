@@ -17,20 +17,20 @@
 //! | `File::read`, `read_exact`, `read_to_end` | the position is behind what was copied into the caller's memory: nothing is lost |
 //! | `File::write`, `write_all` | as `write_at`; the next use of the position goes on behind what was written |
 //! | `File::sync_all`, `sync_data`, `sync_range`, `allocate` | it happens all the same; if it fails, the next write, sync or close says so |
-//! | `File::set_len`, `set_permissions`, `set_times`, `set_xattr`, `remove_xattr`, `fchown` | as `sync_all`, unless it still waited for a place in the queue of the pool |
-//! | `File::flush`, `metadata`, `advise`, `seek` | nothing |
+//! | `File::set_len`, `set_permissions`, `set_times`, `set_modified`, `set_xattr`, `remove_xattr`, `fchown` | as `sync_all`, unless it still waited for a place in the queue of the pool |
+//! | `File::flush`, `metadata`, `advise`, `seek`, `rewind`, `stream_position`, `DirectFile::size` | nothing |
 //! | `File::lock`, `lock_shared` | the lock is not taken |
 //! | `File::open`, `create`, `create_new`, `OpenOptions::open` | what was opened is closed; a file may have been made or emptied |
 //! | `DirectFile::open`, `create`, `from_std`, `OpenOptions::open_direct` | as those of `File`; what was taken over is closed |
 //! | the rest of `DirectFile` | as the method of that name of `File` |
 //! | `File::close` | the file is closed |
 //! | `File::into_std` | the file is closed |
-//! | `read`, `read_to_string`, `metadata`, `symlink_metadata`, `exists`, `read_link`, `canonicalize`, `xattr::get`, `list`, and those of `File` and `Dir` | nothing |
-//! | `write`, `copy` | the new file has a part of the content |
+//! | `read`, `read_to_string`, `metadata`, `symlink_metadata`, `exists`, `try_exists`, `read_link`, `canonicalize`, `xattr::get`, `list`, `File::xattr`, `xattrs`, those of `Dir`, `Dir::dir_metadata`, `DirEntry::file_type` | nothing |
+//! | `write`, `copy`, `copy_with` | the new file has a part of the content |
 //! | `remove_file`, `remove_dir`, `create_dir`, `rename`, `hard_link`, `symlink`, and those of `Dir` | it happens all the same, and its error is lost |
-//! | `create_dir_all`, `DirBuilder::create` | as `create_dir`; a part may have been made |
+//! | `create_dir_all`, `DirBuilder::create`, `Dir::create_dir_with` | as `create_dir`; a part may have been made |
 //! | `remove_dir_all`, `set_permissions`, `chown`, `lchown`, those of `Dir`, `xattr::set`, `remove` | it may happen all the same, and its error is lost |
-//! | `read_dir`, `Dir::open` | what was opened is closed |
+//! | `read_dir`, `Dir::open`, `open_dir`, `open_file`, `open_with` | what was opened is closed |
 //! | `ReadDir::next_entry`, `next_batch`, `Chunks::next` | nothing is lost |
 //! | `File::send_to`, `receive_from` | how much was sent is not known; what was taken from the stream is written |
 //! | `WriteBehind::write` | the buffer is dropped, not written, if it still waited for room; those before it are written |

@@ -30,7 +30,7 @@
 //! | the same: `flush`, `shutdown` | nothing happened yet; what was accepted leaves all the same, but not what a [`BufWriter`] gathers |
 //! | [`FrameWriter`]: `feed`, `send` | the message was accepted whole or not at all; `feed` that is dropped accepted nothing |
 //! | [`copy`](fn@copy), [`copy_bidirectional`] | of each direction at most one chunk is lost, which the writer had no room for |
-//! | [`AsyncFd`]: `ready`, `readable`, `writable`, and those of `_mut` | nothing is lost |
+//! | [`AsyncFd`]: `ready`, `readable`, `writable`, `ready_mut`, `readable_mut`, `writable_mut` | nothing is lost |
 //! | [`AsyncFd::async_io`] | the closure was not called, or its last call would have blocked |
 //! | [`nop`] | nothing |
 

@@ -20,7 +20,7 @@
 //! | [`Child::communicate`] | what was gathered stays with the child, the input is written on, and the next call goes on |
 //! | [`Child::kill`] | after its first poll the child was killed |
 //! | [`Child::wait_with_output`], [`Command::status`], [`Command::output`] | the child's handle is dropped with it: the child runs on and is reaped when it ends, or is killed, as [`Command::kill_on_drop`] says; what was gathered is lost |
-//! | the streams' | as those of [`io::pipe`](mod@crate::io::pipe) |
+//! | [`ChildStdout`]'s and [`ChildStderr`]'s `recv`, `read`, `read_exact`, `read_owned`, `read_to_end`, `into_fd`; [`ChildStdin`]'s `write`, `write_all`, `write_owned`, `write_all_owned`, `flush`, `into_fd` | as those of [`io::pipe`](mod@crate::io::pipe) |
 
 mod child;
 mod command;

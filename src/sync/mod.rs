@@ -24,6 +24,23 @@
 //! | [`broadcast`] | a queue from many tasks to many, where each gets all |
 //! | [`watch`] | a value of which only the last counts |
 //! | [`Queue`], [`LifoQueue`], [`PriorityQueue`] | work for many tasks, to be waited for |
+//!
+//! # What a dropped future does
+//!
+//! | method | if its future is dropped before it is done |
+//! | --- | --- |
+//! | `Mutex::lock`, `lock_owned`, `RwLock::read`, `write`, `read_owned`, `write_owned` | its place in the queue is free; a lock that it was just given goes to the next |
+//! | `Semaphore::acquire`, `acquire_many`, `acquire_owned`, `acquire_many_owned`, `mpsc::Sender::reserve`, `reserve_owned` | the same, with permits, or with room |
+//! | `Notify::notified` | its place is free; if it was told by `notify_one`, the next one is instead |
+//! | `Event::wait`, the `closed` of every sender | nothing |
+//! | `Condvar::wait`, `wait_for` | the lock stays free; if it was notified, the next one is instead |
+//! | `Barrier::wait` | its arrival is taken back, unless all had come |
+//! | `OnceCell::get_or_init`, `get_or_try_init` | what was making the value is dropped, and the next caller makes it |
+//! | `mpsc::Sender::send`, `Queue::put` | the message is dropped, unless it was sent |
+//! | `mpsc::Receiver::recv`, `recv_many`, `broadcast::Receiver::recv`, `Queue::get` | nothing is lost: what was meant for it goes to the next receive |
+//! | `oneshot::Receiver` | it is the receiving end: the sender gets its value back |
+//! | `watch::Receiver::changed`, `wait_for` | nothing is lost: the next one tells what this one did not |
+//! | `Queue::join` | nothing |
 
 mod barrier;
 pub mod broadcast;

@@ -19,7 +19,10 @@ pub(crate) struct Processor {
 
 /// These processors of this machine.
 pub(crate) fn processors(numbers: &[usize]) -> Vec<Processor> {
-    let root = Path::new("/sys/devices/system/cpu");
+    processors_in(Path::new("/sys/devices/system/cpu"), numbers)
+}
+
+fn processors_in(root: &Path, numbers: &[usize]) -> Vec<Processor> {
     let processor = |&number: &usize| {
         let dir = root.join(format!("cpu{number}"));
         let fact = |name: &str| fs::read_to_string(dir.join("topology").join(name)).ok();
@@ -69,5 +72,27 @@ mod tests {
         assert_eq!(read(5, facts, links.into_iter()), told);
         let silent = Processor { number: 6, node: 0, package: 0, core: 6 };
         assert_eq!(read(6, |_| None, std::iter::empty()), silent);
+    }
+
+    #[test]
+    fn a_tree_of_two_nodes_with_hyper_threads_is_read() {
+        let root = Path::new("/tmp").join(format!("annulus-topology-{}", std::process::id()));
+        // Two sockets, a node each, of two cores with two threads, siblings four apart.
+        for number in 0..8 {
+            let dir = root.join(format!("cpu{number}"));
+            for below in ["topology", "cache", &format!("node{}", number % 4 / 2)] {
+                fs::create_dir_all(dir.join(below)).expect("a directory in /tmp");
+            }
+            for (name, value) in
+                [("core_id", number % 2), ("physical_package_id", number % 4 / 2), ("die_id", 0)]
+            {
+                fs::write(dir.join("topology").join(name), format!("{value}\n")).expect("a file");
+            }
+        }
+        let found = processors_in(&root, &[1, 3, 5, 6, 9]);
+        fs::remove_dir_all(&root).expect("it is ours");
+        let one = |number, node, core| Processor { number, node, package: node, core };
+        let missing = Processor { number: 9, node: 0, package: 0, core: 9 };
+        assert_eq!(found, [one(1, 0, 1), one(3, 1, 1), one(5, 0, 1), one(6, 1, 0), missing]);
     }
 }

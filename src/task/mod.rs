@@ -18,6 +18,17 @@
 //! A [`LocalKey`] is a value that a task and all it spawns can see, a [`Builder`] gives a task a name, a
 //! [`CancellationToken`] asks tasks to end.
 //!
+//! # What a dropped future does
+//!
+//! | method | if its future is dropped before it is done |
+//! | --- | --- |
+//! | a [`JoinHandle`] | the task runs on, and its output is dropped |
+//! | [`task_group`], [`gather`], [`try_gather`], [`race`], [`JoinSet::join_all`] | the tasks are aborted; their futures are dropped when they come up next |
+//! | [`JoinSet::join_next`], [`join_next_with_id`](JoinSet::join_next_with_id), [`AsCompleted::next`], [`wait()`], [`try_wait`] | nothing is lost: the outcome is the next one's |
+//! | [`JoinSet::shutdown`] | what has not ended is aborted, and stays in the set |
+//! | [`select!`](crate::select!), [`join!`](crate::join!), [`try_join!`](crate::try_join!), [`CancellationToken::run_until_cancelled`], [`unconstrained`] | so are the futures in it |
+//! | [`CancellationToken::cancelled`], [`yield_now`], [`consume_budget`] | nothing |
+//!
 //! # Waiting for several things
 //!
 //! | futures that | all | all, or the first error | the first | one by one |

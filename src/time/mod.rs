@@ -9,6 +9,15 @@
 //! says so. Setting the time of day moves neither. A test can [`pause`](pause()) the clock and go
 //! through hours at once.
 //!
+//! # What a dropped future does
+//!
+//! | method | if its future is dropped before it is done |
+//! | --- | --- |
+//! | `sleep`, `sleep_until` | its timer is gone |
+//! | `timeout`, `timeout_at`, `timeout_scope`, `timeout_scope_at` | so is the future in it |
+//! | `Interval::tick` | no tick is lost: the next one gives it |
+//! | `advance` | after its first poll the clock has moved |
+//!
 //! Within the room, from the bottom: `lists` links, `wheel` orders, `clock` tells the time,
 //! `timers` joins them for the worker and for the futures above. No other room is used.
 

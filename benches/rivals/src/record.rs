@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::process::Command;
 
@@ -47,7 +47,16 @@ pub(crate) struct Writer(File);
 
 impl Writer {
     pub(crate) fn append(path: &Path) -> io::Result<Self> {
-        Ok(Self(OpenOptions::new().create(true).append(true).open(path)?))
+        let mut file = OpenOptions::new().create(true).read(true).append(true).open(path)?;
+        // A run that was killed leaves a line that was cut short, and the next one is not to be a part of it.
+        let mut last = *b"\n";
+        if file.seek(SeekFrom::End(-1)).is_ok() {
+            file.read_exact(&mut last)?;
+        }
+        if last != *b"\n" {
+            file.write_all(b"\n")?;
+        }
+        Ok(Self(file))
     }
 
     pub(crate) fn entry(&mut self, entry: &Entry) -> io::Result<()> {
@@ -179,4 +188,48 @@ fn version(rival: &Rival) -> Option<(&'static str, String)> {
     let head = format!("name = \"{package}\"\nversion = \"");
     let after = &lock[lock.find(&head)? + head.len()..];
     Some((rival.name, after.split('"').next()?.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Count, Entry, OpenOptions, Record, Write, Writer, fs, run_line};
+
+    fn entry(round: u64, outcome: Result<f64, &str>) -> Entry {
+        let outcome = outcome.map(|value| [("cpu_ns".to_owned(), value)].into());
+        let outcome = outcome.map_err(str::to_owned);
+        Entry { workload: "spawn".to_owned(), rival: "tokio".to_owned(), round, outcome }
+    }
+
+    #[test]
+    fn a_run_that_was_killed_goes_on_where_its_record_ends() {
+        let path = std::env::temp_dir().join(format!("annulus-record-{}", std::process::id()));
+        let mut writer = Writer::append(&path).expect("a file");
+        writer.line(&run_line(Some(7))).expect("room");
+        writer.entry(&entry(0, Ok(12.0))).expect("room");
+        writer.entry(&entry(1, Err("why"))).expect("room");
+        let mut file = OpenOptions::new().append(true).open(&path).expect("it is there");
+        file.write_all(b"{\"kind\":\"sample\",\"workload\":\"spawn\",\"riv").expect("room");
+        let mut writer = Writer::append(&path).expect("it is there");
+        writer.line(&run_line(Some(8))).expect("room");
+        let (workload, rival) = ("spawn".to_owned(), "tokio".to_owned());
+        writer.count(&Count { workload, rival, outcome: Ok(300.0) }).expect("room");
+        let record = Record::read(&path).expect("it is there");
+        fs::remove_file(&path).expect("it is there");
+        assert_eq!((record.runs.len(), record.maximum_per_s()), (2, Some(8)));
+        let has = [0, 1, 2].map(|round| record.has("spawn", "tokio", round));
+        assert_eq!(has, [true, true, false], "what was cut short is taken again");
+        assert_eq!(record.entries[0].outcome.as_ref().expect("a sample")["cpu_ns"], 12.0);
+        assert_eq!(record.entries[1].outcome.as_ref().expect_err("none"), "why");
+        assert_eq!(record.count("spawn", "tokio"), Some(300.0));
+    }
+
+    #[test]
+    fn a_run_says_where_and_how_it_was_taken() {
+        let run = run_line(None);
+        for fact in ["kernel", "processor", "mitigations", "commit", "compiler", "command"] {
+            assert!(run[fact].is_string(), "{fact} is not in {run}");
+        }
+        let versions = run["versions"].as_object().expect("by rival");
+        assert!(versions.contains_key("annulus") && versions.contains_key("tokio"), "{run}");
+    }
 }

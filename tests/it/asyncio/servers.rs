@@ -81,6 +81,25 @@ fn server_serve_forever() {
 }
 
 #[test]
+fn server_start_serving() {
+    settled(async || {
+        let listener = listener().await;
+        let address = listener.local_addr().expect("bound");
+        let server = serve(listener, Limits::new(), echo);
+        let handle = server.handle();
+        // It is connected, and nobody answers yet.
+        let client = TcpStream::connect(address).await.expect("the backlog has room");
+        client.write_all(b"hello").await.expect("send");
+        assert_eq!(handle.connections(), 0);
+        let serving = spawn(server);
+        client.read_exact(&mut [0; 5]).await.expect("the echo");
+        drop(client);
+        handle.stop();
+        assert_eq!(serving.await.expect("no panic").expect("no error").ended, 1);
+    });
+}
+
+#[test]
 fn server_is_serving() {
     settled(async || {
         let server = serve(listener().await, Limits::new(), echo);

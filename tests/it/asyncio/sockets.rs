@@ -1,11 +1,92 @@
-//! asyncio's datagrams and sockets of this machine.
+//! asyncio's sockets, datagrams and sockets of this machine.
 
 use std::io;
 
-use annulus::net::{UdpSocket, UnixListener, UnixStream};
+use annulus::fs::File;
+use annulus::io::{AsyncWriteExt, BufReader, BufWriter};
+use annulus::net::{ListenOptions, TcpStream, UdpSocket, UnixListener, UnixStream};
 
+use crate::support::files::nameless_file;
 use crate::support::names::{Directory, abstract_name};
-use crate::support::settled::run as settled;
+use crate::support::settled::{pair, read_to_end, run as settled};
+
+#[test]
+fn loop_create_connection() {
+    settled(async || {
+        let server = std::net::TcpListener::bind("127.0.0.1:0").expect("bind");
+        let open = server.local_addr().expect("bound");
+        let closed = std::net::TcpListener::bind("127.0.0.1:0").and_then(|one| one.local_addr());
+        // The first refuses, the second accepts.
+        let addresses = [closed.expect("bound"), open];
+        let stream = TcpStream::connect(&addresses[..]).await.expect("one accepts");
+        assert_eq!(stream.peer_addr().expect("connected"), open);
+        TcpStream::connect(("localhost", open.port())).await.expect("a name");
+    });
+}
+
+#[test]
+fn loop_create_server() {
+    settled(async || {
+        let server = ListenOptions::new().backlog(8).bind("127.0.0.1:0").await.expect("bind");
+        let client = std::net::TcpStream::connect(server.local_addr().expect("bound"));
+        let (_stream, peer) = server.accept().await.expect("accept");
+        assert_eq!(peer, client.expect("connect").local_addr().expect("connected"));
+    });
+}
+
+#[test]
+fn loop_connect_accepted_socket() {
+    settled(async || {
+        let server = std::net::TcpListener::bind("127.0.0.1:0").expect("bind");
+        let client = TcpStream::connect(server.local_addr().expect("bound")).await.expect("open");
+        let (accepted, _) = server.accept().expect("a connection");
+        let accepted = TcpStream::from_std(accepted).expect("a socket");
+        accepted.write_all(b"hello").await.expect("the client is there");
+        assert_eq!(&*client.recv().await.expect("whole").expect("bytes"), b"hello");
+    });
+}
+
+#[test]
+fn loop_sock_recv() {
+    settled(async || {
+        let (near, mut far) = pair();
+        io::Write::write_all(&mut far, b"hello").expect("room");
+        let mut buf = [0; 2];
+        assert_eq!(near.read(&mut buf).await.expect("bytes"), 2);
+        let (count, rest) = near.read_owned(Vec::with_capacity(10)).await.expect("bytes");
+        assert_eq!((&buf, count, &rest[..]), (b"he", 3, &b"llo"[..]));
+    });
+}
+
+#[test]
+fn loop_sendfile() {
+    settled(async || {
+        let (near, far) = pair();
+        let file = File::from_std(nameless_file());
+        file.write_all_at(b"0123456789".to_vec(), 0).await.expect("room");
+        let mut last = 0;
+        let sent = file.send_to(&near, 2..6, |count| last = count).await.expect("somebody reads");
+        drop(near);
+        assert_eq!((sent, last), (4, 4));
+        assert_eq!(read_to_end(&far).await.expect("the end"), b"2345");
+    });
+}
+
+#[test]
+fn open_unix_connection() {
+    settled(async || {
+        let name = abstract_name();
+        let server = UnixListener::bind(&name).expect("bind");
+        let (reader, writer) = UnixStream::connect(&name).await.expect("open").into_split();
+        let (mut reader, mut writer) = (BufReader::new(reader), BufWriter::new(writer));
+        let (far, _unnamed) = server.accept().await.expect("accept");
+        writer.write_all(b"question\n").await.expect("it is gathered");
+        writer.flush().await.expect("somebody reads");
+        assert_eq!(&*far.recv().await.expect("whole").expect("bytes"), b"question\n");
+        far.write_all(b"answer\n").await.expect("somebody reads");
+        assert_eq!(reader.line().await.expect("a line"), Some(&b"answer"[..]));
+    });
+}
 
 #[test]
 fn loop_create_datagram_endpoint() {

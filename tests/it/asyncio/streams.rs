@@ -3,7 +3,7 @@
 use std::io::{ErrorKind, Write};
 use std::net::{TcpListener as StdListener, TcpStream as StdStream};
 
-use annulus::io::{AsyncReadExt, AsyncWriteExt, BufReader, BufWriter};
+use annulus::io::{AsyncReadExt, AsyncWriteExt, BufReader, BufWriter, TooLong};
 use annulus::net::{self, OwnedReadHalf, OwnedWriteHalf};
 
 use crate::support::settled::{poll_and_drop, read_len, read_to_end, run as settled};
@@ -116,6 +116,16 @@ fn stream_writer_write() {
 }
 
 #[test]
+fn stream_writer_writelines() {
+    settled(async || {
+        let (_reader, writer, far) = opened().await;
+        let lines = vec![b"one\n".to_vec(), b"two\n".to_vec()];
+        writer.get_ref().send_all_vectored(lines).await.expect("somebody reads");
+        assert_eq!(read_len(&far, 8).await, b"one\ntwo\n");
+    });
+}
+
+#[test]
 fn stream_writer_drain() {
     settled(async || {
         let (_reader, mut writer, far) = opened().await;
@@ -165,5 +175,28 @@ fn stream_writer_get_extra_info() {
         let writer = writer.get_ref();
         assert_eq!(writer.peer_addr().expect("connected"), far.local_addr().expect("connected"));
         assert_eq!(writer.local_addr().expect("connected"), far.peer_addr().expect("connected"));
+    });
+}
+
+#[test]
+fn incomplete_read_error() {
+    settled(async || {
+        let (mut reader, _writer, mut far) = opened().await;
+        far.write_all(b"1234").expect("room");
+        drop(far);
+        let error = reader.exact(5).await.expect_err("there are four");
+        assert_eq!(error.kind(), ErrorKind::UnexpectedEof);
+        assert_eq!(reader.buffer(), b"1234");
+    });
+}
+
+#[test]
+fn limit_overrun_error() {
+    settled(async || {
+        let (reader, _writer, mut far) = opened().await;
+        far.write_all(b"a line of more\n").expect("room");
+        let mut reader = BufReader::with_limit(4, reader);
+        let error = reader.line().await.expect_err("it is longer");
+        assert!(TooLong::is(&error), "{error}");
     });
 }

@@ -157,6 +157,28 @@ fn loop_remove_reader() {
     });
 }
 
+#[test]
+fn loop_remove_writer() {
+    settled(async || {
+        let (near, mut far) = foreign_socket();
+        while near.get_ref().write(&[0; 4096]).is_ok() {}
+        let (called, watched) = (Rc::new(Cell::new(false)), Rc::clone(&near));
+        let flag = Rc::clone(&called);
+        let writing = spawn(async move {
+            // What was found when the socket was new is no more so.
+            let wrote = watched.async_io(Interest::WRITABLE, |mut near| near.write(b"x"));
+            flag.set(wrote.await.is_ok());
+        });
+        yield_now().await;
+        writing.abort();
+        assert!(writing.await.expect_err("it was aborted").is_cancelled());
+        far.set_nonblocking(true).expect("a socket");
+        while far.read(&mut [0; 4096]).is_ok() {}
+        near.writable().await.expect("open").retain_ready();
+        assert!(!called.get());
+    });
+}
+
 // Subprocesses.
 
 /// A child that ends when its input does.

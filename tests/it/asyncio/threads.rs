@@ -41,6 +41,17 @@ fn run_coroutine_threadsafe() {
 }
 
 #[test]
+fn wrap_future() {
+    settled(async || {
+        let handle = Handle::current();
+        // The handle of work of any runtime, made on any thread, is a future here.
+        let thread = std::thread::spawn(move || handle.spawn(async || *Rc::new(42)));
+        until(|| thread.is_finished()).await;
+        assert_eq!(thread.join().expect("no panic").await.expect("it ran"), 42);
+    });
+}
+
+#[test]
 fn loop_call_soon_threadsafe() {
     settled(async || {
         let event = Rc::new(Event::new());

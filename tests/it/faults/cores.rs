@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::io::{self, ErrorKind};
 use std::mem::MaybeUninit;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use annulus::buf::Chunk;
 use annulus::mesh::{Cores, Mesh, MeshError, Sharded};
@@ -15,6 +16,16 @@ use crate::support::child::{assert_passed, in_child};
 use crate::support::leak::LeakGuard;
 use crate::support::settled::{PATIENCE, pair, write_now};
 use crate::support::skip::{print, skip};
+
+/// A processor that this thread may run on.
+fn first_allowed() -> usize {
+    // SAFETY: all zeros is an empty set; the call writes a set of this size.
+    unsafe {
+        let mut set: libc::cpu_set_t = MaybeUninit::zeroed().assume_init();
+        libc::sched_getaffinity(0, size_of_val(&set), &mut set);
+        (0..1024).find(|number| libc::CPU_ISSET(*number, &set)).expect("one")
+    }
+}
 
 async fn nothing(_: annulus::mesh::Shard) -> io::Result<()> {
     Ok(())
@@ -62,9 +73,9 @@ fn a_limit_of_threads_ends_those_that_had_started() {
             print("a_limit_of_threads_ends_those_that_had_started", format_args!("not root"));
             return;
         }
-        let ran = std::sync::atomic::AtomicUsize::new(0);
+        let ran = AtomicUsize::new(0);
         let outcome = mesh(8).run(async |_| {
-            ran.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            ran.fetch_add(1, Ordering::SeqCst);
             io::Result::Ok(())
         });
         let error = outcome.expect_err("eight are too many");
@@ -88,21 +99,53 @@ fn a_limit_of_threads_ends_those_that_had_started() {
     }
 }
 
+/// One core of three is refused its processor or its ring: the others end again, and the error says who and why.
+#[test]
+fn a_core_that_is_refused_alone_ends_those_that_had_started() {
+    static UNFILTERED: AtomicBool = AtomicBool::new(false);
+    let one = first_allowed();
+    for (call, errno, cause) in [
+        (libc::SYS_sched_setaffinity, libc::EPERM, "cannot be pinned to processor"),
+        (libc::SYS_io_uring_setup, libc::ENOMEM, "LimitMEMLOCK"),
+        (libc::SYS_io_uring_setup, libc::EPERM, "SELinux"),
+    ] {
+        let _leaks = LeakGuard::new();
+        let ran = AtomicUsize::new(0);
+        let mesh = Mesh::builder().cores(Cores::List(vec![one; 3])).runtime(move |builder| {
+            // On the thread of the core, which alone is refused.
+            if std::thread::current().name() == Some("shard-1") && forbid(call, errno).is_err() {
+                UNFILTERED.store(true, Ordering::SeqCst);
+            }
+            builder.ring_entries(16, 64)
+        });
+        let outcome = mesh.run(async |_| {
+            ran.fetch_add(1, Ordering::SeqCst);
+            io::Result::Ok(())
+        });
+        if UNFILTERED.load(Ordering::SeqCst) {
+            skip!("no seccomp filters here");
+        }
+        let error = outcome.expect_err("one is refused");
+        let MeshError::Start { shard: Some(1), started, .. } = &error else { panic!("{error}") };
+        assert_eq!(*started, [0, 2], "{error}");
+        let text = error.to_string();
+        assert!(text.contains(cause) && text.contains("were ended again"), "{text}");
+        assert_eq!(ran.into_inner(), 0, "{text}");
+    }
+}
+
 /// Row 49: the affinity mask is smaller than the cores that are asked for.
 #[test]
 fn a_small_affinity_mask_bounds_all_and_refuses_more() {
     let thread = std::thread::spawn(|| {
         let _leaks = LeakGuard::new();
-        // SAFETY: all zeros is an empty set; the calls read and write a set of this size.
-        let one = unsafe {
+        let one = first_allowed();
+        // SAFETY: all zeros is an empty set; the call reads a set of this size.
+        unsafe {
             let mut set: libc::cpu_set_t = MaybeUninit::zeroed().assume_init();
-            libc::sched_getaffinity(0, size_of_val(&set), &mut set);
-            let one = (0..1024).find(|number| libc::CPU_ISSET(*number, &set)).expect("one");
-            libc::CPU_ZERO(&mut set);
             libc::CPU_SET(one, &mut set);
             libc::sched_setaffinity(0, size_of_val(&set), &set);
-            one
-        };
+        }
         let settings = || Mesh::builder().runtime(|builder| builder.ring_entries(16, 64));
         let here = async |shard: annulus::mesh::Shard| io::Result::Ok(shard.processor());
         let all = settings().cores(Cores::All).run(here).expect("one is allowed");

@@ -2,29 +2,17 @@
 
 use std::cell::Cell;
 use std::future::pending;
-use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use annulus::mesh::{RemoteError, Shard, shard};
 use annulus::time::{sleep, timeout};
 
-use super::mesh;
+use super::{Result, from_shard_0, mesh};
 use crate::support::leak::LeakGuard;
 use crate::support::settled::until;
-
-type Result<T> = std::result::Result<T, io::Error>;
-
-/// Runs the body on shard 0 of two; the other serves.
-fn from_shard_0(body: impl AsyncFn(Shard) -> Result<()> + Sync) {
-    let _leaks = LeakGuard::new();
-    let outcome = mesh(2).run(async |me| match me.index() {
-        0 => body(shard(1)).await,
-        _ => Ok(()),
-    });
-    outcome.map(drop).expect("all is well");
-}
 
 #[test]
 fn a_call_brings_its_output_and_uses_what_is_not_send_there() {
@@ -66,6 +54,31 @@ fn many_calls_at_once_all_come_back() {
             sum += call.await.expect("alive");
         }
         assert_eq!(sum, 499 * 500 / 2);
+        Ok(())
+    });
+}
+
+/// The recipe of `annulus::blocking` for work that computes and has a core of its own.
+#[test]
+fn a_shard_that_computes_does_not_stop_the_others() {
+    from_shard_0(async |other| {
+        let turns = Arc::<AtomicUsize>::default();
+        let counted = Arc::clone(&turns);
+        // It goes on until this loop has turned a hundred times meanwhile, with a timer and a task each time.
+        let computing = other.spawn(async move || {
+            let mut sum = 0u64;
+            while counted.load(Ordering::Relaxed) < 100 {
+                sum = sum.wrapping_mul(31).wrapping_add(7);
+            }
+            sum
+        });
+        for _ in 0..100 {
+            assert!(!computing.is_finished(), "it computes meanwhile");
+            sleep(Duration::from_micros(10)).await;
+            annulus::spawn(async {}).await?;
+            turns.fetch_add(1, Ordering::Relaxed);
+        }
+        computing.await?;
         Ok(())
     });
 }
@@ -132,7 +145,7 @@ impl Drop for Flagged {
 fn a_call_that_is_dropped_is_aborted_there() {
     static DROPPED: AtomicUsize = AtomicUsize::new(0);
     from_shard_0(async |other| {
-        let begun = std::sync::Arc::new(AtomicBool::new(false));
+        let begun = Arc::new(AtomicBool::new(false));
         let inside = begun.clone();
         let mut call = Box::pin(other.call(async move || {
             let _flagged = Flagged(&DROPPED);
@@ -152,7 +165,7 @@ fn a_call_that_is_dropped_is_aborted_there() {
 #[test]
 fn a_call_that_is_never_polled_sends_nothing() {
     from_shard_0(async |other| {
-        let begun = std::sync::Arc::new(AtomicBool::new(false));
+        let begun = Arc::new(AtomicBool::new(false));
         let inside = begun.clone();
         drop(other.call(async move || inside.store(true, Ordering::SeqCst)));
         other.call(async || ()).await.expect("alive");

@@ -13,7 +13,7 @@ use annulus::time::{sleep, timeout};
 
 use super::mesh;
 use crate::support::leak::LeakGuard;
-use crate::support::settled::{content, pair, rounds, write_now};
+use crate::support::settled::{PATIENCE, content, pair, rounds, write_now};
 
 const SHARDS: usize = 4;
 /// Tasks of each kind on each shard.
@@ -211,7 +211,10 @@ fn shards_that_call_move_and_die_lose_nothing_that_was_acknowledged() {
         let death = (round as usize % SHARDS, kinds[round as usize / 3 % 4]);
         let tally = Arc::new(Tally::default());
         let storm = mesh(SHARDS).drain(Duration::from_secs(20));
-        let outcome = storm.run(async |me| live(me, seed, death, Arc::clone(&tally)).await);
+        let outcome = storm.run(async |me| {
+            let life = live(me, seed, death, Arc::clone(&tally));
+            timeout(PATIENCE, life).await?
+        });
         // Enough to play it again: all that is random comes of it, but for the kernel's part.
         let round = format!("seed {seed}, {death:?}");
         match death.1 {
