@@ -198,6 +198,11 @@ impl<T> Outlet for Consumer<T> {
     }
 
     #[inline(always)]
+    fn units(&self) -> u64 {
+        1
+    }
+
+    #[inline(always)]
     fn is_ready(&mut self) -> bool {
         self.is_full()
     }

@@ -5,15 +5,12 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use super::ring::Producer;
+use super::ring::{GROUP, Producer};
 use crate::channel::blocking::block_on;
 use crate::channel::error::{SendError, TrySendError};
 use crate::channel::later;
 use crate::channel::patience::Patience;
 use crate::executor::budget;
-
-/// Sends by which the task's budget is used up at once: to note each is a store a message (`mesh`, `spsc`).
-const NOTED_TOGETHER: usize = 16;
 
 /// The only sender of a channel; made by [`channel`](super::channel()).
 ///
@@ -150,27 +147,46 @@ impl<T> Sender<T> {
         self.len() == 0
     }
 
-    #[inline]
+    #[inline(always)]
     fn poll_send(
         &mut self,
-        value: &mut Option<T>,
+        held: &mut Option<T>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), SendError<T>>> {
-        if self.ring.position().is_multiple_of(NOTED_TOGETHER) {
-            ready!(budget::proceed_by(NOTED_TOGETHER as u64, cx));
+        // Out of the future before anything else: then the compiler sees that what was just put there need not be.
+        let value = held.take().expect("a send was polled after it was done");
+        if self.is_closed() {
+            return Poll::Ready(Err(SendError(value)));
         }
-        let done = "a send was polled after it was done";
-        while !self.is_closed() {
+        let Some(place) = self.ring.place() else {
+            *held = Some(value);
+            return self.poll_full(held, cx);
+        };
+        if place.begins_group() && budget::proceed_by(GROUP as u64, cx).is_pending() {
+            *held = Some(value);
+            return Poll::Pending;
+        }
+        place.fill(value);
+        self.changed();
+        Poll::Ready(Ok(()))
+    }
+
+    /// Waits for room for a message, and sends it.
+    #[cold]
+    fn poll_full(
+        &mut self,
+        held: &mut Option<T>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), SendError<T>>> {
+        ready!(budget::proceed(cx));
+        while ready!(self.wait(cx)).is_ok() {
             if let Some(place) = self.ring.place() {
-                place.fill(value.take().expect(done));
+                place.fill(held.take().expect("it was not sent"));
                 self.changed();
                 return Poll::Ready(Ok(()));
             }
-            if ready!(self.wait(cx)).is_err() {
-                break;
-            }
         }
-        Poll::Ready(Err(SendError(value.take().expect(done))))
+        Poll::Ready(Err(SendError(held.take().expect("it was not sent"))))
     }
 
     fn poll_send_many(
@@ -283,7 +299,7 @@ impl<T> Sending<'_, T> {
 impl<T> Future for Sending<'_, T> {
     type Output = Result<(), SendError<T>>;
 
-    #[inline]
+    #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         this.sender.poll_send(&mut this.value, cx)
