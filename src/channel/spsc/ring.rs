@@ -33,17 +33,6 @@ use crate::channel::prefetch;
 use crate::loom::atomic::Ordering;
 use crate::loom::{Arc, UnsafeCell};
 
-/// Values that are counted together, and whose lines are asked for together: for each alone, either would take a good
-/// part of what the value takes (`mesh`, `spsc`).
-pub(super) const GROUP: usize = 16;
-
-/// From a value to the group whose lines are asked for, if all of it is known to be this end's. A line that the other
-/// end has takes as long to come as some thirty values.
-const AHEAD: usize = 3 * GROUP;
-
-/// Bytes of a cache line.
-const LINE_SIZE: usize = 64;
-
 type Slot<T> = UnsafeCell<MaybeUninit<T>>;
 
 pub(super) struct Ring<T> {
@@ -106,13 +95,14 @@ pub(super) fn ring<T>(capacity: usize) -> (Producer<T>, Consumer<T>) {
     (producer, Consumer { slots: Slots::of(&ring), ends, _ring: ring, head: 0, tail: 0 })
 }
 
-impl<T> Slots<T> {
-    /// How many lines a group is fetched by; of large values, one each.
-    const LINES: usize = {
-        let lines = size_of::<T>().saturating_mul(GROUP).div_ceil(LINE_SIZE);
-        if lines < GROUP { lines } else { GROUP }
-    };
+/// How much of a task's budget the value at a position uses up: the first of a group what all of it does, for to count
+/// each would be a store a value (`mesh`, `spsc`).
+#[inline(always)]
+fn units(position: usize) -> u64 {
+    if position.is_multiple_of(prefetch::GROUP) { prefetch::GROUP as u64 } else { 0 }
+}
 
+impl<T> Slots<T> {
     fn of(ring: &Ring<T>) -> Self {
         Self { first: NonNull::from(&*ring.slots).cast(), mask: ring.slots.len() - 1 }
     }
@@ -121,15 +111,6 @@ impl<T> Slots<T> {
     fn at(&self, position: usize) -> &Slot<T> {
         // SAFETY: rule 6.
         unsafe { self.first.add(position & self.mask).as_ref() }
-    }
-
-    /// Has the lines of a group fetched by `prefetch`. A function of its own, because it is rare, and what is in a loop
-    /// over values is then little.
-    #[inline(never)]
-    fn fetch(&self, group: usize, prefetch: impl Fn(*const Slot<T>)) {
-        (0..Self::LINES).for_each(|line| {
-            prefetch(self.at(group.wrapping_add(line * GROUP / Self::LINES)));
-        });
     }
 
     /// The slots of `count` positions from this one on, at most all of them: in two pieces, where they go round.
@@ -167,7 +148,7 @@ impl<T> Producer<T> {
         self.tail()
     }
 
-    /// How many values there is room for by now. Rare, as above.
+    /// How many values there is room for by now. Rare, so a function of its own.
     #[inline(never)]
     pub(super) fn look(&mut self) -> usize {
         let ends = &self.ends;
@@ -182,8 +163,8 @@ impl<T> Producer<T> {
         if tail == self.limit && self.look() == 0 {
             return None;
         }
-        if tail.is_multiple_of(GROUP) && self.limit.wrapping_sub(tail) >= AHEAD + GROUP {
-            self.slots.fetch(tail.wrapping_add(AHEAD), prefetch::to_write);
+        if prefetch::is_due(tail, self.limit.wrapping_sub(tail)) {
+            prefetch::group(tail, |position| self.slots.at(position), prefetch::to_write);
         }
         Some(Place { slot: self.slots.at(tail), ends: &self.ends, tail })
     }
@@ -223,10 +204,10 @@ pub(super) struct Place<'a, T> {
 }
 
 impl<T> Place<'_, T> {
-    /// Whether it is the first of its group.
+    /// How much of a task's budget the value uses up.
     #[inline(always)]
-    pub(super) fn begins_group(&self) -> bool {
-        self.tail.is_multiple_of(GROUP)
+    pub(super) fn units(&self) -> u64 {
+        units(self.tail)
     }
 
     /// Puts the value in, visible at once.
@@ -268,7 +249,7 @@ impl<T> Outlet for Consumer<T> {
 
     #[inline(always)]
     fn units(&self) -> u64 {
-        if self.head.is_multiple_of(GROUP) { GROUP as u64 } else { 0 }
+        units(self.head)
     }
 
     #[inline(always)]
@@ -287,8 +268,8 @@ impl<T> Outlet for Consumer<T> {
         if !self.is_ready() {
             return None;
         }
-        if self.head.is_multiple_of(GROUP) && self.tail.wrapping_sub(self.head) >= AHEAD + GROUP {
-            self.slots.fetch(self.head.wrapping_add(AHEAD), prefetch::to_read);
+        if prefetch::is_due(self.head, self.tail.wrapping_sub(self.head)) {
+            prefetch::group(self.head, |position| self.slots.at(position), prefetch::to_read);
         }
         // SAFETY: rule 2; it is read once, for `head` moves on.
         let value = self.slots.at(self.head).with(|slot| unsafe { (*slot).assume_init_read() });

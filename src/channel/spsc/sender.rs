@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use super::ring::{GROUP, Producer};
+use super::ring::Producer;
 use crate::channel::blocking::block_on;
 use crate::channel::error::{SendError, TrySendError};
 use crate::channel::later;
@@ -162,7 +162,8 @@ impl<T> Sender<T> {
             *held = Some(value);
             return self.poll_full(held, cx);
         };
-        if place.begins_group() && budget::proceed_by(GROUP as u64, cx).is_pending() {
+        let units = place.units();
+        if units > 0 && budget::proceed_by(units, cx).is_pending() {
             *held = Some(value);
             return Poll::Pending;
         }
