@@ -87,11 +87,7 @@ impl<T> Sender<T> {
         if self.is_closed() {
             return Err(SendError(()));
         }
-        let count = self.ring.push_all(values);
-        if count > 0 {
-            self.changed();
-        }
-        Ok(count)
+        Ok(self.push_all(values))
     }
 
     /// As [`send`](Self::send), for a thread without a runtime: it sleeps while there is no room.
@@ -198,13 +194,19 @@ impl<T> Sender<T> {
         while values.len() > 0 {
             ready!(budget::proceed(cx));
             ready!(self.poll_room(cx))?;
-            if self.ring.push_all(values) == 0 {
+            if self.push_all(values) == 0 {
                 // The iterator had promised more than it had.
                 break;
             }
-            self.changed();
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Puts in what the iterator gives, as far as there is room; how many.
+    fn push_all(&mut self, values: &mut impl Iterator<Item = T>) -> usize {
+        // Looks who waits also if the iterator panics: what it gave before is sent.
+        let filling = Filling { sender: self };
+        filling.sender.ring.push_all(values)
     }
 
     /// Waits until there is room, or the receiver gone.
@@ -247,6 +249,17 @@ impl<T> Sender<T> {
             self.noted = later::note(self.ring.ends());
         }
         self.ring.ends().receiver.wake();
+    }
+}
+
+/// Messages of an iterator are being put in.
+struct Filling<'a, T> {
+    sender: &'a mut Sender<T>,
+}
+
+impl<T> Drop for Filling<'_, T> {
+    fn drop(&mut self) {
+        self.sender.changed();
     }
 }
 

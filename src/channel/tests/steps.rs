@@ -238,10 +238,14 @@ fn an_iterator_that_panics_or_lies_leaves_the_channel_whole() {
     let (mut single, mut receiver) = spsc::channel(4);
     let (many, mut taker) = mpsc::channel(4);
     for panics in [true, false] {
+        let ((count, waker), (other, other_waker)) = (counted(), counted());
+        assert!(poll(receiver.recv(), &waker).is_pending());
+        assert!(poll(taker.recv(), &other_waker).is_pending());
         let unwinding = std::panic::AssertUnwindSafe(|| single.try_send_many(&mut Ends(0, panics)));
         assert_eq!(std::panic::catch_unwind(unwinding).is_err(), panics);
         let unwinding = std::panic::AssertUnwindSafe(|| many.try_send_many(&mut Ends(0, panics)));
         assert_eq!(std::panic::catch_unwind(unwinding).is_err(), panics);
+        assert_eq!((count.get(), other.get()), (1, 1), "who waits for what is there is told");
         assert_eq!(receiver.drain().collect::<Vec<_>>(), [1, 2]);
         assert_eq!(taker.drain().collect::<Vec<_>>(), [1, 2]);
         // What was claimed in vain is room again.
