@@ -11,6 +11,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use loom::sync::{Condvar, Mutex};
 use loom::thread;
 
+use crate::channel::error::TryRecvError;
 use crate::channel::{later, mpsc, spsc};
 
 /// The bell of a thread that sleeps.
@@ -183,6 +184,22 @@ fn loom_spsc_a_receiver_that_goes_ends_the_wait_and_drops_each_once() {
             thread.join().expect("no panic");
             assert_eq!(dropped.load(StdOrdering::SeqCst), made);
         });
+    });
+}
+
+#[test]
+fn loom_spsc_who_sees_the_end_has_seen_what_was_sent() {
+    each_kind(|here, there| {
+        let (mut sender, mut receiver) = spsc::channel(1);
+        let thread = thread::spawn(move || {
+            on_a(there, || sender.try_send(7).expect("there is room"));
+            drop(sender);
+        });
+        on_a(here, || match receiver.try_recv() {
+            Ok(7) | Err(TryRecvError::Empty) => {}
+            other => panic!("{other:?}"),
+        });
+        thread.join().expect("no panic");
     });
 }
 
