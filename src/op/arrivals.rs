@@ -224,12 +224,12 @@ impl Arrivals {
         let Some(key) = state.armed else {
             return Poll::Ready(());
         };
-        let cancel = !std::mem::replace(&mut state.cancelling, true);
-        let id = state.next_id();
-        self.register(state, id, cx);
-        if cancel {
+        // First: the clone of a waker may panic.
+        if !std::mem::replace(&mut state.cancelling, true) {
             driver.cancel(key);
         }
+        let id = state.next_id();
+        self.register(state, id, cx);
         Poll::Pending
     }
 }

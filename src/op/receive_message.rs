@@ -250,12 +250,12 @@ impl<H: Head> Inbox<H> {
         let Some(key) = state.armed else {
             return Poll::Ready(());
         };
-        let cancel = !std::mem::replace(&mut state.cancelling, true);
-        drop(state);
-        self.waiting.wait_as_task(cx);
-        if cancel {
+        // First: the clone of a waker may panic.
+        if !std::mem::replace(&mut state.cancelling, true) {
             driver.cancel(key);
         }
+        drop(state);
+        self.waiting.wait_as_task(cx);
         Poll::Pending
     }
 
