@@ -36,6 +36,8 @@ pub(super) struct Detached {
     bytes: Vec<u8>,
     /// The error after it.
     error: Option<i32>,
+    /// See [`Fd::set_lingers`].
+    lingers: bool,
 }
 
 /// Takes what arrives next.
@@ -142,12 +144,14 @@ impl Connection {
         drop(self);
         let line = Rc::try_unwrap(line)
             .map_err(|_| busy("a leaked future of this stream holds the socket"))?;
-        Ok(Detached { socket: line.fd.into_owned(), bytes, error })
+        let lingers = line.fd.lingers();
+        Ok(Detached { socket: line.fd.into_owned(), bytes, error, lingers })
     }
 
     /// The connection, on the runtime of this driver.
     pub(super) fn attach(driver: Rc<Driver>, detached: Detached) -> Rc<Self> {
         let connection = Self::new(Fd::new(driver, detached.socket));
+        connection.line.fd.set_lingers(detached.lingers);
         connection.line.arrivals.refill(detached.bytes, detached.error);
         connection
     }
