@@ -182,6 +182,7 @@ const BANNED_WORDS: &[(&str, &str)] =
 
 /// Files of `src/op` that are no operation.
 const NOT_OPERATIONS: &[&str] = &[
+    "armed.rs",
     "arrivals.rs",
     "changes.rs",
     "endpoint.rs",

@@ -4,6 +4,8 @@
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::io::{self, Read, Write};
+use std::mem::ManuallyDrop;
+use std::net::TcpListener;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,15 +14,17 @@ use std::pin::Pin;
 use std::ptr;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll, RawWakerVTable, Waker};
+use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
 use std::time::{Duration, Instant};
 
+use super::accept::Accepted;
 use super::close::Fd;
 use super::endpoint::Endpoint;
 use super::line::Line;
 use super::nop::Nop;
 use super::open_file::{Hold, OpenFile};
 use super::read_at::ReadAt;
+use super::reading::Reading;
 use super::receive_message::{Beside, Head, Receiving};
 use super::send::{Send, Turn, poll_send};
 use super::send_message::SendMessage;
@@ -247,6 +251,53 @@ fn a_waker_that_panics_when_cloned_does_not_keep_a_receive_from_being_ended() {
         }
     }
     drop((line, endpoint));
+    driver.close(Duration::from_secs(5)).expect("nothing is stuck");
+}
+
+/// A waker that panics when it is dropped.
+static UNDROPPABLE: RawWakerVTable = RawWakerVTable::new(
+    |data| RawWaker::new(data, &UNDROPPABLE),
+    |_| (),
+    |_| (),
+    |_| panic!("no drop today"),
+);
+
+#[test]
+fn wakers_that_panic_when_dropped_do_not_keep_a_resource_from_ending() {
+    let driver = driver();
+    // SAFETY: the functions do nothing with the data, and may be called on any thread.
+    let wakers = [1, 2].map(|data| unsafe {
+        ManuallyDrop::new(Waker::new(ptr::without_provenance(data), &UNDROPPABLE))
+    });
+    let socket = |fd: OwnedFd| Fd::new(Rc::clone(&driver), fd);
+    let (near, _far) = UnixStream::pair().expect("a pair");
+    let line = Line::new(socket(near.into()));
+    let (near, _far) = UnixDatagram::pair().expect("a pair");
+    let endpoint = Endpoint::<Narrow>::new(socket(near.into()), 1);
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a socket");
+    let (listener, accepted) = (Rc::new(socket(listener.into())), Accepted::new(4));
+    for waker in &wakers {
+        // Leaked, lest they take their wakers with them.
+        let mut cx = Context::from_waker(waker);
+        assert!(ManuallyDrop::new(Receiving::new(&endpoint)).poll_take(&cx).is_pending());
+        let mut taking = ManuallyDrop::new(accepted.next(&listener));
+        assert!(Pin::new(&mut *taking).poll(&mut cx).is_pending());
+    }
+    let mut reading = ManuallyDrop::new(Reading::new(&line));
+    assert!(reading.poll_take(&Context::from_waker(&wakers[0])).is_pending());
+    driver.enter(0, None).expect("enter");
+    line.arrivals.close(&driver);
+    endpoint.inbox.close(&driver);
+    accepted.close(&listener);
+    assert_eq!(driver.caught_panics(), 5);
+    drop((line, endpoint, listener));
+    let start = Instant::now();
+    while driver.live_operations() > 0 {
+        assert!(start.elapsed() < Duration::from_secs(30), "one stands in the kernel for ever");
+        driver.enter(1, Some(Duration::from_millis(100))).expect("enter");
+        driver.reap();
+        driver.act();
+    }
     driver.close(Duration::from_secs(5)).expect("nothing is stuck");
 }
 
