@@ -2,7 +2,6 @@
 
 use std::cell::Cell;
 use std::future::pending;
-use std::io;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -10,21 +9,9 @@ use std::time::Duration;
 use annulus::mesh::{RemoteError, Shard, shard};
 use annulus::time::{sleep, timeout};
 
-use super::mesh;
+use super::{Result, from_shard_0, mesh};
 use crate::support::leak::LeakGuard;
 use crate::support::settled::until;
-
-type Result<T> = std::result::Result<T, io::Error>;
-
-/// Runs the body on shard 0 of two; the other serves.
-fn from_shard_0(body: impl AsyncFn(Shard) -> Result<()> + Sync) {
-    let _leaks = LeakGuard::new();
-    let outcome = mesh(2).run(async |me| match me.index() {
-        0 => body(shard(1)).await,
-        _ => Ok(()),
-    });
-    outcome.map(drop).expect("all is well");
-}
 
 #[test]
 fn a_call_brings_its_output_and_uses_what_is_not_send_there() {

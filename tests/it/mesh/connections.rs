@@ -10,21 +10,9 @@ use annulus::net::{ListenOptions, TcpListener, TcpStream};
 use annulus::task::JoinSet;
 use annulus::time::{sleep, timeout};
 
-use super::mesh;
+use super::{Result, from_shard_0, mesh};
 use crate::support::leak::LeakGuard;
 use crate::support::settled::{PATIENCE, byte, content, narrow_pair, pair, until, write_now};
-
-type Result<T> = std::result::Result<T, io::Error>;
-
-/// Runs the body on shard 0 of two; the other serves.
-fn from_shard_0(body: impl AsyncFn(Shard) -> Result<()> + Sync) {
-    let _leaks = LeakGuard::new();
-    let outcome = mesh(2).run(async |me| match me.index() {
-        0 => body(shard(1)).await,
-        _ => Ok(()),
-    });
-    outcome.map(drop).expect("all is well");
-}
 
 #[test]
 fn every_shard_listens_on_the_port_and_every_connection_is_served() {
