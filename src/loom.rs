@@ -44,3 +44,33 @@ impl<T> UnsafeCell<T> {
         f(self.0.get())
     }
 }
+
+/// The bell of a thread of a model that sleeps: a wake-up that is lost is a deadlock, which loom reports.
+#[cfg(all(test, loom))]
+pub(crate) struct Bell {
+    rung: Mutex<bool>,
+    condition: Condvar,
+}
+
+#[cfg(all(test, loom))]
+impl Bell {
+    pub(crate) fn new() -> std::sync::Arc<Self> {
+        std::sync::Arc::new(Self { rung: Mutex::new(false), condition: Condvar::new() })
+    }
+
+    pub(crate) fn wait(&self) {
+        let mut rung = self.rung.lock().expect("not poisoned");
+        while !*rung {
+            rung = self.condition.wait(rung).expect("not poisoned");
+        }
+        *rung = false;
+    }
+}
+
+#[cfg(all(test, loom))]
+impl std::task::Wake for Bell {
+    fn wake(self: std::sync::Arc<Self>) {
+        *self.rung.lock().expect("not poisoned") = true;
+        self.condition.notify_one();
+    }
+}

@@ -52,7 +52,12 @@ impl Waiting {
         drop(mine);
     }
 
-    /// Takes all who wait, to be woken elsewhere, or never.
+    /// Nobody will be woken any more. One at a time: a waker that panics leaves no other.
+    pub(super) fn dismiss(&self, driver: &Driver) {
+        self.take().drain(|waker| driver.catching(|| drop(waker)));
+    }
+
+    /// Takes all who wait, to be woken elsewhere.
     pub(super) fn take(&self) -> Wakers {
         self.wakers.take()
     }

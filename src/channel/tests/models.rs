@@ -6,32 +6,13 @@
 use std::pin::Pin;
 use std::sync::Arc as StdArc;
 use std::sync::atomic::{AtomicUsize as StdAtomicUsize, Ordering as StdOrdering};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Waker};
 
-use loom::sync::{Condvar, Mutex};
 use loom::thread;
 
 use crate::channel::error::TryRecvError;
 use crate::channel::{later, mpsc, spsc};
-
-/// The bell of a thread that sleeps.
-struct Bell {
-    rung: Mutex<bool>,
-    condition: Condvar,
-}
-
-impl Bell {
-    fn new() -> StdArc<Self> {
-        StdArc::new(Self { rung: Mutex::new(false), condition: Condvar::new() })
-    }
-}
-
-impl Wake for Bell {
-    fn wake(self: StdArc<Self>) {
-        *self.rung.lock().expect("not poisoned") = true;
-        self.condition.notify_one();
-    }
-}
+use crate::loom::Bell;
 
 /// Polls until it is done, and sleeps between, as a loop does: the turn ends before the sleep.
 fn block_on<T>(future: impl Future<Output = T>) -> T {
@@ -43,11 +24,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
             return output;
         }
         later::settle();
-        let mut rung = bell.rung.lock().expect("not poisoned");
-        while !*rung {
-            rung = bell.condition.wait(rung).expect("not poisoned");
-        }
-        *rung = false;
+        bell.wait();
     }
 }
 
