@@ -223,6 +223,8 @@ fn a_waker_that_panics_when_cloned_leaves_the_buffer_and_gives_the_turn_up() {
     assert_eq!(bytes, b"whole");
 }
 
+type PollEnded<'a> = &'a dyn Fn(&Context<'_>) -> Poll<()>;
+
 #[test]
 fn a_waker_that_panics_when_cloned_does_not_keep_a_receive_from_being_ended() {
     let driver = driver();
@@ -234,10 +236,9 @@ fn a_waker_that_panics_when_cloned_does_not_keep_a_receive_from_being_ended() {
     let endpoint = Endpoint::<Narrow>::new(Fd::new(Rc::clone(&driver), OwnedFd::from(near)), 1);
     receive::ensure_armed(&line).expect("a receive");
     receive_message::ensure_armed(&endpoint).expect("a receive");
-    let ended: [&dyn Fn(&Context<'_>) -> Poll<()>; 2] =
-        [&|cx| line.arrivals.poll_disarmed(&driver, cx), &|cx| {
-            endpoint.inbox.poll_disarmed(&driver, cx)
-        }];
+    let ended: [PollEnded<'_>; 2] = [&|cx| line.arrivals.poll_disarmed(&driver, cx), &|cx| {
+        endpoint.inbox.poll_disarmed(&driver, cx)
+    }];
     for poll_ended in ended {
         let mut cx = Context::from_waker(&waker);
         assert!(catch_unwind(AssertUnwindSafe(|| poll_ended(&cx))).is_err());
