@@ -20,6 +20,15 @@ macro_rules! thread_local_of_loom {
 #[cfg(loom)]
 pub(crate) use thread_local_of_loom as thread_local;
 
+/// Lets other threads run, also those of a lower priority, which wait for more than a yield.
+#[cfg(not(loom))]
+#[cold]
+pub(crate) fn pause() {
+    std::thread::sleep(std::time::Duration::from_micros(50));
+}
+#[cfg(loom)]
+pub(crate) use loom::thread::yield_now as pause;
+
 #[cfg(loom)]
 pub(crate) use loom::cell::UnsafeCell;
 
@@ -42,5 +51,35 @@ impl<T> UnsafeCell<T> {
     #[inline(always)]
     pub(crate) fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
         f(self.0.get())
+    }
+}
+
+/// The bell of a thread of a model that sleeps: a wake-up that is lost is a deadlock, which loom reports.
+#[cfg(all(test, loom))]
+pub(crate) struct Bell {
+    rung: Mutex<bool>,
+    condition: Condvar,
+}
+
+#[cfg(all(test, loom))]
+impl Bell {
+    pub(crate) fn new() -> std::sync::Arc<Self> {
+        std::sync::Arc::new(Self { rung: Mutex::new(false), condition: Condvar::new() })
+    }
+
+    pub(crate) fn wait(&self) {
+        let mut rung = self.rung.lock().expect("not poisoned");
+        while !*rung {
+            rung = self.condition.wait(rung).expect("not poisoned");
+        }
+        *rung = false;
+    }
+}
+
+#[cfg(all(test, loom))]
+impl std::task::Wake for Bell {
+    fn wake(self: std::sync::Arc<Self>) {
+        *self.rung.lock().expect("not poisoned") = true;
+        self.condition.notify_one();
     }
 }

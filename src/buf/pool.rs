@@ -41,6 +41,20 @@ pub(crate) struct PoolOptions {
     pub(crate) stream_share: u32,
 }
 
+#[cfg(test)]
+impl PoolOptions {
+    /// Of a pool that tests use up.
+    pub(crate) const TINY: Self = Self {
+        small_size: 64,
+        small_count: 16,
+        large_size: 256,
+        large_count: 4,
+        bulk_size: 1024,
+        bulk_count: 2,
+        stream_share: 4,
+    };
+}
+
 /// With fewer buffers in its ring a class is filled up before a system call: more than a call usually brings receives.
 const OFFERED_MIN: u16 = 64;
 
@@ -130,8 +144,10 @@ impl Pool {
     /// Maps all classes and registers their rings.
     pub(crate) fn new(ring_fd: RawFd, options: &PoolOptions) -> io::Result<Rc<Self>> {
         let small = Group::new(ring_fd, Class::Small, options.small_size, options.small_count)?;
-        let large = Group::new(ring_fd, Class::Large, options.large_size, options.large_count)?;
-        let bulk = Group::new(ring_fd, Class::Bulk, options.bulk_size, options.bulk_count)?;
+        let large = Group::new(ring_fd, Class::Large, options.large_size, options.large_count)
+            .inspect_err(|_| small.unregister())?;
+        let bulk = Group::new(ring_fd, Class::Bulk, options.bulk_size, options.bulk_count)
+            .inspect_err(|_| [&small, &large].into_iter().for_each(Group::unregister))?;
         Ok(Rc::new(Self {
             classes: [small, large, bulk],
             stream_share: options.stream_share as usize,
@@ -154,12 +170,7 @@ impl Pool {
 
     /// Tells the kernel that these buffers are no longer offered. No receive may be armed any more.
     pub(crate) fn unregister(&self) {
-        for group in &self.classes {
-            if let Some(fd) = group.registered.take() {
-                // An error means that the ring is gone, which has the same effect.
-                let _ = register::forget_buffer_ring(fd, group.class.group());
-            }
-        }
+        self.classes.iter().for_each(Group::unregister);
     }
 
     fn group(&self, class: Class) -> &Group {
@@ -225,6 +236,14 @@ impl Group {
         group.registered.set(Some(ring_fd));
         group.refill();
         Ok(group)
+    }
+
+    /// See [`Pool::unregister`].
+    fn unregister(&self) {
+        if let Some(fd) = self.registered.take() {
+            // An error means that the ring is gone, which has the same effect.
+            let _ = register::forget_buffer_ring(fd, self.class.group());
+        }
     }
 
     /// Takes back a buffer that is not lent any more: into the ring while there is room, else onto the stack.
@@ -397,5 +416,27 @@ impl Account {
     /// A buffer that came without data goes back.
     pub(crate) fn refuse(self: &Rc<Self>, class: Class, bid: u16) {
         drop(self.chunk(class, bid, 0));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::setup::{Features, RingOptions, ring};
+
+    #[test]
+    fn a_pool_that_could_not_be_made_leaves_nothing_with_the_ring() {
+        let options = RingOptions {
+            submission_entries: 8,
+            completion_entries: 32,
+            kernel_workers_max: [2, 2],
+            features: Features::all(),
+        };
+        let (ring, _) = ring(&options).expect("a ring");
+        let options = PoolOptions::TINY;
+        let beyond = PoolOptions { bulk_size: 1 << 31, bulk_count: u16::MAX, ..options };
+        Pool::new(ring.as_raw_fd(), &beyond).expect_err("no process has so many addresses");
+        let pool = Pool::new(ring.as_raw_fd(), &options).expect("the numbers are free");
+        pool.unregister();
     }
 }

@@ -30,6 +30,8 @@ pub(super) trait Outlet {
     fn ends(&self) -> &Arc<Self::Ends>;
     /// Whether a value was there at the last look.
     fn has_seen(&self) -> bool;
+    /// How much of a task's budget the next value uses up: one each, or those of several together.
+    fn units(&self) -> u64;
     /// Whether a value is there.
     fn is_ready(&mut self) -> bool;
     /// How many values are there, about: at least one unless the ring is empty.
@@ -66,14 +68,28 @@ impl<O: Outlet> Intake<O> {
 
     #[inline(always)]
     pub(super) fn poll_one(&mut self, cx: &mut Context<'_>) -> Poll<Option<O::Item>> {
+        if !self.outlet.has_seen() {
+            return self.poll_unseen(cx);
+        }
+        let units = self.outlet.units();
+        if units > 0 {
+            ready!(budget::proceed_by(units, cx));
+        }
+        match self.take_seen() {
+            Some(value) => Poll::Ready(Some(value)),
+            None => self.poll_unseen(cx),
+        }
+    }
+
+    /// As [`poll_one`](Self::poll_one), after a look at what has come since the last.
+    #[inline(never)]
+    fn poll_unseen(&mut self, cx: &mut Context<'_>) -> Poll<Option<O::Item>> {
         ready!(budget::proceed(cx));
-        if let Some(value) = self.take() {
-            return Poll::Ready(Some(value));
+        self.gather();
+        if self.outlet.is_ready() || ready!(self.wait(cx)) {
+            return Poll::Ready(self.take_seen());
         }
-        if !ready!(self.wait(cx)) {
-            return Poll::Ready(None);
-        }
-        Poll::Ready(self.take())
+        Poll::Ready(None)
     }
 
     #[inline(always)]
@@ -131,6 +147,11 @@ impl<O: Outlet> Intake<O> {
         if !self.outlet.has_seen() {
             self.gather();
         }
+        self.take_seen()
+    }
+
+    #[inline(always)]
+    fn take_seen(&mut self) -> Option<O::Item> {
         let value = self.outlet.next()?;
         self.outlet.publish();
         self.changed();

@@ -49,6 +49,7 @@ pub mod mpsc;
 mod padded;
 mod parked;
 mod patience;
+mod prefetch;
 mod receiver;
 pub mod spsc;
 #[cfg(test)]

@@ -33,8 +33,12 @@ impl Parked {
 
     #[inline]
     pub(super) fn is_gone(&self) -> bool {
-        // Acquire: what the end did before it went is seen.
-        self.word.load(Ordering::Acquire) == GONE
+        if self.word.load(Ordering::Relaxed) != GONE {
+            return false;
+        }
+        // What the end did before it went is seen. Only then, so that the compiler may go on with what it knows.
+        fence(Ordering::Acquire);
+        true
     }
 
     #[inline]

@@ -39,7 +39,7 @@ macro_rules! receiver {
             }
 
             /// As [`recv`](Self::recv), as one poll; the last waker counts.
-            #[inline]
+            #[inline(always)]
             pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
                 self.intake.poll_one(cx)
             }
@@ -150,7 +150,7 @@ macro_rules! receiver {
         impl<T> Future for Receiving<'_, T> {
             type Output = Option<T>;
 
-            #[inline]
+            #[inline(always)]
             fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
                 self.receiver.poll_recv(cx)
             }

@@ -93,7 +93,8 @@ impl Driver {
         }
         // A statement of its own: the wakers are dropped when the borrow has ended.
         let waiters = self.descriptor_waiters.take();
-        self.catching(|| drop(waiters));
+        // One by one: of two that panic as one list is dropped, the second would abort.
+        waiters.into_iter().for_each(|waker| self.catching(|| drop(waker)));
         self.under_way.borrow_mut().slots.forget_wakers();
         let leaked = self.leaked();
         if leaked.is_none()

@@ -35,34 +35,34 @@ pub(crate) fn lift() {
 /// Uses up one unit; `false` if none was left.
 #[inline]
 pub(crate) fn spend() -> bool {
-    let left = LEFT.get();
-    if left == 0 {
-        return false;
-    }
-    LEFT.set(left - 1);
-    true
+    spend_by(1)
+}
+
+/// Uses up so many units; `false`, and none of them, if there were not so many.
+#[inline]
+fn spend_by(units: u64) -> bool {
+    // Looked up once: that is a call of its own.
+    LEFT.with(|left| {
+        let rest = left.get().checked_sub(units);
+        left.set(rest.unwrap_or(left.get()));
+        rest.is_some()
+    })
 }
 
 /// Uses up one unit. `Pending`: none was left, and `cx` has been woken; return `Pending` too.
 #[inline]
 pub(crate) fn proceed(cx: &mut Context<'_>) -> Poll<()> {
-    if spend() {
-        return Poll::Ready(());
-    }
-    cx.waker().wake_by_ref();
-    Poll::Pending
+    proceed_by(1, cx)
 }
 
 /// As [`proceed`], of so many units, at most [`PER_POLL`]: none is used up if there are not so many.
 #[inline]
 pub(crate) fn proceed_by(units: u64, cx: &mut Context<'_>) -> Poll<()> {
-    let left = LEFT.get();
-    if left < units {
-        cx.waker().wake_by_ref();
-        return Poll::Pending;
+    if spend_by(units) {
+        return Poll::Ready(());
     }
-    LEFT.set(left - units);
-    Poll::Ready(())
+    cx.waker().wake_by_ref();
+    Poll::Pending
 }
 
 /// Sets what is left, and puts the former amount back when dropped.

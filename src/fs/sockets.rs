@@ -34,31 +34,24 @@ mod sealed {
         ) -> impl Future<Output = Result<Vec<u8>, BufError<Vec<u8>>>>;
     }
 
-    impl Sealed for TcpStream {
-        fn receive(&self) -> impl Future<Output = io::Result<Option<Chunk>>> {
-            self.recv()
-        }
+    macro_rules! sealed {
+        ($($stream:ty),+) => {$(
+            impl Sealed for $stream {
+                fn receive(&self) -> impl Future<Output = io::Result<Option<Chunk>>> {
+                    self.recv()
+                }
 
-        fn send_bytes(
-            &self,
-            buf: Vec<u8>,
-        ) -> impl Future<Output = Result<Vec<u8>, BufError<Vec<u8>>>> {
-            self.send_all(buf)
-        }
+                fn send_bytes(
+                    &self,
+                    buf: Vec<u8>,
+                ) -> impl Future<Output = Result<Vec<u8>, BufError<Vec<u8>>>> {
+                    self.send_all(buf)
+                }
+            }
+        )+};
     }
 
-    impl Sealed for UnixStream {
-        fn receive(&self) -> impl Future<Output = io::Result<Option<Chunk>>> {
-            self.recv()
-        }
-
-        fn send_bytes(
-            &self,
-            buf: Vec<u8>,
-        ) -> impl Future<Output = Result<Vec<u8>, BufError<Vec<u8>>>> {
-            self.send_all(buf)
-        }
-    }
+    sealed!(TcpStream, UnixStream);
 }
 
 impl File {

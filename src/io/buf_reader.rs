@@ -7,16 +7,14 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use super::front::Front;
 use super::write::{AsyncWrite, write_as};
 use super::{AsyncRead, Lines, Split, TooLong};
 use crate::buf::Chunk;
-use crate::sys::bytes::{self, BLOCK, find, places};
+use crate::sys::bytes::{self, find};
 
 /// The longest line, where nothing else is said.
 const LIMIT: usize = 64 * 1024;
-
-/// Blocks that are looked through before the search that is made for long ones.
-const NEAR: usize = 3;
 
 /// Reads lines, pieces and exact lengths from any reader, and keeps what it has not used.
 ///
@@ -47,20 +45,14 @@ const NEAR: usize = 3;
 /// ```
 pub struct BufReader<R> {
     reader: R,
-    /// What came and was not consumed: the first chunk from `start` on, and those behind it.
-    first: Option<Chunk>,
-    start: usize,
+    /// What came and was not consumed lies in the first chunk, and those behind it.
+    front: Front,
     others: VecDeque<Chunk>,
-    /// Bytes of all that.
-    len: usize,
-    /// So many of them are known to be without `delimiter`.
+    /// Bytes of those behind it.
+    behind: usize,
+    /// The search that is made for long pieces found none that ends before this, from the beginning of the first chunk
+    /// on, so that it stays when a piece of that is taken.
     searched: usize,
-    delimiter: u8,
-    /// The first chunk was looked through up to here, a block at a time: where in the last block the delimiter is, what
-    /// was consumed left out, is in `places`, and nowhere between `start` and that. So where the next line is looked
-    /// for does not follow from where the last one ended, and the processor need not wait for that (`net`, `lines`).
-    ahead: usize,
-    places: u64,
     limit: usize,
 }
 
@@ -75,14 +67,10 @@ impl<R: AsyncRead> BufReader<R> {
     pub fn with_limit(limit: usize, reader: R) -> Self {
         Self {
             reader,
-            first: None,
-            start: 0,
+            front: Front::new(b'\n'),
             others: VecDeque::new(),
-            len: 0,
+            behind: 0,
             searched: 0,
-            delimiter: b'\n',
-            ahead: 0,
-            places: 0,
             limit,
         }
     }
@@ -135,12 +123,11 @@ impl<R: AsyncRead> BufReader<R> {
     #[inline]
     pub fn read_line(&mut self, line: &mut String) -> impl Future<Output = io::Result<usize>> {
         poll_fn(move |cx| {
-            let Some(len) = ready!(self.poll_until(b'\n', cx))? else {
-                return Poll::Ready(Ok(0));
+            let append = |piece: &[u8]| {
+                line.push_str(text(piece)?);
+                Ok(piece.len())
             };
-            line.push_str(text(self.contiguous(len))?);
-            self.consume(len);
-            Poll::Ready(Ok(len))
+            self.poll_piece(b'\n', cx, append).map_ok(Option::unwrap_or_default)
         })
     }
 
@@ -157,9 +144,11 @@ impl<R: AsyncRead> BufReader<R> {
         bytes: &mut Vec<u8>,
     ) -> impl Future<Output = io::Result<usize>> {
         poll_fn(move |cx| {
-            let len = ready!(self.poll_until(delimiter, cx))?.unwrap_or(0);
-            bytes.extend_from_slice(self.take(len));
-            Poll::Ready(Ok(len))
+            let append = |piece: &[u8]| {
+                bytes.extend_from_slice(piece);
+                Ok(piece.len())
+            };
+            self.poll_piece(delimiter, cx, append).map_ok(Option::unwrap_or_default)
         })
     }
 
@@ -197,17 +186,6 @@ impl<R: AsyncRead> BufReader<R> {
         Ok(self.buffer())
     }
 
-    /// Nothing is there that was not consumed.
-    pub(super) fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    /// What is there and was not consumed, or the first part of it, without waiting.
-    pub fn buffer(&self) -> &[u8] {
-        let rest = self.first.as_ref().map_or(&[][..], |first| &first[self.start..]);
-        if rest.is_empty() { self.others.front().map_or(&[], |second| second) } else { rest }
-    }
-
     /// Takes the first `count` bytes of what is there: they are not read again.
     ///
     /// # Panics
@@ -215,89 +193,76 @@ impl<R: AsyncRead> BufReader<R> {
     /// If so many are not there.
     #[inline]
     pub fn consume(&mut self, count: usize) {
-        assert!(count <= self.len, "consume {count} of {} bytes", self.len);
-        self.len -= count;
-        self.searched = self.searched.saturating_sub(count);
-        match &self.first {
-            Some(first) if count <= first.len() - self.start => self.pass(count),
-            _ => self.skip(count),
+        if count <= self.front.rest().len() {
+            return self.front.pass(count);
         }
-    }
-
-    /// Goes past bytes of the first chunk.
-    #[inline(always)]
-    fn pass(&mut self, count: usize) {
-        self.start += count;
-        match self.ahead.checked_sub(self.start) {
-            Some(left) => {
-                let passed = BLOCK.saturating_sub(left) as u32;
-                self.places &= u64::MAX.checked_shl(passed).unwrap_or(0);
-            }
-            None => (self.ahead, self.places) = (self.start, 0),
-        }
+        assert!(count <= self.len(), "consume {count} of {} bytes", self.len());
+        self.skip(count);
     }
 
     /// Goes past so many bytes, which lie in several chunks.
     fn skip(&mut self, count: usize) {
         let mut left = count;
         while left > 0 {
-            let here = self.settle().len() - self.start;
-            self.pass(left.min(here));
+            let here = self.settle();
+            self.front.pass(left.min(here));
             left = left.saturating_sub(here);
         }
     }
 
-    /// The first chunk, which has bytes that were not consumed. There are some.
+    /// Has the first chunk be one with bytes that were not consumed, and says how many. There are some.
     #[inline]
-    fn settle(&mut self) -> &Chunk {
-        while self.first.as_ref().is_none_or(|first| first.len() == self.start) {
-            let next = self.others.pop_front();
-            self.begin(next);
+    fn settle(&mut self) -> usize {
+        while self.front.rest().is_empty() {
+            let next = self.others.pop_front().expect("there are bytes that were not consumed");
+            self.behind -= next.len();
+            self.begin(Some(next));
         }
-        self.first.as_ref().expect("there are bytes that were not consumed")
+        self.front.rest().len()
     }
 
     /// Takes `len` bytes that are there, lent.
     #[inline]
     pub(super) fn take(&mut self, len: usize) -> &[u8] {
-        if self.first.as_ref().is_none_or(|first| first.len() - self.start < len) {
-            self.contiguous(len);
-        }
-        let start = self.start;
-        self.pass(len);
-        self.len -= len;
-        self.searched = self.searched.saturating_sub(len);
-        self.first.as_ref().map_or(&[], |first| &first[start..start + len])
+        self.gather(len);
+        let start = self.front.start();
+        self.front.pass(len);
+        &self.front.whole()[start..start + len]
     }
 
     /// The first `len` bytes, which are there, in one piece.
     #[inline]
     pub(super) fn contiguous(&mut self, len: usize) -> &[u8] {
-        if len > 0 && self.settle().len() - self.start < len {
+        self.gather(len);
+        &self.front.rest()[..len]
+    }
+
+    /// Has the first `len` bytes, which are there, lie in the first chunk.
+    #[inline]
+    fn gather(&mut self, len: usize) {
+        if self.front.rest().len() < len && self.settle() < len {
             self.join(len);
         }
-        self.first.as_ref().map_or(&[], |first| &first[self.start..self.start + len])
     }
 
     /// Makes one chunk of the first `len` bytes, which lie in several.
     #[cold]
     fn join(&mut self, len: usize) {
-        let (all, searched) = (self.len, self.searched);
+        let searched = self.searched.saturating_sub(self.front.start());
         let mut joined = vec![0; len];
         self.copy_out(&mut joined);
-        if let Some(rest) = self.first.take().filter(|rest| rest.len() > self.start) {
+        if let Some(rest) = self.begin(Some(Chunk::from(joined))) {
+            self.behind += rest.len();
             self.others.push_front(rest);
-            self.others[0].advance(self.start);
         }
-        self.begin(Some(Chunk::from(joined)));
-        (self.len, self.searched) = (all, searched);
+        self.searched = searched;
     }
 
-    /// The first chunk is this from now on.
+    /// The first chunk is this from now on; what was not consumed of the last one.
     #[inline]
-    fn begin(&mut self, first: Option<Chunk>) {
-        self.first = first;
-        (self.start, self.ahead, self.places) = (0, 0, 0);
+    fn begin(&mut self, first: Option<Chunk>) -> Option<Chunk> {
+        self.searched = self.searched.saturating_sub(self.front.whole().len());
+        self.front.replace(first)
     }
 
     /// Takes as many bytes as `buf` holds, which are there.
@@ -313,73 +278,72 @@ impl<R: AsyncRead> BufReader<R> {
         }
     }
 
+    /// Waits until the bytes up to the next delimiter are there, with it, and says what `take` makes of them: they are
+    /// consumed unless that is an error. `None` is the end of the stream, with nothing before it.
+    #[inline(always)]
+    pub(super) fn poll_piece<T>(
+        &mut self,
+        delimiter: u8,
+        cx: &mut Context<'_>,
+        take: impl FnOnce(&[u8]) -> io::Result<T>,
+    ) -> Poll<io::Result<Option<T>>> {
+        if let Some(near) = self.front.look(delimiter, self.limit) {
+            let taken = take(self.front.piece(&near))?;
+            self.front.pass_near(&near);
+            return Poll::Ready(Ok(Some(taken)));
+        }
+        let Some(len) = ready!(self.poll_far(delimiter, cx))? else {
+            return Poll::Ready(Ok(None));
+        };
+        let taken = take(self.contiguous(len))?;
+        self.front.pass(len);
+        Poll::Ready(Ok(Some(taken)))
+    }
+
     /// Waits until the bytes up to the next delimiter are there: how many, with it. `None` is the end of the stream,
     /// with nothing before it.
-    #[inline(always)]
+    #[inline]
     pub(super) fn poll_until(
         &mut self,
         delimiter: u8,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<Option<usize>>> {
-        match self.search_near(delimiter) {
-            Some(len) if len <= self.limit => Poll::Ready(Ok(Some(len))),
-            _ => self.poll_far_until(delimiter, cx),
+        match self.front.look(delimiter, self.limit) {
+            Some(near) => Poll::Ready(Ok(Some(near.len()))),
+            None => self.poll_far(delimiter, cx),
         }
     }
 
-    /// Looks for the delimiter in the next blocks of the first chunk: the bytes up to it, with it.
-    #[inline(always)]
-    fn search_near(&mut self, delimiter: u8) -> Option<usize> {
-        if delimiter != self.delimiter || self.searched > 0 {
-            return None;
-        }
-        let mut blocks = 0;
-        while self.places == 0 {
-            if blocks == NEAR {
-                return None;
-            }
-            let block = self.first.as_ref()?.get(self.ahead..)?.first_chunk()?;
-            self.places = places(delimiter, block);
-            self.ahead += BLOCK;
-            blocks += 1;
-        }
-        let at = self.ahead - BLOCK + self.places.trailing_zeros() as usize;
-        Some(at + 1 - self.start)
-    }
-
-    /// Where the delimiter is not known to be near.
+    /// As `poll_until`, where the delimiter is not known to be near.
     #[inline(never)]
-    fn poll_far_until(
-        &mut self,
-        delimiter: u8,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<Option<usize>>> {
-        if self.delimiter != delimiter {
-            (self.delimiter, self.searched) = (delimiter, 0);
-            (self.ahead, self.places) = (self.start, 0);
+    fn poll_far(&mut self, delimiter: u8, cx: &mut Context<'_>) -> Poll<io::Result<Option<usize>>> {
+        if self.front.delimiter() != delimiter {
+            self.front.set_delimiter(delimiter);
+            self.searched = 0;
         }
         loop {
             match self.search() {
                 Some(len) if len <= self.limit => return Poll::Ready(Ok(Some(len))),
-                None if self.len < self.limit => {}
+                None if self.len() < self.limit => {}
                 _ => return Poll::Ready(Err(TooLong::error(self.limit))),
             }
             if !ready!(self.poll_more(cx))? {
-                return Poll::Ready(Ok((self.len > 0).then_some(self.len)));
+                return Poll::Ready(Ok((!self.is_empty()).then(|| self.len())));
             }
         }
     }
 
     /// Looks for the delimiter where it was not looked for yet: the bytes up to it, with it.
     fn search(&mut self) -> Option<usize> {
+        let searched = self.searched.max(self.front.known());
         let mut before = 0;
-        let first = self.first.as_ref().map_or(&[][..], |first| &first[self.start..]);
-        for part in [first].into_iter().chain(self.others.iter().map(|chunk| &**chunk)) {
-            let known = self.searched.saturating_sub(before).min(part.len());
-            if let Some(at) = find(self.delimiter, &part[known..]) {
+        let others = self.others.iter().map(|chunk| &**chunk);
+        for part in [self.front.whole()].into_iter().chain(others) {
+            let known = searched.saturating_sub(before).min(part.len());
+            if let Some(at) = find(self.front.delimiter(), &part[known..]) {
                 // It is looked for from there, should nobody take it.
                 self.searched = before + known + at;
-                return Some(self.searched + 1);
+                return Some(self.searched + 1 - self.front.start());
             }
             before += part.len();
         }
@@ -393,7 +357,7 @@ impl<R: AsyncRead> BufReader<R> {
         len: usize,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<bool>> {
-        while self.len < len {
+        while self.len() < len {
             if !ready!(self.poll_more(cx))? {
                 return Poll::Ready(Ok(false));
             }
@@ -411,7 +375,7 @@ impl<R: AsyncRead> BufReader<R> {
 
     /// Waits until something is there, or the end has come.
     fn poll_some(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.len == 0 {
+        if self.is_empty() {
             ready!(self.poll_more(cx))?;
         }
         Poll::Ready(Ok(()))
@@ -419,17 +383,18 @@ impl<R: AsyncRead> BufReader<R> {
 
     /// Receives one more chunk; false at the end.
     fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
-        if self.len == 0 {
+        if self.is_empty() {
             // Its buffer goes back: who waits holds none.
             self.begin(None);
         }
         let Some(chunk) = ready!(self.reader.poll_recv(cx))? else {
             return Poll::Ready(Ok(false));
         };
-        self.len += chunk.len();
-        match self.first {
-            None => self.begin(Some(chunk)),
-            Some(_) => self.others.push_back(chunk),
+        if self.is_empty() {
+            self.begin(Some(chunk));
+        } else {
+            self.behind += chunk.len();
+            self.others.push_back(chunk);
         }
         Poll::Ready(Ok(true))
     }
@@ -452,13 +417,39 @@ impl<'a, R: AsyncRead, C: Fn(&'a [u8]) -> &'a [u8]> Future for Lend<'a, R, C> {
     #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        let reader = this.reader.as_mut().expect("a future is not polled after its result");
-        let found = ready!(reader.poll_until(this.delimiter, cx))?;
-        Poll::Ready(Ok(found.and_then(|len| Some((this.cut)(this.reader.take()?.take(len))))))
+        let reader = this.reader.take().expect("a future is not polled after its result");
+        if let Some(near) = reader.front.look(this.delimiter, reader.limit) {
+            reader.front.pass_near(&near);
+            return Poll::Ready(Ok(Some((this.cut)(reader.front.piece(&near)))));
+        }
+        let Poll::Ready(found) = reader.poll_far(this.delimiter, cx) else {
+            this.reader = Some(reader);
+            return Poll::Pending;
+        };
+        match found? {
+            Some(len) => Poll::Ready(Ok(Some((this.cut)(reader.take(len))))),
+            None => Poll::Ready(Ok(None)),
+        }
     }
 }
 
 impl<R> BufReader<R> {
+    /// Nothing is there that was not consumed.
+    pub(super) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes that are there and were not consumed.
+    fn len(&self) -> usize {
+        self.front.rest().len() + self.behind
+    }
+
+    /// What is there and was not consumed, or the first part of it, without waiting.
+    pub fn buffer(&self) -> &[u8] {
+        let rest = self.front.rest();
+        if rest.is_empty() { self.others.front().map_or(&[], |second| second) } else { rest }
+    }
+
     /// The reader within. What is read from it there is missing here.
     pub fn get_ref(&self) -> &R {
         &self.reader
@@ -471,10 +462,8 @@ impl<R> BufReader<R> {
 
     /// The reader within, and what had come and was not consumed.
     pub fn into_parts(self) -> (R, Vec<u8>) {
-        let mut rest = Vec::with_capacity(self.len);
-        if let Some(first) = &self.first {
-            rest.extend_from_slice(&first[self.start..]);
-        }
+        let mut rest = Vec::with_capacity(self.len());
+        rest.extend_from_slice(self.front.rest());
         self.others.iter().for_each(|chunk| rest.extend_from_slice(chunk));
         (self.reader, rest)
     }
@@ -501,26 +490,18 @@ impl<R: AsyncRead> AsyncRead for BufReader<R> {
             return Poll::Ready(Ok(0));
         }
         ready!(self.poll_some(cx))?;
-        let count = self.len.min(buf.len());
+        let count = self.len().min(buf.len());
         self.copy_out(&mut buf[..count]);
         Poll::Ready(Ok(count))
     }
 
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Chunk>>> {
         ready!(self.poll_some(cx))?;
-        if self.len == 0 {
+        if self.is_empty() {
             return Poll::Ready(Ok(None));
         }
         self.settle();
-        let chunk = self.first.take().map(|mut first| {
-            first.advance(self.start);
-            first
-        });
-        self.begin(None);
-        let count = chunk.as_ref().map_or(0, |chunk| chunk.len());
-        self.len -= count;
-        self.searched = self.searched.saturating_sub(count);
-        Poll::Ready(Ok(chunk))
+        Poll::Ready(Ok(self.begin(None)))
     }
 }
 
@@ -533,7 +514,7 @@ impl<R: fmt::Debug> fmt::Debug for BufReader<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BufReader")
             .field("reader", &self.reader)
-            .field("buffered", &self.len)
+            .field("buffered", &self.len())
             .field("limit", &self.limit)
             .finish()
     }

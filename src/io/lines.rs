@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use super::buf_reader::{text, without_end};
 use super::{AsyncRead, BufReader};
@@ -35,12 +35,7 @@ impl<R: AsyncRead> Lines<R> {
     ///
     /// As there.
     pub fn poll_next_line(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<String>>> {
-        let Some(len) = ready!(self.reader.poll_until(b'\n', cx))? else {
-            return Poll::Ready(Ok(None));
-        };
-        let line = text(without_end(self.reader.contiguous(len)))?.to_owned();
-        self.reader.consume(len);
-        Poll::Ready(Ok(Some(line)))
+        self.reader.poll_piece(b'\n', cx, |line| Ok(text(without_end(line))?.to_owned()))
     }
 
     /// The reader, with what had come and was not taken.
@@ -82,11 +77,10 @@ impl<R: AsyncRead> Split<R> {
     ///
     /// As there.
     pub fn poll_next_segment(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Vec<u8>>>> {
-        let Some(len) = ready!(self.reader.poll_until(self.delimiter, cx))? else {
-            return Poll::Ready(Ok(None));
-        };
-        let piece = self.reader.take(len);
-        Poll::Ready(Ok(Some(piece.strip_suffix(&[self.delimiter]).unwrap_or(piece).to_vec())))
+        let delimiter = self.delimiter;
+        self.reader.poll_piece(delimiter, cx, |piece| {
+            Ok(piece.strip_suffix(&[delimiter]).unwrap_or(piece).to_vec())
+        })
     }
 
     /// The reader, with what had come and was not taken.

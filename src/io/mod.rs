@@ -41,6 +41,7 @@ mod copy;
 mod duplex;
 mod error;
 mod frames;
+mod front;
 mod interest;
 mod lines;
 pub mod pipe;

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use crate::buf::{BufError, BufResult, Chunk, IoBufMut, fill};
+use crate::buf::{BufResult, Chunk, IoBufMut};
 use crate::driver;
 use crate::executor::budget;
 use crate::op::arrivals::Arrival;
@@ -91,13 +91,7 @@ impl Reader {
     }
 
     pub(crate) async fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
-        if buf.is_empty() {
-            return Ok(0);
-        }
-        let Some(chunk) = self.recv().await? else {
-            return Ok(0);
-        };
-        Ok(self.line.copy_from(chunk, buf))
+        self.line.read(self.recv(), buf).await
     }
 
     pub(crate) fn poll_read(
@@ -105,11 +99,7 @@ impl Reader {
         cx: &mut Context<'_>,
         buf: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        if buf.is_empty() {
-            return Poll::Ready(Ok(0));
-        }
-        let chunk = ready!(self.poll_recv(cx))?;
-        Poll::Ready(Ok(chunk.map_or(0, |chunk| self.line.copy_from(chunk, buf))))
+        self.line.poll_read(|| self.poll_recv(cx), buf)
     }
 
     /// As `recv`; who polls last is woken.
@@ -153,29 +143,12 @@ impl Reader {
         self.readiness.get_or_init(|| Readiness::new(&self.line.fd))
     }
 
-    pub(crate) async fn read_exact(&self, mut buf: &mut [u8]) -> io::Result<()> {
-        while !buf.is_empty() {
-            match self.read(buf).await? {
-                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-                count => buf = &mut buf[count..],
-            }
-        }
-        Ok(())
+    pub(crate) async fn read_exact(&self, buf: &mut [u8]) -> io::Result<()> {
+        self.line.read_exact(|| self.recv(), buf).await
     }
 
-    pub(crate) async fn read_owned<B: IoBufMut>(&self, mut buf: B) -> BufResult<usize, B> {
-        if buf.buf_capacity() == 0 {
-            return Ok((0, buf));
-        }
-        match self.recv().await {
-            Ok(Some(chunk)) => {
-                let count = fill(&mut buf, &chunk);
-                self.line.arrivals.put_back(chunk, count);
-                Ok((count, buf))
-            }
-            Ok(None) => Ok((fill(&mut buf, &[]), buf)),
-            Err(error) => Err(BufError { error, buf }),
-        }
+    pub(crate) async fn read_owned<B: IoBufMut>(&self, buf: B) -> BufResult<usize, B> {
+        self.line.read_owned(self.recv(), buf).await
     }
 
     pub(crate) async fn read_to_end(&self, bytes: &mut Vec<u8>) -> io::Result<usize> {

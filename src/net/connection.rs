@@ -12,7 +12,7 @@ use socket2::SockRef;
 
 use super::lingering::linger;
 use super::writing::turn;
-use crate::buf::{BufError, BufResult, Chunk, IoBufMut, fill};
+use crate::buf::{BufResult, Chunk, IoBufMut};
 use crate::driver::Driver;
 use crate::executor::{self, budget};
 use crate::op::arrivals::Arrival;
@@ -36,6 +36,8 @@ pub(super) struct Detached {
     bytes: Vec<u8>,
     /// The error after it.
     error: Option<i32>,
+    /// See [`Fd::set_lingers`].
+    lingers: bool,
 }
 
 /// Takes what arrives next.
@@ -70,13 +72,7 @@ impl Connection {
     }
 
     pub(super) async fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
-        if buf.is_empty() {
-            return Ok(0);
-        }
-        let Some(chunk) = self.recv().await? else {
-            return Ok(0);
-        };
-        Ok(self.line.copy_from(chunk, buf))
+        self.line.read(self.recv(), buf).await
     }
 
     pub(super) fn poll_recv(&self, cx: &mut Context<'_>) -> Poll<Arrival> {
@@ -89,36 +85,15 @@ impl Connection {
         cx: &mut Context<'_>,
         buf: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        if buf.is_empty() {
-            return Poll::Ready(Ok(0));
-        }
-        let chunk = ready!(self.poll_recv(cx))?;
-        Poll::Ready(Ok(chunk.map_or(0, |chunk| self.line.copy_from(chunk, buf))))
+        self.line.poll_read(|| self.poll_recv(cx), buf)
     }
 
-    pub(super) async fn read_exact(&self, mut buf: &mut [u8]) -> io::Result<()> {
-        while !buf.is_empty() {
-            match self.read(buf).await? {
-                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-                count => buf = &mut buf[count..],
-            }
-        }
-        Ok(())
+    pub(super) async fn read_exact(&self, buf: &mut [u8]) -> io::Result<()> {
+        self.line.read_exact(|| self.recv(), buf).await
     }
 
-    pub(super) async fn read_owned<B: IoBufMut>(&self, mut buf: B) -> BufResult<usize, B> {
-        if buf.buf_capacity() == 0 {
-            return Ok((0, buf));
-        }
-        match self.recv().await {
-            Ok(Some(chunk)) => {
-                let count = fill(&mut buf, &chunk);
-                self.line.arrivals.put_back(chunk, count);
-                Ok((count, buf))
-            }
-            Ok(None) => Ok((fill(&mut buf, &[]), buf)),
-            Err(error) => Err(BufError { error, buf }),
-        }
+    pub(super) async fn read_owned<B: IoBufMut>(&self, buf: B) -> BufResult<usize, B> {
+        self.line.read_owned(self.recv(), buf).await
     }
 
     pub(super) async fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
@@ -169,12 +144,14 @@ impl Connection {
         drop(self);
         let line = Rc::try_unwrap(line)
             .map_err(|_| busy("a leaked future of this stream holds the socket"))?;
-        Ok(Detached { socket: line.fd.into_owned(), bytes, error })
+        let lingers = line.fd.lingers();
+        Ok(Detached { socket: line.fd.into_owned(), bytes, error, lingers })
     }
 
     /// The connection, on the runtime of this driver.
     pub(super) fn attach(driver: Rc<Driver>, detached: Detached) -> Rc<Self> {
         let connection = Self::new(Fd::new(driver, detached.socket));
+        connection.line.fd.set_lingers(detached.lingers);
         connection.line.arrivals.refill(detached.bytes, detached.error);
         connection
     }

@@ -93,7 +93,9 @@ impl TcpStream {
     /// Outside a runtime.
     pub fn from_std(stream: std::net::TcpStream) -> io::Result<Self> {
         let driver = driver::current::expect("TcpStream::from_std");
-        Ok(Self::from_fd(Fd::new(driver, OwnedFd::from(stream))))
+        let stream = Self::from_fd(Fd::new(driver, OwnedFd::from(stream)));
+        stream.note_linger(stream.linger().unwrap_or_default());
+        Ok(stream)
     }
 
     pub(super) fn from_fd(fd: Fd) -> Self {
@@ -182,7 +184,7 @@ impl TcpStream {
         set_keepalive(&self.options(), idle)
     }
 
-    /// How long `close(2)` goes on sending; zero means a reset. See [`abort`](Self::abort) for the usual use.
+    /// `SO_LINGER`: see [`set_linger`](Self::set_linger).
     ///
     /// # Errors
     ///
@@ -191,13 +193,25 @@ impl TcpStream {
         self.options().linger()
     }
 
-    /// Sets `SO_LINGER`.
+    /// Sets `SO_LINGER`, in whole seconds. Zero means that a close is a reset; [`abort`](Self::abort) is its usual use.
+    ///
+    /// Above zero it would have `close(2)` wait until the peer has taken what was sent, at most for that time, and the
+    /// whole core with it. So it does nothing here: where the stream is dropped the option is taken back first, and the
+    /// kernel goes on sending, as it does without it. It is left to whoever gets the socket from
+    /// [`into_std`](Self::into_std), and to the drop of a [`DetachedStream`](super::DetachedStream). To know that the
+    /// peer took all, see [`close_gracefully`](Self::close_gracefully).
     ///
     /// # Errors
     ///
     /// As `setsockopt(2)`.
     pub fn set_linger(&self, linger: Option<Duration>) -> io::Result<()> {
-        self.options().set_linger(linger)
+        self.options().set_linger(linger)?;
+        self.note_linger(linger);
+        Ok(())
+    }
+
+    fn note_linger(&self, linger: Option<Duration>) {
+        self.line().fd.set_lingers(linger.is_some_and(|time| time.as_secs() > 0));
     }
 
     fn options(&self) -> SockRef<'_> {

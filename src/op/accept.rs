@@ -16,10 +16,11 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use super::armed::Armed;
 use super::close::Fd;
 use super::is_to_be_asked_again;
 use super::waiting::{Id, Waiting};
-use crate::driver::{Actions, Key, Standing};
+use crate::driver::{Actions, Standing};
 use crate::sys::{Cqe, Sqe};
 
 /// Connections that were accepted and not yet taken, and whether more are on the way.
@@ -34,8 +35,7 @@ pub(crate) struct Accepted {
 #[derive(Debug, Default)]
 struct State {
     connections: VecDeque<OwnedFd>,
-    armed: Option<Key>,
-    cancelling: bool,
+    armed: Armed,
     error: Option<io::Error>,
 }
 
@@ -66,12 +66,11 @@ impl Accepted {
     pub(crate) fn close(&self, listener: &Fd) {
         let mut state = self.state.borrow_mut();
         let connections = std::mem::take(&mut state.connections);
-        let armed = state.armed;
+        let armed = state.armed.key();
         drop(state);
-        drop((connections, self.waiting.take()));
-        if let Some(key) = armed {
-            listener.driver().abandon(key);
-        }
+        armed.into_iter().for_each(|key| listener.driver().abandon(key));
+        self.waiting.dismiss(listener.driver());
+        drop(connections);
     }
 }
 
@@ -98,10 +97,10 @@ impl Future for Taking<'_> {
             );
             return Poll::Ready(if exhausted { Next::Exhausted } else { Next::Failed(error) });
         }
-        if state.armed.is_none() {
+        if !state.armed.is_armed() {
             let (listener, accepted) = (Rc::clone(self.listener), Rc::clone(self.accepted));
             match self.listener.driver().stand(Accept { listener, accepted }) {
-                Ok(key) => state.armed = Some(key),
+                Ok(key) => state.armed = Armed::under(key),
                 Err(_) => return Poll::Ready(Next::Failed(crate::driver::gone())),
             }
         }
@@ -148,14 +147,8 @@ unsafe impl Standing for Accept {
             error if is_to_be_asked_again(-error) || has_died(-error) => {}
             error => state.error = Some(io::Error::from_raw_os_error(-error)),
         }
-        if !cqe.more() {
-            state.armed = None;
-            state.cancelling = false;
-        } else if state.connections.len() >= self.accepted.untaken_max && !state.cancelling {
-            state.cancelling = true;
-            if let Some(key) = state.armed {
-                actions.cancel(key);
-            }
+        if state.armed.goes_on(cqe) && state.connections.len() >= self.accepted.untaken_max {
+            state.armed.stop(actions);
         }
         // All of them: the one that takes the connection is the first that is polled, and some may be gone.
         self.accepted.waiting.wake(actions);

@@ -6,9 +6,10 @@ use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
+use super::armed::Armed;
 use super::queued::Queued;
 use crate::buf::{Account, Chunk, Class, Demand};
-use crate::driver::{Actions, Driver, Key, Wakers};
+use crate::driver::{Actions, Driver, Wakers};
 use crate::sys::Cqe;
 
 /// The number of whoever waits by polls, without a future that could be dropped.
@@ -33,8 +34,7 @@ pub(super) struct State {
     pub(super) bytes: usize,
     pub(super) end: End,
     pub(super) account: Option<Rc<Account>>,
-    pub(super) armed: Option<Key>,
-    pub(super) cancelling: bool,
+    pub(super) armed: Armed,
     pub(super) queued: Queued,
     pub(super) class: Class,
     /// While the class is the large one, its claim on the ring, armed or not: who arms next is to find it filled.
@@ -76,8 +76,7 @@ impl Arrivals {
                 bytes: 0,
                 end: End::Open,
                 account: None,
-                armed: None,
-                cancelling: false,
+                armed: Armed::default(),
                 queued: Queued::default(),
                 class: Class::Small,
                 demand: None,
@@ -192,44 +191,34 @@ impl Arrivals {
         let mut state = self.state.borrow_mut();
         let chunks = (state.first.take(), std::mem::take(&mut state.others));
         let reader = state.reader.take();
-        let armed = state.armed;
+        let armed = state.armed.key();
         state.bytes = 0;
         drop(state);
-        drop((chunks, reader));
-        if let Some(key) = armed {
-            driver.abandon(key);
-        }
+        armed.into_iter().for_each(|key| driver.abandon(key));
+        driver.catching(|| drop(reader));
+        drop(chunks);
     }
 
     /// Nothing is on the way, has arrived, or has ended.
     pub(crate) fn is_untouched(&self) -> bool {
         let state = self.state.borrow();
-        state.armed.is_none() && !state.is_ready()
+        !state.armed.is_armed() && !state.is_ready()
     }
 
     /// Asks the kernel to end the receive, without waiting for that. What it brings all the same stays.
     pub(crate) fn recall(&self, driver: &Driver) {
-        let mut state = self.state.borrow_mut();
-        let armed = state.armed.filter(|_| !state.cancelling);
-        state.cancelling = state.armed.is_some();
-        drop(state);
-        if let Some(key) = armed {
-            driver.cancel(key);
-        }
+        self.state.borrow_mut().armed.recall(driver);
     }
 
     /// Cancels the receive and resolves once the kernel no longer holds it. Nothing that arrived is lost.
     pub(crate) fn poll_disarmed(&self, driver: &Driver, cx: &Context<'_>) -> Poll<()> {
         let mut state = self.state.borrow_mut();
-        let Some(key) = state.armed else {
+        // First: the clone of a waker may panic.
+        if !state.armed.recall(driver) {
             return Poll::Ready(());
-        };
-        let cancel = !std::mem::replace(&mut state.cancelling, true);
+        }
         let id = state.next_id();
         self.register(state, id, cx);
-        if cancel {
-            driver.cancel(key);
-        }
         Poll::Pending
     }
 }
@@ -248,14 +237,8 @@ impl State {
         should_stop: impl FnOnce(&Self) -> bool,
         actions: &mut Actions,
     ) {
-        if !cqe.more() {
-            self.armed = None;
-            self.cancelling = false;
-        } else if !self.cancelling && should_stop(self) {
-            self.cancelling = true;
-            if let Some(key) = self.armed {
-                actions.cancel(key);
-            }
+        if self.armed.goes_on(cqe) && should_stop(self) {
+            self.armed.stop(actions);
         }
         if cqe.result == -libc::ENOBUFS {
             if let Some(reader) = self.reader.take_if(|reader| reader.id != 0) {

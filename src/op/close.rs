@@ -8,11 +8,14 @@
 //! 2. The entry names no memory.
 #![allow(unsafe_code, reason = "room 3: an operation")]
 
+use std::cell::Cell;
 use std::fmt;
 use std::io;
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::rc::{Rc, Weak};
+
+use socket2::SockRef;
 
 use crate::driver::{Actions, Driver, Operation, Outcome, Standing, WhenDropped, gone};
 use crate::sys::{Cqe, Sqe, plain};
@@ -21,12 +24,28 @@ use crate::sys::{Cqe, Sqe, plain};
 /// as that of a file for its server, holds up nobody; after the runtime's end, by the system call.
 pub(crate) struct Fd {
     number: ManuallyDrop<OwnedFd>,
+    lingers: Cell<bool>,
     driver: Rc<Driver>,
 }
 
+// A connection has one, and so has each descriptor that comes beside a message.
+const _: () = assert!(size_of::<Fd>() == 16);
+
 impl Fd {
     pub(crate) fn new(driver: Rc<Driver>, fd: OwnedFd) -> Self {
-        Self { number: ManuallyDrop::new(fd), driver }
+        Self { number: ManuallyDrop::new(fd), lingers: Cell::new(false), driver }
+    }
+
+    /// It is a socket whose close would wait for the peer (`SO_LINGER` above zero), here also through the ring: the
+    /// kernel does not hand the close of a socket to a thread. So it is told to close at once, which loses nothing: it
+    /// goes on sending as long as without the option.
+    pub(crate) fn set_lingers(&self, lingers: bool) {
+        self.lingers.set(lingers);
+    }
+
+    /// See [`set_lingers`](Self::set_lingers).
+    pub(crate) fn lingers(&self) -> bool {
+        self.lingers.get()
     }
 
     pub(crate) fn driver(&self) -> &Rc<Driver> {
@@ -62,6 +81,7 @@ impl AsRawFd for Fd {
 }
 
 impl AsFd for Fd {
+    #[inline]
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.number.as_fd()
     }
@@ -69,6 +89,10 @@ impl AsFd for Fd {
 
 impl Drop for Fd {
     fn drop(&mut self) {
+        if self.lingers.get() {
+            // An error leaves a close that waits, as the user has asked for.
+            let _ = SockRef::from(&*self).set_linger(None);
+        }
         // SAFETY: rule 1; `self` is being dropped, so this is the only move.
         let number = unsafe { ManuallyDrop::take(&mut self.number) };
         let close = Close { number: number.into_raw_fd(), driver: Rc::downgrade(&self.driver) };

@@ -7,6 +7,7 @@
 //! with several buffers; `waiting` is who waits for any of these, `queued` where a receive waits for a buffer.
 
 pub(crate) mod accept;
+mod armed;
 pub(crate) mod arrivals;
 pub(crate) mod bell;
 pub(crate) mod cancel_all;

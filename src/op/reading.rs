@@ -39,7 +39,7 @@ impl<'a> Reading<'a> {
         if let Some(end) = state.take_end() {
             return Poll::Ready(end);
         }
-        if state.waiting().is_none() && state.armed.is_some() {
+        if state.waiting().is_none() && state.armed.is_armed() {
             self.register(state, cx);
             return Poll::Pending;
         }
@@ -80,7 +80,7 @@ impl<'a> Reading<'a> {
                 state = self.line.arrivals.state.borrow_mut();
             }
         }
-        if state.armed.is_none() {
+        if !state.armed.is_armed() {
             if state.queued.is_due(self.line.fd.driver()) {
                 drop(state);
                 if self.wait_for_a_buffer(cx)? {
@@ -88,7 +88,7 @@ impl<'a> Reading<'a> {
                 }
                 state = self.line.arrivals.state.borrow_mut();
             }
-            if state.armed.is_none() {
+            if !state.armed.is_armed() {
                 arm(self.line, &mut state)?;
             }
         }

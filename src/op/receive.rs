@@ -17,6 +17,7 @@ use io_uring::opcode;
 use io_uring::squeue::Flags;
 
 pub(super) use self::with_fds::Heads;
+use super::armed::Armed;
 use super::arrivals::{End, State};
 use super::line::Line;
 use super::{POLL_FIRST, is_passing, read};
@@ -37,7 +38,7 @@ const LARGE_DEMAND: usize = 3;
 pub(crate) fn receive_more(line: &Rc<Line>) -> io::Result<()> {
     let mut state = line.arrivals.state.borrow_mut();
     let has_room = state.bytes < line.arrivals.undelivered_max;
-    if state.armed.is_some() || state.end != End::Open || !has_room {
+    if state.armed.is_armed() || state.end != End::Open || !has_room {
         return Ok(());
     }
     arm(line, &mut state)
@@ -46,7 +47,7 @@ pub(crate) fn receive_more(line: &Rc<Line>) -> io::Result<()> {
 /// Arms the receive unless it is armed or there is something to take.
 pub(crate) fn ensure_armed(line: &Rc<Line>) -> io::Result<()> {
     let mut state = line.arrivals.state.borrow_mut();
-    if state.armed.is_some() || state.is_ready() { Ok(()) } else { arm(line, &mut state) }
+    if state.armed.is_armed() || state.is_ready() { Ok(()) } else { arm(line, &mut state) }
 }
 
 pub(super) fn arm(line: &Rc<Line>, state: &mut State) -> io::Result<()> {
@@ -65,7 +66,7 @@ pub(super) fn arm(line: &Rc<Line>, state: &mut State) -> io::Result<()> {
         Class::Small | Class::Bulk => state.demand = None,
     }
     state.queued.end();
-    state.armed = Some(match line.heads.get() {
+    state.armed = Armed::under(match line.heads.get() {
         Some(_) => with_fds::stand(line, pool)?,
         None => driver.stand(Receive::new(line, state, pool)).map_err(|_| gone())?,
     });

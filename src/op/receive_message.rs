@@ -22,13 +22,14 @@ use std::task::{Context, Poll};
 use io_uring::opcode;
 use io_uring::squeue::Flags;
 
+use super::armed::Armed;
 use super::close::Fd;
 use super::endpoint::Endpoint;
 use super::queued::Queued;
 use super::waiting::{Id, Waiting};
 use super::{POLL_FIRST, is_passing};
 use crate::buf::{Account, Chunk, Class, Demand};
-use crate::driver::{Actions, Driver, Key, Standing, gone};
+use crate::driver::{Actions, Driver, Standing, gone};
 use crate::sys::descriptors::Local;
 use crate::sys::message::{self, Inet, Received};
 use crate::sys::{Cqe, Sqe};
@@ -151,8 +152,7 @@ struct State<H> {
     /// Reported once, after the messages before it.
     error: Option<i32>,
     account: Option<Rc<Account>>,
-    armed: Option<Key>,
-    cancelling: bool,
+    armed: Armed,
     queued: Queued,
 }
 
@@ -171,8 +171,7 @@ impl<H: Head> Inbox<H> {
                 bytes: 0,
                 error: None,
                 account: None,
-                armed: None,
-                cancelling: false,
+                armed: Armed::default(),
                 queued: Queued::default(),
             }),
             waiting: Waiting::default(),
@@ -188,7 +187,7 @@ impl<H: Head> Inbox<H> {
     }
 
     /// The next message, without waiting. `None` if there is none.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn try_take(&self) -> Option<io::Result<Message<H>>> {
         self.state.borrow_mut().take()
     }
@@ -226,36 +225,28 @@ impl<H: Head> Inbox<H> {
     /// Payloads of up to so many bytes are expected. Takes effect with the next receive; what is armed is cancelled.
     pub(crate) fn expect(&self, payload_max: Option<usize>, driver: &Driver) {
         self.payload_max.set(payload_max);
-        let mut state = self.state.borrow_mut();
-        let armed = state.armed.filter(|_| !state.cancelling);
-        state.cancelling |= armed.is_some();
-        drop(state);
-        armed.into_iter().for_each(|key| driver.cancel(key));
+        self.state.borrow_mut().armed.recall(driver);
     }
 
     /// Ends the receive: the socket is being dropped. What was not taken is lost with it.
     pub(crate) fn close(&self, driver: &Driver) {
         let mut state = self.state.borrow_mut();
         let messages = std::mem::take(&mut state.messages);
-        let armed = state.armed;
+        let armed = state.armed.key();
         state.bytes = 0;
         drop(state);
-        drop((messages, self.waiting.take()));
         armed.into_iter().for_each(|key| driver.abandon(key));
+        self.waiting.dismiss(driver);
+        drop(messages);
     }
 
     /// Cancels the receive and resolves once the kernel no longer holds it. No message that arrived is lost.
     pub(crate) fn poll_disarmed(&self, driver: &Driver, cx: &Context<'_>) -> Poll<()> {
-        let mut state = self.state.borrow_mut();
-        let Some(key) = state.armed else {
+        // First: the clone of a waker may panic.
+        if !self.state.borrow_mut().armed.recall(driver) {
             return Poll::Ready(());
-        };
-        let cancel = !std::mem::replace(&mut state.cancelling, true);
-        drop(state);
-        self.waiting.wait_as_task(cx);
-        if cancel {
-            driver.cancel(key);
         }
+        self.waiting.wait_as_task(cx);
         Poll::Pending
     }
 
@@ -277,7 +268,7 @@ impl<H: Head> Inbox<H> {
 }
 
 impl<H: Head> State<H> {
-    #[inline]
+    #[inline(always)]
     fn take(&mut self) -> Option<io::Result<Message<H>>> {
         if let Some(message) = self.messages.pop_front() {
             self.bytes -= message.cost();
@@ -295,15 +286,15 @@ pub(crate) struct Receiving<'a, H: Head> {
 }
 
 impl<'a, H: Head> Receiving<'a, H> {
+    #[inline]
     pub(crate) fn new(endpoint: &'a Rc<Endpoint<H>>) -> Self {
         Self { endpoint, id: 0 }
     }
 
     /// Takes a message, or arms the receive if need be and waits.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn poll_take(&mut self, cx: &Context<'_>) -> Poll<io::Result<Message<H>>> {
-        let taken = self.endpoint.inbox.state.borrow_mut().take();
-        if let Some(taken) = taken {
+        if let Some(taken) = self.endpoint.inbox.try_take() {
             return Poll::Ready(taken);
         }
         match self.wait(cx) {
@@ -325,10 +316,11 @@ impl<'a, H: Head> Receiving<'a, H> {
         }
     }
 
+    #[inline(never)]
     fn wait(&mut self, cx: &Context<'_>) -> io::Result<()> {
         let inbox = &self.endpoint.inbox;
         let mut state = inbox.state.borrow_mut();
-        if state.armed.is_none() {
+        if !state.armed.is_armed() {
             if state.queued.is_due(self.endpoint.fd.driver()) {
                 drop(state);
                 if self.wait_for_a_buffer(cx) {
@@ -336,13 +328,21 @@ impl<'a, H: Head> Receiving<'a, H> {
                 }
                 state = inbox.state.borrow_mut();
             }
-            if state.armed.is_none() {
+            if !state.armed.is_armed() {
                 arm(self.endpoint, &mut state)?;
             }
         }
         drop(state);
         inbox.waiting.wait(&mut self.id, cx);
         Ok(())
+    }
+
+    #[inline(never)]
+    fn leave(&self) {
+        let Endpoint { fd, inbox, .. } = &**self.endpoint;
+        inbox.waiting.leave(self.id);
+        let queued = inbox.state.borrow().queued.leave(fd.driver(), self.id);
+        drop(queued);
     }
 
     /// Waits in the socket's place in the queue for a buffer, or in a new one; false if that place had its turn.
@@ -362,10 +362,7 @@ impl<H: Head> Drop for Receiving<'_, H> {
     #[inline]
     fn drop(&mut self) {
         if self.id != 0 {
-            let Endpoint { fd, inbox, .. } = &**self.endpoint;
-            inbox.waiting.leave(self.id);
-            let queued = inbox.state.borrow().queued.leave(fd.driver(), self.id);
-            drop(queued);
+            self.leave();
         }
     }
 }
@@ -373,7 +370,7 @@ impl<H: Head> Drop for Receiving<'_, H> {
 /// Arms the receive unless it is armed or there is something to take.
 pub(crate) fn ensure_armed<H: Head>(endpoint: &Rc<Endpoint<H>>) -> io::Result<()> {
     let mut state = endpoint.inbox.state.borrow_mut();
-    if state.armed.is_some() || !state.messages.is_empty() || state.error.is_some() {
+    if state.armed.is_armed() || !state.messages.is_empty() || state.error.is_some() {
         return Ok(());
     }
     arm(endpoint, &mut state)
@@ -388,7 +385,7 @@ fn arm<H: Head>(endpoint: &Rc<Endpoint<H>>, state: &mut State<H>) -> io::Result<
     state.queued.end();
     let demand = Demand::new(driver.pool()?, form.class, AT_ONCE);
     let receive = ReceiveMessage::new(Rc::clone(endpoint), form, demand);
-    state.armed = Some(driver.stand(receive).map_err(|_| gone())?);
+    state.armed = Armed::under(driver.stand(receive).map_err(|_| gone())?);
     Ok(())
 }
 
@@ -449,14 +446,8 @@ unsafe impl<H: Head> Standing for ReceiveMessage<H> {
             Ok(len) => self.arrived(state, cqe, len),
             Err(_) => self.failed(state, cqe),
         }
-        if !cqe.more() {
-            state.armed = None;
-            state.cancelling = false;
-        } else if !state.cancelling && state.bytes >= self.endpoint.inbox.undelivered_max {
-            state.cancelling = true;
-            if let Some(key) = state.armed {
-                actions.cancel(key);
-            }
+        if state.armed.goes_on(cqe) && state.bytes >= self.endpoint.inbox.undelivered_max {
+            state.armed.stop(actions);
         }
         let waiting = &self.endpoint.inbox.waiting;
         if cqe.result == -libc::ENOBUFS {

@@ -175,10 +175,11 @@ impl Turn {
         self.number
     }
 
-    /// Nobody is there to be told how the send of this turn ended: the next write is, also if it was cut short.
-    pub(super) fn orphaned(&self, outcome: Outcome, due: usize) {
+    /// Nobody is there to be told how the send of this turn ended: the next write is, also if it was cut short. What
+    /// was due is asked only where something was sent, because a buffer may panic instead.
+    pub(super) fn orphaned(&self, outcome: Outcome, due: impl FnOnce() -> usize) {
         match outcome.result {
-            Ok(count) if count as usize >= due => {}
+            Ok(count) if count as usize >= due() => {}
             Ok(_) => self.line.outbox.error.set(libc::EPIPE),
             Err(error) => self.failed(&error),
         }
@@ -306,9 +307,11 @@ unsafe impl<B: IoBuf> Operation for Send<B> {
     }
 
     fn orphaned(self, outcome: Outcome) {
-        let rest = self.buf.buf_len() - self.offset;
-        let due = if self.whole { entry_len(rest) } else { 0 };
-        self.turn.orphaned(outcome, due as usize);
+        let Self { turn, buf, offset, whole } = &self;
+        turn.orphaned(
+            outcome,
+            || if *whole { entry_len(buf.buf_len() - offset) as usize } else { 0 },
+        );
     }
 
     #[inline(always)]

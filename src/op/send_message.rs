@@ -49,8 +49,8 @@ pub(crate) trait Right: 'static {
     /// The kernel is done.
     fn landed(&mut self, actions: &mut Actions);
 
-    /// Nobody is there to be told how it ended; `due` bytes were to be sent.
-    fn orphaned(&self, _outcome: Outcome, _due: usize) {}
+    /// Nobody is there to be told how it ended; so many bytes were to be sent.
+    fn orphaned(&self, _outcome: Outcome, _due: impl FnOnce() -> usize) {}
 }
 
 impl<H: Head> Right for Pass<H> {
@@ -72,7 +72,7 @@ impl Right for Turn {
         Self::landed(self, actions);
     }
 
-    fn orphaned(&self, outcome: Outcome, due: usize) {
+    fn orphaned(&self, outcome: Outcome, due: impl FnOnce() -> usize) {
         Self::orphaned(self, outcome, due);
     }
 }
@@ -177,7 +177,7 @@ unsafe impl<B: IoBuf, R: Right> Operation for SendMessage<B, R> {
     }
 
     fn orphaned(self, outcome: Outcome) {
-        self.right.orphaned(outcome, self.buf.buf_len());
+        self.right.orphaned(outcome, || self.buf.buf_len());
     }
 
     fn complete(self, outcome: Outcome) -> Self::Output {

@@ -59,8 +59,7 @@ unsafe impl<B: IoBuf> Operation for SendVectored<B> {
     }
 
     fn orphaned(self, outcome: Outcome) {
-        let due = self.parts.iter().map(|part| part.iov_len).sum();
-        self.turn.orphaned(outcome, due);
+        self.turn.orphaned(outcome, || self.parts.iter().map(|part| part.iov_len).sum());
     }
 
     fn complete(self, outcome: Outcome) -> Self::Output {

@@ -1,8 +1,11 @@
 //! The first operations on the real ring, without a runtime around them.
 #![allow(unsafe_code, reason = "a message family passes on a promise; a waker of the test's own")]
 
+use std::cell::Cell;
 use std::future::{Future, poll_fn};
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
+use std::mem::ManuallyDrop;
+use std::net::TcpListener;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,19 +14,23 @@ use std::pin::Pin;
 use std::ptr;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll, RawWakerVTable, Waker};
+use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
 use std::time::{Duration, Instant};
 
+use super::accept::Accepted;
 use super::close::Fd;
 use super::endpoint::Endpoint;
 use super::line::Line;
 use super::nop::Nop;
 use super::open_file::{Hold, OpenFile};
 use super::read_at::ReadAt;
+use super::reading::Reading;
 use super::receive_message::{Beside, Head, Receiving};
-use super::send::{Send, poll_send};
+use super::send::{Send, Turn, poll_send};
 use super::send_message::SendMessage;
 use super::write_at::WriteAt;
+use super::{receive, receive_message};
+use crate::buf::IoBuf;
 use crate::driver::tests::driver;
 use crate::driver::{Driver, Op};
 use crate::sys::files::{self, Lock};
@@ -216,10 +223,133 @@ fn a_waker_that_panics_when_cloned_leaves_the_buffer_and_gives_the_turn_up() {
     assert_eq!(bytes, b"whole");
 }
 
+type PollEnded<'a> = &'a dyn Fn(&Context<'_>) -> Poll<()>;
+
+#[test]
+fn a_waker_that_panics_when_cloned_does_not_keep_a_receive_from_being_ended() {
+    let driver = driver();
+    // SAFETY: the functions do nothing with the data, and may be called on any thread.
+    let waker = unsafe { Waker::new(ptr::null(), &UNCLONABLE) };
+    let (near, _far) = UnixStream::pair().expect("a pair");
+    let line = Line::new(Fd::new(Rc::clone(&driver), OwnedFd::from(near)));
+    let (near, _far) = UnixDatagram::pair().expect("a pair");
+    let endpoint = Endpoint::<Narrow>::new(Fd::new(Rc::clone(&driver), OwnedFd::from(near)), 1);
+    receive::ensure_armed(&line).expect("a receive");
+    receive_message::ensure_armed(&endpoint).expect("a receive");
+    let ended: [PollEnded<'_>; 2] = [&|cx| line.arrivals.poll_disarmed(&driver, cx), &|cx| {
+        endpoint.inbox.poll_disarmed(&driver, cx)
+    }];
+    for poll_ended in ended {
+        let mut cx = Context::from_waker(&waker);
+        assert!(catch_unwind(AssertUnwindSafe(|| poll_ended(&cx))).is_err());
+        cx = Context::from_waker(Waker::noop());
+        let start = Instant::now();
+        while poll_ended(&cx).is_pending() {
+            assert!(start.elapsed() < Duration::from_secs(30), "nobody has cancelled it");
+            driver.enter(1, Some(Duration::from_millis(100))).expect("enter");
+            driver.reap();
+            driver.act();
+        }
+    }
+    drop((line, endpoint));
+    driver.close(Duration::from_secs(5)).expect("nothing is stuck");
+}
+
+/// A waker that panics when it is dropped.
+static UNDROPPABLE: RawWakerVTable = RawWakerVTable::new(
+    |data| RawWaker::new(data, &UNDROPPABLE),
+    |_| (),
+    |_| (),
+    |_| panic!("no drop today"),
+);
+
+#[test]
+fn wakers_that_panic_when_dropped_do_not_keep_a_resource_from_ending() {
+    let driver = driver();
+    // SAFETY: the functions do nothing with the data, and may be called on any thread.
+    let wakers = [1, 2].map(|data| unsafe {
+        ManuallyDrop::new(Waker::new(ptr::without_provenance(data), &UNDROPPABLE))
+    });
+    let socket = |fd: OwnedFd| Fd::new(Rc::clone(&driver), fd);
+    let (near, _far) = UnixStream::pair().expect("a pair");
+    let line = Line::new(socket(near.into()));
+    let (near, _far) = UnixDatagram::pair().expect("a pair");
+    let endpoint = Endpoint::<Narrow>::new(socket(near.into()), 1);
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a socket");
+    let (listener, accepted) = (Rc::new(socket(listener.into())), Accepted::new(4));
+    for waker in &wakers {
+        // Leaked, lest they take their wakers with them.
+        let mut cx = Context::from_waker(waker);
+        assert!(ManuallyDrop::new(Receiving::new(&endpoint)).poll_take(&cx).is_pending());
+        let mut taking = ManuallyDrop::new(accepted.next(&listener));
+        assert!(Pin::new(&mut *taking).poll(&mut cx).is_pending());
+    }
+    let mut reading = ManuallyDrop::new(Reading::new(&line));
+    assert!(reading.poll_take(&Context::from_waker(&wakers[0])).is_pending());
+    driver.enter(0, None).expect("enter");
+    line.arrivals.close(&driver);
+    endpoint.inbox.close(&driver);
+    accepted.close(&listener);
+    assert_eq!(driver.caught_panics(), 5);
+    drop((line, endpoint, listener));
+    let start = Instant::now();
+    while driver.live_operations() > 0 {
+        assert!(start.elapsed() < Duration::from_secs(30), "one stands in the kernel for ever");
+        driver.enter(1, Some(Duration::from_millis(100))).expect("enter");
+        driver.reap();
+        driver.act();
+    }
+    driver.close(Duration::from_secs(5)).expect("nothing is stuck");
+}
+
+/// A byte that panics when it is asked for its length once too often.
+struct Shy {
+    byte: &'static [u8],
+    answers: Cell<usize>,
+}
+
+// SAFETY: the byte is static.
+unsafe impl IoBuf for Shy {
+    fn buf_ptr(&self) -> *const u8 {
+        self.byte.as_ptr()
+    }
+
+    fn buf_len(&self) -> usize {
+        let answers = self.answers.get().checked_sub(1).expect("asked once too often");
+        self.answers.set(answers);
+        self.byte.len()
+    }
+}
+
+#[test]
+fn the_error_of_a_dropped_send_is_told_whatever_its_buffer_does() {
+    let driver = driver();
+    let (near, far) = UnixStream::pair().expect("a pair");
+    near.set_nonblocking(true).expect("a socket");
+    for size in [4096, 1] {
+        while (&near).write(&vec![0; size]).is_ok() {}
+    }
+    near.set_nonblocking(false).expect("a socket");
+    let line = Line::new(Fd::new(Rc::clone(&driver), OwnedFd::from(near)));
+    let cx = Context::from_waker(Waker::noop());
+    let mut buf = Some(Shy { byte: b"!", answers: Cell::new(1) });
+    let Poll::Ready(Ok((key, turn))) = poll_send(&line, &cx, &mut buf, 0, true) else {
+        panic!("nobody else sends");
+    };
+    driver.enter(0, None).expect("enter");
+    line.outbox.orphan_turn(turn);
+    driver.abandon(key);
+    drop(far);
+    block_on(&driver, poll_fn(|cx| Turn::poll(&line, cx).map(Result::err)))
+        .expect("the error of the dropped send");
+    drop(line);
+    driver.close(Duration::from_secs(5)).expect("nothing is stuck");
+    assert_eq!(driver.caught_panics(), 0);
+}
+
 /// A write that nobody reads: its future is gone, its policy is to finish, and it never will.
 #[test]
 fn the_end_cancels_in_time_what_would_never_finish() {
-    use std::io::Write;
     let driver = driver();
     let (reader, mut writer) = io::pipe().expect("a pipe");
     writer.write_all(&[0; 65536]).expect("room for as much as a pipe holds");
@@ -240,7 +370,6 @@ fn the_end_cancels_in_time_what_would_never_finish() {
 /// As above, where there is no time at all: what can be ended at once is, and its memory comes back.
 #[test]
 fn an_end_without_time_cancels_what_ends_at_once() {
-    use std::io::Write;
     let driver = driver();
     let (reader, mut writer) = io::pipe().expect("a pipe");
     writer.write_all(&[0; 65536]).expect("room for as much as a pipe holds");

@@ -52,14 +52,27 @@ impl Waiting {
         drop(mine);
     }
 
-    /// Takes all who wait, to be woken elsewhere, or never.
+    /// Nobody will be woken any more. One at a time: a waker that panics leaves no other.
+    pub(super) fn dismiss(&self, driver: &Driver) {
+        self.take().drain(|waker| driver.catching(|| drop(waker)));
+    }
+
+    /// Takes all who wait, to be woken elsewhere.
     pub(super) fn take(&self) -> Wakers {
         self.wakers.take()
     }
 
     /// Wakes all at the end of the turn.
-    #[inline]
+    #[inline(always)]
     pub(super) fn wake(&self, actions: &mut Actions) {
+        // Of what comes at once only the first finds somebody.
+        if !self.wakers.borrow().is_empty() {
+            self.wake_all(actions);
+        }
+    }
+
+    #[inline(never)]
+    fn wake_all(&self, actions: &mut Actions) {
         self.wakers.borrow_mut().drain(|waker| actions.wake(waker));
     }
 

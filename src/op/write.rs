@@ -49,7 +49,7 @@ unsafe impl<B: IoBuf> Operation for Write<B> {
 
     fn orphaned(self, outcome: Outcome) {
         // How much of it was written nobody asks any more.
-        self.turn.orphaned(outcome, 0);
+        self.turn.orphaned(outcome, || 0);
     }
 
     fn complete(self, outcome: Outcome) -> Self::Output {

@@ -8,41 +8,14 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc as StdArc;
 use std::sync::atomic::{AtomicUsize as StdAtomicUsize, Ordering as StdOrdering};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Waker};
 
-use loom::sync::{Condvar, Mutex};
 use loom::thread;
 
 use super::handle::Handle;
 use super::remote::{RemoteError, RemoteHandle};
 use crate::executor::Executor;
-
-/// The bell of a sleeping thread.
-struct Bell {
-    rung: Mutex<bool>,
-    condition: Condvar,
-}
-
-impl Bell {
-    fn new() -> StdArc<Self> {
-        StdArc::new(Self { rung: Mutex::new(false), condition: Condvar::new() })
-    }
-
-    fn wait(&self) {
-        let mut rung = self.rung.lock().expect("not poisoned");
-        while !*rung {
-            rung = self.condition.wait(rung).expect("not poisoned");
-        }
-        *rung = false;
-    }
-}
-
-impl Wake for Bell {
-    fn wake(self: StdArc<Self>) {
-        *self.rung.lock().expect("not poisoned") = true;
-        self.condition.notify_one();
-    }
-}
+use crate::loom::Bell;
 
 /// A thread's executor, entered.
 struct Core {

@@ -57,6 +57,7 @@ mod permits;
 mod queue;
 mod rwlock;
 mod semaphore;
+mod send_error;
 #[cfg(all(test, not(loom)))]
 mod tests;
 mod until;

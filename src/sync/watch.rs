@@ -24,6 +24,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::rc::Rc;
 
+use super::send_error::send_error;
 use super::until::until;
 use super::waiters::{Place, Waiters};
 
@@ -344,23 +345,10 @@ impl<T> Deref for Ref<'_, T> {
     }
 }
 
-/// There is no receiver; holds what was not sent.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct SendError<T>(pub T);
-
-impl<T> fmt::Debug for SendError<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SendError").finish_non_exhaustive()
-    }
+send_error! {
+    /// There is no receiver; holds what was not sent.
+    "nobody watches"
 }
-
-impl<T> fmt::Display for SendError<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("nobody watches")
-    }
-}
-
-impl<T> std::error::Error for SendError<T> {}
 
 /// All senders are dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

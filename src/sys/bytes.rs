@@ -34,22 +34,44 @@ pub(crate) fn text(bytes: &[u8]) -> Result<&str, Utf8Error> {
     std::str::from_utf8(bytes)
 }
 
-/// The places of all such bytes: the lowest bit is for the first byte.
-#[cfg(target_arch = "x86_64")]
-#[inline]
-pub(crate) fn places(byte: u8, block: &Block) -> u64 {
-    use std::arch::x86_64::{_mm_cmpeq_epi8, _mm_loadu_si128, _mm_movemask_epi8, _mm_set1_epi8};
+/// A byte that is looked for in blocks, as often as a vector has bytes.
+pub(crate) struct Wanted([u8; 16]);
 
-    // SAFETY: rule 2.
-    let wanted = unsafe { _mm_set1_epi8(byte.cast_signed()) };
-    let (parts, _) = block.as_chunks::<16>();
-    parts.iter().rev().fold(0, |places, part| {
+impl Wanted {
+    #[inline]
+    pub(crate) fn new(byte: u8) -> Self {
+        Self([byte; 16])
+    }
+
+    #[inline]
+    pub(crate) fn byte(&self) -> u8 {
+        self.0[0]
+    }
+
+    /// The places of all such bytes: the lowest bit is for the first byte.
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    pub(crate) fn places(&self, block: &Block) -> u64 {
+        use std::arch::x86_64::{_mm_cmpeq_epi8, _mm_loadu_si128, _mm_movemask_epi8};
+
         // SAFETY: rules 1 and 2: a vector has 16 bytes, at any address.
-        let part = unsafe { _mm_loadu_si128(part.as_ptr().cast()) };
-        // SAFETY: rule 2.
-        let same = unsafe { _mm_movemask_epi8(_mm_cmpeq_epi8(part, wanted)) };
-        (places << 16) | u64::from(same.cast_unsigned())
-    })
+        let wanted = unsafe { _mm_loadu_si128(self.0.as_ptr().cast()) };
+        let (parts, _) = block.as_chunks::<16>();
+        parts.iter().rev().fold(0, |places, part| {
+            // SAFETY: as above.
+            let part = unsafe { _mm_loadu_si128(part.as_ptr().cast()) };
+            // SAFETY: rule 2.
+            let same = unsafe { _mm_movemask_epi8(_mm_cmpeq_epi8(part, wanted)) };
+            (places << 16) | u64::from(same.cast_unsigned())
+        })
+    }
+
+    /// As by vectors.
+    #[cfg(not(target_arch = "x86_64"))]
+    #[inline(always)]
+    pub(crate) fn places(&self, block: &Block) -> u64 {
+        by_words::places(self.byte(), block)
+    }
 }
 
 /// The same by words, where no vectors are known of.
@@ -72,12 +94,14 @@ mod by_words {
         })
     }
 }
-#[cfg(not(target_arch = "x86_64"))]
-pub(crate) use by_words::places;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn places(byte: u8, block: &Block) -> u64 {
+        Wanted::new(byte).places(block)
+    }
 
     #[test]
     fn a_byte_is_found_in_each_place_and_nowhere_else() {

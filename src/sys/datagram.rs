@@ -104,6 +104,8 @@ pub(crate) fn send_many_now<'a>(
         }
         lens[count - 1] += 1;
     }
+    // Counted, because the messages may be fewer when they are looked at again.
+    let mut filled = 0;
     let (mut rest, mut first) = (messages.clone(), parts.as_mut_ptr());
     let places = headers.iter_mut().zip(&mut targets).zip(&mut segments);
     for (&len, ((header, target), segment)) in lens[..count].iter().zip(places) {
@@ -121,11 +123,12 @@ pub(crate) fn send_many_now<'a>(
             header.msg_controllen = size_of::<Segment>();
             rest.nth(usize::from(len) - 2);
         }
+        filled += 1;
     }
     let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
     let at = headers.as_mut_ptr().cast();
-    // SAFETY: rule 1; the first `count` headers are filled in, and name targets, parts and segments that lie here.
-    let sent = unsafe { libc::sendmmsg(fd.as_raw_fd(), at, count as u32, flags) };
+    // SAFETY: rule 1; so many headers are filled in, and name targets, parts and segments that lie here.
+    let sent = unsafe { libc::sendmmsg(fd.as_raw_fd(), at, filled, flags) };
     if let Ok(sent) = usize::try_from(sent) {
         return Ok(lens[..sent].iter().map(|len| usize::from(*len)).sum());
     }
@@ -143,4 +146,26 @@ pub(crate) fn send_many_now<'a>(
 fn refuses_to_join(error: &io::Error) -> bool {
     let code = error.raw_os_error();
     matches!(code, Some(libc::EINVAL | libc::EIO | libc::EMSGSIZE | libc::EOPNOTSUPP))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+    use std::os::fd::AsFd;
+
+    use super::*;
+
+    /// What is safe code cannot be trusted to say the same twice.
+    #[test]
+    fn messages_that_are_fewer_at_the_second_look_are_those_that_are_sent() {
+        let [near, far] = [(); 2].map(|()| UdpSocket::bind("127.0.0.1:0").expect("a socket"));
+        let to = far.local_addr().expect("it is bound");
+        for later in [0, 2] {
+            let asked = Cell::new(0);
+            let messages = std::iter::repeat_n((&b"x"[..], to), 8)
+                .take_while(|_| asked.replace(asked.get() + 1) < 8 + later);
+            let sent = send_many_now(near.as_fd(), messages, &Cell::new(false));
+            assert_eq!(sent.expect("the kernel takes them"), later);
+        }
+    }
 }

@@ -29,12 +29,24 @@ pub(super) unsafe fn spawn<F: Future + 'static>(
     home: NonNull<Home>,
     future: F,
 ) -> JoinHandle<F::Output> {
-    // SAFETY: rules 1 and 2; `JOIN_INTEREST` keeps the task, for the handle made here.
+    // SAFETY: passed on; it was made for `F`.
+    unsafe { begin(home, cell::allocate(home, future, JOIN_INTEREST), false) }
+}
+
+/// Takes a new task in, which is polled `now` or appended to the ready queue; after the close it is cancelled.
+///
+/// # Safety
+///
+/// Home thread (rule 2); the task was just made for `home`, with `JOIN_INTEREST`, and yields `T`.
+#[inline(always)]
+unsafe fn begin<T>(home: NonNull<Home>, task: TaskPtr, now: bool) -> JoinHandle<T> {
+    // SAFETY: rules 1 and 2; `JOIN_INTEREST` keeps the task, for the handle made here, and it is not `RUNNING`.
     unsafe {
-        let task = cell::allocate(home, future, JOIN_INTEREST);
         home.as_ref().owned.insert(task);
         if home.as_ref().closed.get() {
             task.header().state.insert(CANCELLED);
+            turn(task);
+        } else if now {
             turn(task);
         } else {
             task.schedule();
@@ -48,16 +60,8 @@ pub(super) unsafe fn spawn<F: Future + 'static>(
 #[inline]
 pub(super) fn spawn_polled<F: Future + 'static>(future: F) -> Option<JoinHandle<F::Output>> {
     let home = home::current()?;
-    // SAFETY: rules 1 and 2; as for `spawn`. The task is new, so it is not `RUNNING`.
-    unsafe {
-        let task = cell::allocate(home, future, JOIN_INTEREST);
-        home.as_ref().owned.insert(task);
-        if home.as_ref().closed.get() {
-            task.header().state.insert(CANCELLED);
-        }
-        turn(task);
-        Some(JoinHandle::new(task))
-    }
+    // SAFETY: rule 2; the current home is alive, and this its thread.
+    Some(unsafe { begin(home, cell::allocate(home, future, JOIN_INTEREST), true) })
 }
 
 /// See [`spawn_current`], for a future that may refuse to be cancelled.
@@ -65,18 +69,8 @@ pub(super) fn spawn_unstoppable<F: Future + Unstoppable + 'static>(
     future: F,
 ) -> Option<JoinHandle<F::Output>> {
     let home = home::current()?;
-    // SAFETY: rules 1 and 2; as for `spawn`.
-    unsafe {
-        let task = cell::allocate_unstoppable(home, future, JOIN_INTEREST);
-        home.as_ref().owned.insert(task);
-        if home.as_ref().closed.get() {
-            task.header().state.insert(CANCELLED);
-            turn(task);
-        } else {
-            task.schedule();
-        }
-        Some(JoinHandle::new(task))
-    }
+    // SAFETY: rule 2; the current home is alive, and this its thread.
+    Some(unsafe { begin(home, cell::allocate_unstoppable(home, future, JOIN_INTEREST), false) })
 }
 
 /// See [`spawn`]; `None` where the thread is inside no home.

@@ -20,8 +20,9 @@ use super::timers::{Ended, Timers};
 
 /// Waits until `duration` has passed.
 ///
-/// Never less; more by however long the core is busy or takes to wake up, and by up to 50 us where
-/// other timers are due so soon after that one wake-up does for all.
+/// Never less; more by however long the core is busy or takes to wake up, and by up to 50 us
+/// ([`Builder::timer_slack`](crate::Builder::timer_slack)) where other timers are due so soon after that one wake-up
+/// does for all.
 /// Zero is over at the first poll. A duration that leads beyond the clock's 584 years, as
 /// `Duration::MAX` does, never ends.
 ///

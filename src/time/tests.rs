@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
-use super::timers::Timers;
+use super::timers::{SLACK, Timers};
 use super::*;
 use crate::sys::plain::{ClockId, monotonic_ns};
 
@@ -66,7 +66,7 @@ fn block_on<F: Future>(timers: &Rc<Timers>, future: F) -> F::Output {
 
 /// Runs `future` with the clock paused, and checks that it left no timer behind.
 fn in_virtual_time<F: Future>(future: F) -> F::Output {
-    let timers = Timers::new(ClockId::Monotonic);
+    let timers = Timers::new(ClockId::Monotonic, SLACK);
     let output = block_on(&timers, async {
         pause();
         future.await
@@ -103,7 +103,7 @@ fn a_sleep_ends_at_its_deadline_to_the_nanosecond_of_virtual_time() {
 
 #[test]
 fn a_sleep_in_real_time_is_never_short() {
-    let timers = Timers::new(ClockId::Monotonic);
+    let timers = Timers::new(ClockId::Monotonic, SLACK);
     for us in [1, 20, 300, 2000] {
         let start = std::time::Instant::now();
         block_on(&timers, async { sleep(Duration::from_micros(us)).await });
@@ -113,7 +113,7 @@ fn a_sleep_in_real_time_is_never_short() {
 
 #[test]
 fn zero_and_past_are_over_at_the_first_poll_and_take_no_timer() {
-    let timers = Timers::new(ClockId::Monotonic);
+    let timers = Timers::new(ClockId::Monotonic, SLACK);
     let _entered = timers.enter();
     let earlier = Instant::now();
     assert_eq!(poll_once(&mut Box::pin(sleep(Duration::ZERO))), Poll::Ready(()));
@@ -127,7 +127,7 @@ fn zero_and_past_are_over_at_the_first_poll_and_take_no_timer() {
 
 #[test]
 fn a_sleep_first_polled_after_its_deadline_was_expired_is_over_at_once() {
-    let timers = Timers::new(ClockId::Monotonic);
+    let timers = Timers::new(ClockId::Monotonic, SLACK);
     let _entered = timers.enter();
     pause();
     let (_, waker) = counter();
@@ -143,7 +143,7 @@ fn a_sleep_first_polled_after_its_deadline_was_expired_is_over_at_once() {
 
 #[test]
 fn a_deadline_beyond_the_clock_is_never_and_takes_no_timer() {
-    let timers = Timers::new(ClockId::Monotonic);
+    let timers = Timers::new(ClockId::Monotonic, SLACK);
     let _entered = timers.enter();
     let beyond = Instant::now() + Duration::from_secs(1 << 35);
     for mut never in
@@ -167,7 +167,7 @@ fn a_deadline_beyond_the_clock_is_never_and_takes_no_timer() {
 
 #[test]
 fn dropping_a_sleep_removes_its_timer_and_its_waker() {
-    let timers = Timers::new(ClockId::Monotonic);
+    let timers = Timers::new(ClockId::Monotonic, SLACK);
     let _entered = timers.enter();
     let (count, waker) = counter();
     let mut first = Box::pin(sleep(SECOND));
@@ -180,7 +180,7 @@ fn dropping_a_sleep_removes_its_timer_and_its_waker() {
 
 #[test]
 fn the_waker_of_the_last_poll_is_woken_and_the_same_one_is_not_cloned_again() {
-    let timers = Timers::new(ClockId::Monotonic);
+    let timers = Timers::new(ClockId::Monotonic, SLACK);
     let _entered = timers.enter();
     pause();
     let (count, waker) = counter();
@@ -199,7 +199,7 @@ fn the_waker_of_the_last_poll_is_woken_and_the_same_one_is_not_cloned_again() {
 
 #[test]
 fn reset_moves_the_deadline_of_a_waiting_task_without_another_poll() {
-    let timers = Timers::new(ClockId::Monotonic);
+    let timers = Timers::new(ClockId::Monotonic, SLACK);
     let _entered = timers.enter();
     pause();
     let (count, waker) = counter();
@@ -223,7 +223,7 @@ fn reset_moves_the_deadline_of_a_waiting_task_without_another_poll() {
 
 #[test]
 fn a_sleep_that_is_put_off_by_a_clock_that_runs_wakes_its_task_once_and_not_early() {
-    let timers = Timers::new(ClockId::Monotonic);
+    let timers = Timers::new(ClockId::Monotonic, SLACK);
     let _entered = timers.enter();
     let (count, waker) = counter();
     let start = Instant::now();
@@ -369,7 +369,7 @@ fn advance_is_woken_last_of_all_that_is_due() {
     }
     let order = Arc::default();
     let waker = |name| Waker::from(Arc::new(Name(name, Arc::clone(&order))));
-    let timers = Timers::new(ClockId::Monotonic);
+    let timers = Timers::new(ClockId::Monotonic, SLACK);
     let _entered = timers.enter();
     pause();
     let mut one = Box::pin(sleep(SECOND));
@@ -384,8 +384,23 @@ fn advance_is_woken_last_of_all_that_is_due() {
 }
 
 #[test]
+fn those_that_are_due_together_wait_for_the_slack_and_one_alone_does_not() {
+    for slack_ns in [0, 50_000, 1_000_000] {
+        let timers = Timers::new(ClockId::Monotonic, Duration::from_nanos(slack_ns));
+        let _entered = timers.enter();
+        let mut hours = [(); 2].map(|()| Box::pin(sleep(3600 * SECOND)));
+        assert!(poll_once(&mut hours[0]).is_pending());
+        let alone = timers.alarm().expect("a timer");
+        assert_eq!(alone.latest_ns - alone.at_ns, slack_ns);
+        assert!(poll_once(&mut hours[1]).is_pending());
+        let both = timers.alarm().expect("timers");
+        assert_eq!((both.at_ns, both.latest_ns), (alone.latest_ns, alone.latest_ns));
+    }
+}
+
+#[test]
 fn the_clock_runs_on_after_resume_and_the_kernel_is_told_real_times() {
-    let timers = Timers::new(ClockId::Monotonic);
+    let timers = Timers::new(ClockId::Monotonic, SLACK);
     let _entered = timers.enter();
     assert_eq!(timers.alarm(), None, "without a timer there is nothing to wait for");
     let mut hour = Box::pin(sleep(3600 * SECOND));
@@ -413,7 +428,7 @@ fn the_clock_runs_on_after_resume_and_the_kernel_is_told_real_times() {
 
 #[test]
 fn one_alarm_serves_timers_that_are_due_soon_after() {
-    let timers = Timers::new(ClockId::Monotonic);
+    let timers = Timers::new(ClockId::Monotonic, SLACK);
     let _entered = timers.enter();
     let deadline = Instant::now() + SECOND;
     let due = |us| Box::pin(sleep_until(deadline + Duration::from_micros(us)));
@@ -429,7 +444,8 @@ fn one_alarm_serves_timers_that_are_due_soon_after() {
 #[test]
 fn entering_nests_and_restores() {
     let now_ns = || Timers::current().map(|timers| timers.now_ns());
-    let (outer, nested) = (Timers::new(ClockId::Monotonic), Timers::new(ClockId::Monotonic));
+    let (outer, nested) =
+        (Timers::new(ClockId::Monotonic, SLACK), Timers::new(ClockId::Monotonic, SLACK));
     for timers in [&outer, &nested] {
         let _entered = timers.enter();
         pause();
@@ -453,7 +469,7 @@ fn entering_nests_and_restores() {
 
 #[test]
 fn after_the_runtime_is_gone_a_wait_ends_or_says_so() {
-    let timers = Timers::new(ClockId::Monotonic);
+    let timers = Timers::new(ClockId::Monotonic, SLACK);
     let entered = timers.enter();
     pause();
     let (count, waker) = counter();
@@ -482,7 +498,7 @@ fn closing_survives_wakers_that_use_the_timers_when_dropped() {
             assert!(panic_text(|| poll_once(&mut Box::pin(sleep(SECOND)))).contains("gone"));
         }
     }
-    let timers = Timers::new(ClockId::Monotonic);
+    let timers = Timers::new(ClockId::Monotonic, SLACK);
     let _entered = timers.enter();
     let mut sleep = Box::pin(sleep(SECOND));
     let waker = Waker::from(Arc::new(Curious));
@@ -496,7 +512,7 @@ fn mistakes_are_named() {
     assert!(panic_text(|| sleep(SECOND)).contains("no annulus runtime"));
     assert!(panic_text(|| timeout(SECOND, ready(()))).contains("no annulus runtime"));
     assert!(panic_text(pause).contains("no annulus runtime"));
-    let timers = Timers::new(ClockId::Monotonic);
+    let timers = Timers::new(ClockId::Monotonic, SLACK);
     let _entered = timers.enter();
     assert!(panic_text(|| interval(Duration::ZERO)).contains("must not be zero"));
     assert!(panic_text(resume).contains("not paused"));
@@ -512,7 +528,7 @@ fn a_sleep_is_56_bytes() {
 
 #[test]
 fn a_hundred_thousand_sleeps_dropped_leave_nothing() {
-    let timers = Timers::new(ClockId::Monotonic);
+    let timers = Timers::new(ClockId::Monotonic, SLACK);
     let _entered = timers.enter();
     let mut sleeps: Vec<_> = (1..=100_000).map(|n| Box::pin(sleep(n * SECOND))).collect();
     for sleep in &mut sleeps {

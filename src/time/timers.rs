@@ -10,6 +10,7 @@ use std::mem::ManuallyDrop;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Waker;
+use std::time::Duration;
 
 use super::clock::Clock;
 use super::lists::{Node, Place};
@@ -24,10 +25,9 @@ thread_local! {
     static CURRENT: Cell<Current> = const { Cell::new(None) };
 }
 
-/// How much later than its deadline a timer may be fired on purpose, where that saves a wake-up:
-/// what Linux allows itself for a thread that sleeps. A wake-up of an idle core costs some 20 us of
-/// CPU (`micro`, `timer_fire_1k`, the bare ring).
-const SLACK_NS: u64 = 50_000;
+/// The slack by default: what Linux allows itself for a thread that sleeps. A wake-up of an idle core costs some 20 us
+/// of CPU (`micro`, `timer_fire_1k`, the bare ring).
+pub(crate) const SLACK: Duration = Duration::from_micros(50);
 
 /// See the file's head.
 pub(crate) struct Timers {
@@ -35,6 +35,8 @@ pub(crate) struct Timers {
     wheel: Wheel<Waker>,
     closed: Cell<bool>,
     clock: Clock,
+    /// How much later than its deadline a timer may be fired on purpose, where that saves a wake-up.
+    slack_ns: u64,
 }
 
 /// When the kernel should end a wait, by the clock of its own that the timers go by.
@@ -56,9 +58,11 @@ pub(super) enum Ended {
 }
 
 impl Timers {
-    /// No timers, and a clock that reads 0 and runs by one of the kernel's.
-    pub(crate) fn new(clock: ClockId) -> Rc<Self> {
-        Rc::new(Self { wheel: Wheel::new(), closed: Cell::new(false), clock: Clock::new(clock) })
+    /// No timers, a slack, and a clock that reads 0 and runs by one of the kernel's.
+    pub(crate) fn new(clock: ClockId, slack: Duration) -> Rc<Self> {
+        let slack_ns = u64::try_from(slack.as_nanos()).unwrap_or(u64::MAX);
+        let (wheel, clock) = (Wheel::new(), Clock::new(clock));
+        Rc::new(Self { wheel, closed: Cell::new(false), clock, slack_ns })
     }
 
     /// Makes these the thread's current timers until the guard is dropped, which restores those
@@ -86,9 +90,9 @@ impl Timers {
     ///
     /// `expire` may find nothing then if an earlier timer was cancelled, once for each that was.
     pub(crate) fn alarm(&self) -> Option<Alarm> {
-        let latest_ns = self.wheel.next_deadline_ns()?.saturating_add(SLACK_NS);
+        let latest_ns = self.wheel.next_deadline_ns()?.saturating_add(self.slack_ns);
         Some(Alarm {
-            at_ns: self.clock.kernel_ns_at(self.wheel.gathered_deadline_ns(SLACK_NS)?)?,
+            at_ns: self.clock.kernel_ns_at(self.wheel.gathered_deadline_ns(self.slack_ns)?)?,
             latest_ns: self.clock.kernel_ns_at(latest_ns)?,
         })
     }

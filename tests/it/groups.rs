@@ -17,6 +17,13 @@ use annulus::time::{Duration, sleep, timeout};
 use crate::support::leak::LeakGuard;
 use crate::support::settled::{PATIENCE, run};
 
+/// Yields until the running task's own are over.
+async fn no_task_is_left() {
+    while metrics().live_tasks > 0 {
+        yield_now().await;
+    }
+}
+
 /// Counts how often it is dropped.
 struct Canary(Rc<Cell<u32>>);
 
@@ -219,9 +226,7 @@ fn a_group_that_is_dropped_aborts_its_children_at_every_step() {
                     yield_now().await;
                 }
             }
-            while metrics().live_tasks > 0 {
-                yield_now().await;
-            }
+            no_task_is_left().await;
             assert_eq!(drops.get(), children.get(), "after {turns} turns");
         }
     });
@@ -247,9 +252,7 @@ fn an_abort_from_outside_while_the_group_waits_for_its_children_reaches_them() {
         assert_eq!(metrics().live_tasks, 5);
         task.abort();
         assert!(task.await.expect_err("aborted").is_cancelled());
-        while metrics().live_tasks > 0 {
-            yield_now().await;
-        }
+        no_task_is_left().await;
         assert_eq!(drops.get(), 4);
     });
 }
@@ -408,9 +411,7 @@ fn a_child_may_abort_its_own_group_in_any_poll() {
             let mut group = kept.take().expect("just put");
             assert!(group.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
             kept.replace(Some(group));
-            while metrics().live_tasks > 0 {
-                yield_now().await;
-            }
+            no_task_is_left().await;
             assert_eq!((drops.get(), kept.take().is_none()), (1, true));
         }
     });
@@ -451,9 +452,7 @@ fn a_timeout_ends_a_group() {
             Ok::<_, ()>(())
         });
         timeout(Duration::from_millis(1), group).await.expect_err("it never ends");
-        while metrics().live_tasks > 0 {
-            yield_now().await;
-        }
+        no_task_is_left().await;
         assert_eq!(drops.get(), 1);
     });
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use annulus::net::{TcpStream, UnixStream};
 use annulus::runtime::metrics;
 use annulus::{Builder, Runtime, spawn};
+use socket2::SockRef;
 
 use crate::support::leak::LeakGuard;
 use crate::support::settled::{
@@ -255,5 +256,45 @@ fn a_graceful_close_waits_for_a_peer_no_longer_than_it_is_to() {
         drop(near.close_gracefully(PATIENCE));
         assert_eq!(read_to_end(&far).await.expect("an orderly end").len(), MUCH);
         until(|| metrics().lingering_streams == 0).await;
+    });
+}
+
+/// Twice as long as a test may take.
+const TOO_LONG: Duration = Duration::from_secs(60);
+
+/// A stream whose `close(2)` waits for the peer to take what it was sent, and how much that is.
+fn slow_to_close() -> (TcpStream, StdStream, usize) {
+    let (near, far) = narrow_pair();
+    near.set_linger(Some(TOO_LONG)).unwrap();
+    let mut sent = 0;
+    while let Ok(count) = near.try_write(&content(1, sent, 4096)) {
+        sent += count;
+    }
+    (near, far, sent)
+}
+
+/// The peer reads on this core, which therefore goes on.
+async fn assert_all_arrives(far: &StdStream, sent: usize) {
+    let bytes = read_to_end(far).await.expect("an orderly end");
+    assert_eq!(bytes.len(), sent);
+    assert_content(1, 0, &bytes);
+}
+
+#[test]
+fn a_drop_does_not_have_the_core_wait_in_a_close_that_waits_for_the_peer() {
+    run(async || {
+        let start = Instant::now();
+        let (near, far, sent) = slow_to_close();
+        drop(near);
+        turn().await;
+        assert_all_arrives(&far, sent).await;
+        // One that was a std stream's meanwhile.
+        let (near, far, sent) = slow_to_close();
+        let (near, _) = near.into_std().await.unwrap();
+        assert!(SockRef::from(&near).linger().unwrap().is_some(), "it is as it was set");
+        drop(TcpStream::from_std(near).unwrap());
+        turn().await;
+        assert_all_arrives(&far, sent).await;
+        assert!(start.elapsed() < TOO_LONG);
     });
 }

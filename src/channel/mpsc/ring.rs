@@ -28,6 +28,7 @@ use std::sync::Arc as EndsArc;
 
 use super::ends::Ends;
 use crate::channel::intake::{Ends as _, Outlet};
+use crate::channel::prefetch;
 use crate::loom::atomic::{AtomicUsize, Ordering, fence};
 use crate::loom::{Arc, UnsafeCell};
 
@@ -105,7 +106,12 @@ impl<T> Ring<T> {
                 Ordering::Relaxed,
             );
             match claimed {
-                Ok(_) => return Some(Claim { ring: self, next: tail, end }),
+                Ok(_) => {
+                    if prefetch::is_due(tail, capacity - used) {
+                        prefetch::group(tail, |position| self.slot(position), prefetch::to_write);
+                    }
+                    return Some(Claim { ring: self, next: tail, end });
+                }
                 Err(now) => tail = now,
             }
         }
@@ -160,6 +166,13 @@ impl<T> Consumer<T> {
         Self { ring, head: 0, seen: 0 }
     }
 
+    /// How many positions were claimed at the last look, less those that were passed since.
+    #[inline(always)]
+    fn known(&self) -> usize {
+        let known = self.seen.wrapping_sub(self.head);
+        if known <= self.ring.ends.capacity { known } else { 0 }
+    }
+
     /// Passes over what is void; whether a value is next.
     #[inline(always)]
     fn is_full(&mut self) -> bool {
@@ -194,7 +207,12 @@ impl<T> Outlet for Consumer<T> {
 
     #[inline(always)]
     fn has_seen(&self) -> bool {
-        self.seen.wrapping_sub(self.head).wrapping_sub(1) < self.ring.ends.capacity
+        self.known() > 0
+    }
+
+    #[inline(always)]
+    fn units(&self) -> u64 {
+        1
     }
 
     #[inline(always)]
@@ -216,6 +234,9 @@ impl<T> Outlet for Consumer<T> {
     fn next(&mut self) -> Option<T> {
         if !self.is_full() {
             return None;
+        }
+        if prefetch::is_due(self.head, self.known()) {
+            prefetch::group(self.head, |position| self.ring.slot(position), prefetch::to_read);
         }
         let slot = self.ring.slot(self.head);
         // SAFETY: rule 2; it is read once, for `head` moves on.

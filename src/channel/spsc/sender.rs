@@ -12,9 +12,6 @@ use crate::channel::later;
 use crate::channel::patience::Patience;
 use crate::executor::budget;
 
-/// Sends by which the task's budget is used up at once: to note each is a store a message (`mesh`, `spsc`).
-const NOTED_TOGETHER: usize = 16;
-
 /// The only sender of a channel; made by [`channel`](super::channel()).
 ///
 /// It may be on any thread, in a task of any runtime or in none. Dropping it ends the channel: the receiver gets what
@@ -90,11 +87,7 @@ impl<T> Sender<T> {
         if self.is_closed() {
             return Err(SendError(()));
         }
-        let count = self.ring.push_all(values);
-        if count > 0 {
-            self.changed();
-        }
-        Ok(count)
+        Ok(self.push_all(values))
     }
 
     /// As [`send`](Self::send), for a thread without a runtime: it sleeps while there is no room.
@@ -150,27 +143,47 @@ impl<T> Sender<T> {
         self.len() == 0
     }
 
-    #[inline]
+    #[inline(always)]
     fn poll_send(
         &mut self,
-        value: &mut Option<T>,
+        held: &mut Option<T>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), SendError<T>>> {
-        if self.ring.position().is_multiple_of(NOTED_TOGETHER) {
-            ready!(budget::proceed_by(NOTED_TOGETHER as u64, cx));
+        // Out of the future before anything else: then the compiler sees that what was just put there need not be.
+        let value = held.take().expect("a send was polled after it was done");
+        if self.is_closed() {
+            return Poll::Ready(Err(SendError(value)));
         }
-        let done = "a send was polled after it was done";
-        while !self.is_closed() {
+        let Some(place) = self.ring.place() else {
+            *held = Some(value);
+            return self.poll_full(held, cx);
+        };
+        let units = place.units();
+        if units > 0 && budget::proceed_by(units, cx).is_pending() {
+            *held = Some(value);
+            return Poll::Pending;
+        }
+        place.fill(value);
+        self.changed();
+        Poll::Ready(Ok(()))
+    }
+
+    /// Waits for room for a message, and sends it.
+    #[cold]
+    fn poll_full(
+        &mut self,
+        held: &mut Option<T>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), SendError<T>>> {
+        ready!(budget::proceed(cx));
+        while ready!(self.wait(cx)).is_ok() {
             if let Some(place) = self.ring.place() {
-                place.fill(value.take().expect(done));
+                place.fill(held.take().expect("it was not sent"));
                 self.changed();
                 return Poll::Ready(Ok(()));
             }
-            if ready!(self.wait(cx)).is_err() {
-                break;
-            }
         }
-        Poll::Ready(Err(SendError(value.take().expect(done))))
+        Poll::Ready(Err(SendError(held.take().expect("it was not sent"))))
     }
 
     fn poll_send_many(
@@ -181,13 +194,19 @@ impl<T> Sender<T> {
         while values.len() > 0 {
             ready!(budget::proceed(cx));
             ready!(self.poll_room(cx))?;
-            if self.ring.push_all(values) == 0 {
+            if self.push_all(values) == 0 {
                 // The iterator had promised more than it had.
                 break;
             }
-            self.changed();
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Puts in what the iterator gives, as far as there is room; how many.
+    fn push_all(&mut self, values: &mut impl Iterator<Item = T>) -> usize {
+        // Looks who waits also if the iterator panics: what it gave before is sent.
+        let filling = Filling { sender: self };
+        filling.sender.ring.push_all(values)
     }
 
     /// Waits until there is room, or the receiver gone.
@@ -230,6 +249,17 @@ impl<T> Sender<T> {
             self.noted = later::note(self.ring.ends());
         }
         self.ring.ends().receiver.wake();
+    }
+}
+
+/// Messages of an iterator are being put in.
+struct Filling<'a, T> {
+    sender: &'a mut Sender<T>,
+}
+
+impl<T> Drop for Filling<'_, T> {
+    fn drop(&mut self) {
+        self.sender.changed();
     }
 }
 
@@ -283,7 +313,7 @@ impl<T> Sending<'_, T> {
 impl<T> Future for Sending<'_, T> {
     type Output = Result<(), SendError<T>>;
 
-    #[inline]
+    #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         this.sender.poll_send(&mut this.value, cx)

@@ -6,31 +6,13 @@
 use std::pin::Pin;
 use std::sync::Arc as StdArc;
 use std::sync::atomic::{AtomicUsize as StdAtomicUsize, Ordering as StdOrdering};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Waker};
 
-use loom::sync::{Condvar, Mutex};
 use loom::thread;
 
+use crate::channel::error::TryRecvError;
 use crate::channel::{later, mpsc, spsc};
-
-/// The bell of a thread that sleeps.
-struct Bell {
-    rung: Mutex<bool>,
-    condition: Condvar,
-}
-
-impl Bell {
-    fn new() -> StdArc<Self> {
-        StdArc::new(Self { rung: Mutex::new(false), condition: Condvar::new() })
-    }
-}
-
-impl Wake for Bell {
-    fn wake(self: StdArc<Self>) {
-        *self.rung.lock().expect("not poisoned") = true;
-        self.condition.notify_one();
-    }
-}
+use crate::loom::Bell;
 
 /// Polls until it is done, and sleeps between, as a loop does: the turn ends before the sleep.
 fn block_on<T>(future: impl Future<Output = T>) -> T {
@@ -42,11 +24,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
             return output;
         }
         later::settle();
-        let mut rung = bell.rung.lock().expect("not poisoned");
-        while !*rung {
-            rung = bell.condition.wait(rung).expect("not poisoned");
-        }
-        *rung = false;
+        bell.wait();
     }
 }
 
@@ -183,6 +161,22 @@ fn loom_spsc_a_receiver_that_goes_ends_the_wait_and_drops_each_once() {
             thread.join().expect("no panic");
             assert_eq!(dropped.load(StdOrdering::SeqCst), made);
         });
+    });
+}
+
+#[test]
+fn loom_spsc_who_sees_the_end_has_seen_what_was_sent() {
+    each_kind(|here, there| {
+        let (mut sender, mut receiver) = spsc::channel(1);
+        let thread = thread::spawn(move || {
+            on_a(there, || sender.try_send(7).expect("there is room"));
+            drop(sender);
+        });
+        on_a(here, || match receiver.try_recv() {
+            Ok(7) | Err(TryRecvError::Empty) => {}
+            other => panic!("{other:?}"),
+        });
+        thread.join().expect("no panic");
     });
 }
 

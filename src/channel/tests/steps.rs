@@ -61,6 +61,49 @@ fn messages_come_in_order_through_every_place_of_a_ring() {
     }
 }
 
+/// Sends and receives one by one what `value` makes, through a ring that is long enough to ask for lines ahead.
+fn go_round<T: PartialEq + std::fmt::Debug + Send>(value: impl Fn(u8) -> T) {
+    let (mut sender, mut receiver) = spsc::channel(100);
+    let (many, mut one) = mpsc::channel(100);
+    for round in 0..5 {
+        for number in round..round + 100 {
+            sender.try_send(value(number)).expect("there is room");
+            many.try_send(value(number)).expect("there is room");
+        }
+        for number in round..round + 100 {
+            assert_eq!(receiver.try_recv(), Ok(value(number)));
+            assert_eq!(one.try_recv(), Ok(value(number)));
+        }
+    }
+}
+
+#[test]
+fn values_of_every_size_go_round_a_long_ring() {
+    go_round(drop);
+    go_round(|number| number);
+    go_round(|number| [u64::from(number); 3]);
+    go_round(|number| [number; 300]);
+    go_round(|number| vec![number]);
+}
+
+#[test]
+fn a_poll_sends_and_receives_as_many_as_its_budget_has() {
+    use crate::executor::budget;
+
+    let (_, waker) = counted();
+    let (mut sender, mut receiver) = spsc::channel(300);
+    for _ in 0..2 {
+        budget::reset();
+        let sent = (0..300).take_while(|n| poll(sender.send(*n), &waker).is_ready()).count() as u64;
+        assert_eq!(sent, budget::PER_POLL);
+        budget::reset();
+        let received = (0..300).take_while(|_| poll(receiver.recv(), &waker).is_ready()).count();
+        // The first of them is looked for, and counts for itself.
+        assert_eq!(received, sent as usize);
+    }
+    budget::lift();
+}
+
 #[test]
 fn who_does_not_wait_is_not_woken_and_who_does_once() {
     for turns in [false, true] {
@@ -195,10 +238,14 @@ fn an_iterator_that_panics_or_lies_leaves_the_channel_whole() {
     let (mut single, mut receiver) = spsc::channel(4);
     let (many, mut taker) = mpsc::channel(4);
     for panics in [true, false] {
+        let ((count, waker), (other, other_waker)) = (counted(), counted());
+        assert!(poll(receiver.recv(), &waker).is_pending());
+        assert!(poll(taker.recv(), &other_waker).is_pending());
         let unwinding = std::panic::AssertUnwindSafe(|| single.try_send_many(&mut Ends(0, panics)));
         assert_eq!(std::panic::catch_unwind(unwinding).is_err(), panics);
         let unwinding = std::panic::AssertUnwindSafe(|| many.try_send_many(&mut Ends(0, panics)));
         assert_eq!(std::panic::catch_unwind(unwinding).is_err(), panics);
+        assert_eq!((count.get(), other.get()), (1, 1), "who waits for what is there is told");
         assert_eq!(receiver.drain().collect::<Vec<_>>(), [1, 2]);
         assert_eq!(taker.drain().collect::<Vec<_>>(), [1, 2]);
         // What was claimed in vain is room again.

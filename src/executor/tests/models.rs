@@ -8,40 +8,14 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc as StdArc;
 use std::sync::atomic::{AtomicUsize as StdAtomicUsize, Ordering as StdOrdering};
-use std::task::{Poll, Wake, Waker};
+use std::task::{Poll, Waker};
 
+use loom::sync::Arc;
 use loom::sync::atomic::{AtomicUsize, Ordering};
-use loom::sync::{Arc, Condvar, Mutex};
 use loom::thread;
 
 use crate::executor::Executor;
-
-/// The bell of a sleeping thread.
-struct Bell {
-    rung: Mutex<bool>,
-    condition: Condvar,
-}
-
-impl Bell {
-    fn new() -> StdArc<Self> {
-        StdArc::new(Self { rung: Mutex::new(false), condition: Condvar::new() })
-    }
-
-    fn wait(&self) {
-        let mut rung = self.rung.lock().expect("not poisoned");
-        while !*rung {
-            rung = self.condition.wait(rung).expect("not poisoned");
-        }
-        *rung = false;
-    }
-}
-
-impl Wake for Bell {
-    fn wake(self: StdArc<Self>) {
-        *self.rung.lock().expect("not poisoned") = true;
-        self.condition.notify_one();
-    }
-}
+use crate::loom::Bell;
 
 /// One turn of a worker: run what is ready and arrived; sleep if that was nothing.
 fn turn(executor: &Executor, bell: &Bell) {

@@ -22,6 +22,7 @@ pin_project! {
     pub(super) struct Session<F, E> {
         #[pin]
         handler: F,
+        #[pin]
         watch: Option<Watch>,
         hook: Option<Rc<Hook<E>>>,
         place: Place,
@@ -56,7 +57,8 @@ impl<F: Future<Output = Result<(), E>>, E> Future for Session<F, E> {
         let handler = this.handler;
         match catch_unwind(AssertUnwindSafe(|| handler.poll(cx))) {
             Ok(Poll::Pending) => {
-                let late = this.watch.as_mut().map_or(Poll::Pending, |watch| watch.poll_late(cx));
+                let late =
+                    this.watch.as_pin_mut().map_or(Poll::Pending, |watch| watch.poll_late(cx));
                 if late.is_ready() {
                     this.place.ended = |served| &mut served.late;
                 }

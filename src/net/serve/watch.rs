@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::rc::Weak;
 use std::task::{Context, Poll, ready};
 
+use pin_project_lite::pin_project;
 use socket2::SockRef;
 
 use super::Limits;
@@ -21,11 +22,18 @@ use crate::time::{Duration, Instant, Sleep, sleep_until};
 /// Looks in the time that a connection may be idle.
 const LOOKS: u32 = 4;
 
-/// See the head of the file.
-pub(super) struct Watch {
+pin_project! {
+    /// See the head of the file.
+    pub(super) struct Watch {
+        #[pin]
+        timer: Sleep,
+        deadlines: Deadlines,
+    }
+}
+
+struct Deadlines {
     /// Not kept open for it.
     connection: Weak<dyn Movement>,
-    timer: Pin<Box<Sleep>>,
     /// The end of the time for the first byte, until that has come.
     first_byte: Option<Instant>,
     idle: Option<Idle>,
@@ -65,36 +73,32 @@ impl Watch {
             let step = time / LOOKS;
             Some(Idle { step, next: now.checked_add(step)?, seen, quiet: 0 })
         });
-        let mut watch = Self {
-            connection,
-            timer: Box::pin(sleep_until(now)),
-            first_byte: after(limits.first_byte),
-            idle,
-            end: after(limits.life),
-        };
-        let next = watch.next()?;
-        watch.timer.as_mut().reset(next);
-        Some(watch)
+        let (first_byte, end) = (after(limits.first_byte), after(limits.life));
+        let deadlines = Deadlines { connection, first_byte, idle, end };
+        Some(Self { timer: sleep_until(deadlines.next()?), deadlines })
     }
 
+    /// Resolves when a deadline has passed.
+    pub(super) fn poll_late(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut this = self.project();
+        loop {
+            ready!(this.timer.as_mut().poll(cx));
+            if this.deadlines.is_late(Instant::now()) {
+                return Poll::Ready(());
+            }
+            match this.deadlines.next() {
+                Some(next) => this.timer.as_mut().reset(next),
+                None => return Poll::Pending,
+            }
+        }
+    }
+}
+
+impl Deadlines {
     /// When to look next.
     fn next(&self) -> Option<Instant> {
         let idle = self.idle.as_ref().map(|idle| idle.next);
         [self.first_byte, idle, self.end].into_iter().flatten().min()
-    }
-
-    /// Resolves when a deadline has passed.
-    pub(super) fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        loop {
-            ready!(self.timer.as_mut().poll(cx));
-            if self.is_late(Instant::now()) {
-                return Poll::Ready(());
-            }
-            match self.next() {
-                Some(next) => self.timer.as_mut().reset(next),
-                None => return Poll::Pending,
-            }
-        }
     }
 
     fn is_late(&mut self, now: Instant) -> bool {

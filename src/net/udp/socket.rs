@@ -137,8 +137,9 @@ impl UdpSocket {
     /// # Errors
     ///
     /// That of the socket, once: on a connected one `ConnectionRefused` if nobody listens at the peer's port.
-    pub async fn recv_datagram(&self) -> io::Result<Datagram> {
-        self.messages.recv().await.map(Datagram::new)
+    #[inline]
+    pub fn recv_datagram(&self) -> impl Future<Output = io::Result<Datagram>> {
+        self.messages.recv(Datagram::new)
     }
 
     /// The next datagrams: those that have arrived, at most `max`, and at least one unless that is zero.
@@ -159,8 +160,12 @@ impl UdpSocket {
     /// # Errors
     ///
     /// As for [`recv_datagram`](Self::recv_datagram).
-    pub async fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.messages.recv().await.map(|message| copy(&message, buf))
+    #[inline]
+    pub fn recv_from(
+        &self,
+        buf: &mut [u8],
+    ) -> impl Future<Output = io::Result<(usize, SocketAddr)>> {
+        self.messages.recv(move |message| copy(&message, buf))
     }
 
     /// As [`recv_from`](Self::recv_from), without the address.
@@ -242,8 +247,9 @@ impl UdpSocket {
     ///
     /// `ConnectionRefused` if nobody listened at the peer's port when an earlier one came there; the others of
     /// `send(2)`: a datagram too long, no peer, no route.
-    pub async fn send(&self, bytes: &[u8]) -> io::Result<usize> {
-        self.messages.send_copy(bytes, Target::Connected).await
+    #[inline]
+    pub fn send(&self, bytes: &[u8]) -> impl Future<Output = io::Result<usize>> {
+        self.messages.send_copy(bytes, Target::Connected)
     }
 
     /// Sends a copy of `bytes` as one datagram to the first of the addresses. If the future is dropped: as for
@@ -268,8 +274,9 @@ impl UdpSocket {
     /// # Errors
     ///
     /// As for [`send`](Self::send), with the buffer.
-    pub async fn send_owned<B: IoBuf>(&self, buf: B) -> BufResult<usize, B> {
-        self.messages.send(buf, Target::Connected).await
+    #[inline]
+    pub fn send_owned<B: IoBuf>(&self, buf: B) -> impl Future<Output = BufResult<usize, B>> {
+        self.messages.send(buf, Target::Connected)
     }
 
     /// As [`send_owned`](Self::send_owned), to an address.
@@ -277,8 +284,13 @@ impl UdpSocket {
     /// # Errors
     ///
     /// As for [`send`](Self::send), with the buffer.
-    pub async fn send_owned_to<B: IoBuf>(&self, buf: B, target: SocketAddr) -> BufResult<usize, B> {
-        self.messages.send(buf, Target::new(target)).await
+    #[inline]
+    pub fn send_owned_to<B: IoBuf>(
+        &self,
+        buf: B,
+        target: SocketAddr,
+    ) -> impl Future<Output = BufResult<usize, B>> {
+        self.messages.send(buf, Target::new(target))
     }
 
     /// As [`send_owned`](Self::send_owned), as `transmit` says: in segments, from one of our addresses, with a mark.

@@ -176,7 +176,7 @@ impl UnixDatagram {
     /// That of the socket, once: `ConnectionReset` if the peer of a connection both ways connects elsewhere with
     /// messages unread.
     pub async fn recv_message(&self) -> io::Result<Message> {
-        self.messages.recv().await.map(Message::new)
+        self.messages.recv(Message::new).await
     }
 
     /// Copies the next message into `buf` and says its size there; what does not fit is lost, and descriptors are

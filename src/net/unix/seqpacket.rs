@@ -113,7 +113,7 @@ impl UnixSeqpacket {
     ///
     /// That of the connection, once: `ConnectionReset` if the peer was closed with messages unread.
     pub async fn recv_message(&self) -> io::Result<Option<Message>> {
-        let message = self.messages.recv().await.map(Message::new)?;
+        let message = self.messages.recv(Message::new).await?;
         Ok((!message.is_end()).then_some(message))
     }
 

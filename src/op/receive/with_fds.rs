@@ -97,7 +97,7 @@ impl Arrivals {
     /// From the next receive on what comes beside bytes is kept; a receive that would lose it is ended.
     fn ask_for_heads(&self, line: &Line) {
         let state = self.state.borrow();
-        if state.armed.is_none() {
+        if !state.armed.is_armed() {
             let heads = Heads::default();
             heads.end.set(state.bytes as u64);
             line.heads.get_or_init(|| Box::new(heads));

@@ -2,23 +2,12 @@
 
 use std::fmt;
 
-/// There is no receiver; holds what was not sent.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct SendError<T>(pub T);
+use crate::sync::send_error::send_error;
 
-impl<T> fmt::Debug for SendError<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SendError").finish_non_exhaustive()
-    }
+send_error! {
+    /// There is no receiver; holds what was not sent.
+    "the channel has no receiver"
 }
-
-impl<T> fmt::Display for SendError<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the channel has no receiver")
-    }
-}
-
-impl<T> std::error::Error for SendError<T> {}
 
 /// Why there is no message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,23 +2,12 @@
 
 use std::fmt;
 
-/// The receiver was dropped or closed; holds what was not sent.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct SendError<T>(pub T);
+use crate::sync::send_error::send_error;
 
-impl<T> fmt::Debug for SendError<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SendError").finish_non_exhaustive()
-    }
+send_error! {
+    /// The receiver was dropped or closed; holds what was not sent.
+    "the channel is closed"
 }
-
-impl<T> fmt::Display for SendError<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the channel is closed")
-    }
-}
-
-impl<T> std::error::Error for SendError<T> {}
 
 /// Why something could not be sent at once; holds it.
 #[derive(Clone, Copy, PartialEq, Eq)]

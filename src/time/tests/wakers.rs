@@ -97,7 +97,7 @@ fn poll_with(sleep: &Shared, waker: &Waker) -> Option<Poll<()>> {
 
 impl Stage {
     fn new() -> Self {
-        let timers = Timers::new(ClockId::Monotonic);
+        let timers = Timers::new(ClockId::Monotonic, SLACK);
         let sleeps = std::array::from_fn(|_| {
             let _entered = timers.enter();
             Rc::new(RefCell::new(Some(Box::pin(sleep(SECOND)))))
@@ -269,7 +269,7 @@ fn a_forgotten_sleep_fires_and_is_let_go_at_the_end() {
 
 #[test]
 fn a_sleep_outlives_its_timers() {
-    let timers = Timers::new(ClockId::Monotonic);
+    let timers = Timers::new(ClockId::Monotonic, SLACK);
     let entered = timers.enter();
     let (count, waker) = counter();
     let mut armed = Box::pin(sleep(SECOND));
@@ -321,7 +321,7 @@ fn a_waker_that_panics_when_the_runtime_ends_keeps_no_other() {
 
 #[test]
 fn a_million_sleeps_leave_in_any_order() {
-    let timers = Timers::new(ClockId::Monotonic);
+    let timers = Timers::new(ClockId::Monotonic, SLACK);
     let _entered = timers.enter();
     pause();
     let count = 1_000_000_usize;

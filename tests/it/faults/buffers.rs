@@ -202,6 +202,37 @@ fn a_buffer_that_panics_at_any_question_is_dropped_once_and_nothing_is_held() {
     });
 }
 
+/// Asked while what has arrived is copied into it.
+#[test]
+fn a_buffer_that_panics_while_it_is_read_into_loses_no_byte() {
+    const WORDS: &[u8] = b"all of it";
+    run_with(Builder::new(), async || {
+        for at in 0.. {
+            let (near, far) = pair();
+            write_now(&far, WORDS);
+            let (sender, receiver) = pipe().unwrap();
+            sender.write_all(WORDS).await.unwrap();
+            drop((far, sender));
+            let buf = || Rude::new(AlignedBuf::new(UNIT, UNIT), Trap::new(at).1);
+            let panicked = [
+                panics(async { _ = near.read_owned(buf()).await }).await,
+                panics(async { _ = receiver.read_owned(buf()).await }).await,
+            ];
+            if panicked == [false; 2] {
+                assert!(at > 1, "it was asked nothing");
+                break;
+            }
+            assert_eq!(panicked, [true; 2], "question {at}");
+            let arrivals = [near.recv().await.unwrap(), receiver.recv().await.unwrap()];
+            assert_eq!(
+                arrivals.map(|chunk| chunk.as_deref() == Some(WORDS)),
+                [true; 2],
+                "question {at}"
+            );
+        }
+    });
+}
+
 /// What a buffer of a write does that nobody waits for is caught, and counted.
 #[test]
 fn a_buffer_that_panics_after_its_future_is_gone_stops_nobody() {

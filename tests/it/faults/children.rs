@@ -15,11 +15,10 @@ use annulus::signal::{SignalKind, signal};
 use annulus::spawn;
 use annulus::time::timeout;
 
+use super::echo_until;
 use crate::processes::{is_there, long, need};
 use crate::support::child::{assert_passed, in_child, inherited_by, run_alone};
-use crate::support::settled::{
-    PATIENCE, content, joined, poll_and_drop, run_with, stream_pair, turn, until,
-};
+use crate::support::settled::{PATIENCE, joined, poll_and_drop, run_with, turn, until};
 use crate::support::skip::skip;
 
 fn both_forms() -> [Builder; 2] {
@@ -72,24 +71,8 @@ fn children_come_and_go_while_io_runs() {
     for builder in both_forms() {
         run_with(builder, async || {
             let over = Rc::new(Cell::new(false));
-            let (near, far) = stream_pair();
-            let echo = spawn(async move {
-                while let Some(chunk) = far.recv().await.unwrap() {
-                    far.send_all(chunk).await.unwrap();
-                }
-            });
             let stop = Rc::clone(&over);
-            let talk = spawn(async move {
-                let mut round = 0;
-                while !stop.get() {
-                    let message = content(0, round, 1000);
-                    near.write_all(&message).await.unwrap();
-                    let mut back = vec![0; 1000];
-                    near.read_exact(&mut back).await.unwrap();
-                    assert_eq!(back, message);
-                    round += 1;
-                }
-            });
+            let talk = spawn(echo_until(move || stop.get()));
             for nth in 0..15 {
                 let output = Command::new("ls").args(["-l", "/proc/self/fd"]).output();
                 assert_eq!(inherited_by(&output.await.unwrap()), Vec::<String>::new());
@@ -97,7 +80,7 @@ fn children_come_and_go_while_io_runs() {
                 assert_eq!(status.code(), Some(nth));
             }
             over.set(true);
-            joined(vec![talk, echo]).await;
+            joined(vec![talk]).await;
         });
     }
 }

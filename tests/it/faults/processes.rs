@@ -6,28 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use annulus::net::TcpListener;
 
+use super::echo_until;
 use crate::support::child::inherited_descriptors;
 use crate::support::settled::{content, run, stream_pair, turn};
-
-async fn echo_until(over: &AtomicBool) {
-    let (near, far) = stream_pair();
-    let server = annulus::spawn(async move {
-        while let Some(chunk) = far.recv().await.unwrap() {
-            far.send_all(chunk).await.unwrap();
-        }
-    });
-    let mut round = 0;
-    while !over.load(Ordering::Relaxed) {
-        let message = content(0, round, 1000);
-        near.write_all(&message).await.unwrap();
-        let mut back = vec![0; 1000];
-        near.read_exact(&mut back).await.unwrap();
-        assert_eq!(back, message);
-        round += 1;
-    }
-    drop(near);
-    server.await.unwrap();
-}
 
 #[test]
 fn children_started_while_io_runs_inherit_nothing() {
@@ -53,7 +34,7 @@ fn children_started_while_io_runs_inherit_nothing() {
             drop(std::net::TcpStream::connect(address));
             found
         });
-        echo_until(&over).await;
+        echo_until(|| over.load(Ordering::Relaxed)).await;
         acceptor.await.unwrap();
         assert_eq!(children.join().unwrap(), Vec::<String>::new());
     });

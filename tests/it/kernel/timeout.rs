@@ -92,18 +92,19 @@ fn clocks_of_timers(in_seconds: u64) -> io::Result<Vec<u32>> {
     Ok(clocks)
 }
 
+/// The same, while the core sleeps and waits for its timer.
+async fn look(in_seconds: u64) -> io::Result<Vec<u32>> {
+    let looked = spawn_blocking(move || {
+        std::thread::sleep(20 * MILLISECOND);
+        clocks_of_timers(in_seconds)
+    });
+    looked.await.expect("no panic")
+}
+
 #[test]
 fn the_timer_goes_by_the_clock_that_was_chosen() {
     const MONOTONIC: u32 = 0;
     const BOOTTIME: u32 = 2;
-    // While a thread looks, the core sleeps and waits for its timer.
-    let look = async |in_seconds| {
-        let looked = spawn_blocking(move || {
-            std::thread::sleep(20 * MILLISECOND);
-            clocks_of_timers(in_seconds)
-        });
-        looked.await.expect("no panic")
-    };
     if let Err(error) = clocks_of_timers(1000) {
         skip!("the kernel does not list its timers: {error}");
     }
@@ -118,6 +119,23 @@ fn the_timer_goes_by_the_clock_that_was_chosen() {
             assert!(poll_once(&mut nearer).await.is_pending());
             assert_eq!(look(seconds / 2).await.expect("a list"), [clock]);
             sleep(MILLISECOND).await;
+        });
+    }
+}
+
+#[test]
+fn the_timer_ends_with_the_last_of_those_within_the_slack() {
+    if let Err(error) = clocks_of_timers(1000) {
+        skip!("the kernel does not list its timers: {error}");
+    }
+    for (slack_s, armed_s) in [(0, 100_000), (5_000, 100_000), (10_000, 109_000)] {
+        let builder = Builder::new().timer_slack(Duration::from_secs(slack_s));
+        run_with(builder, async || {
+            let mut first = pin!(sleep(Duration::from_secs(100_000)));
+            let mut last = pin!(sleep(Duration::from_secs(109_000)));
+            assert!(poll_once(&mut first).await.is_pending());
+            assert!(poll_once(&mut last).await.is_pending());
+            assert_eq!(look(armed_s).await.expect("a list").len(), 1, "{slack_s}");
         });
     }
 }

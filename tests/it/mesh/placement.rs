@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use annulus::mesh::{Cores, Mesh, MeshError};
+use annulus::mesh::{Builder, Cores, Mesh, MeshError};
 use annulus::process::Command;
 
 use super::mesh;
@@ -31,14 +31,18 @@ fn listed(status: &str) -> Vec<usize> {
     ranges.flatten().collect()
 }
 
+/// A mesh of shards that are tied to their processors.
+fn pinned(cores: Cores) -> Builder {
+    Mesh::builder().cores(cores).runtime(|builder| builder.ring_entries(16, 64))
+}
+
 #[test]
 fn each_shard_is_pinned_to_its_processor() {
     let _leaks = LeakGuard::new();
     let processors = allowed();
     let twice: Vec<usize> = processors.iter().chain(&processors).copied().collect();
-    let mesh = Mesh::builder().cores(Cores::List(twice.clone()));
-    let mesh = mesh.runtime(|builder| builder.ring_entries(16, 64));
-    let outputs = mesh.run(async |shard| Result::Ok((shard.processor(), allowed())));
+    let outputs = pinned(Cores::List(twice.clone()))
+        .run(async |shard| Result::Ok((shard.processor(), allowed())));
     for (processor, output) in twice.iter().zip(outputs.expect("all are allowed")) {
         assert_eq!(output, (Some(*processor), vec![*processor]));
     }
@@ -50,9 +54,7 @@ fn a_child_of_a_pinned_shard_may_use_what_the_process_may() {
         skip!("there is one processor");
     }
     let _leaks = LeakGuard::new();
-    let mesh = Mesh::builder().cores(Cores::Count(1));
-    let mesh = mesh.runtime(|builder| builder.ring_entries(16, 64));
-    let outputs = mesh.run(async |shard| {
+    let outputs = pinned(Cores::Count(1)).run(async |shard| {
         let output = Command::new("cat").arg("/proc/self/status").output().await?;
         assert_eq!(shard.processor().map(|processor| vec![processor]), Some(allowed()));
         Result::Ok(listed(&String::from_utf8_lossy(&output.stdout)))
@@ -63,9 +65,8 @@ fn a_child_of_a_pinned_shard_may_use_what_the_process_may() {
 #[test]
 fn blocking_threads_of_a_pinned_shard_run_where_the_process_may() {
     let _leaks = LeakGuard::new();
-    let mesh = Mesh::builder().cores(Cores::Count(1));
-    let mesh = mesh.runtime(|builder| builder.ring_entries(16, 64));
-    let outputs = mesh.run(async |_| Result::Ok(annulus::spawn_blocking(allowed).await?));
+    let outputs =
+        pinned(Cores::Count(1)).run(async |_| Result::Ok(annulus::spawn_blocking(allowed).await?));
     assert_eq!(outputs.expect("one is allowed"), [allowed()]);
 }
 
@@ -75,9 +76,7 @@ fn kernel_workers_are_kept_off_the_shards_where_there_are_others() {
         skip!("there is one processor");
     }
     let _leaks = LeakGuard::new();
-    let mesh = Mesh::builder().cores(Cores::Count(1));
-    let mesh = mesh.runtime(|builder| builder.ring_entries(16, 64));
-    let outputs = mesh.run(async |shard| {
+    let outputs = pinned(Cores::Count(1)).run(async |shard| {
         let file = annulus::fs::File::from_std(nameless_file());
         // It always goes to a worker, which stays for a while.
         file.sync_all().await?;

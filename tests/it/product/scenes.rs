@@ -46,6 +46,16 @@ pub(super) enum Fate {
     Leaked,
 }
 
+impl Fate {
+    /// What a reader finds after a receive of `TEXT` when there came more.
+    fn and_more(self) -> &'static [u8] {
+        match self {
+            Self::Undone => b", and more",
+            Self::Done | Self::Leaked => b"salvage, and more",
+        }
+    }
+}
+
 pub(super) struct Scene {
     pub(super) future: Option<Future>,
     /// Lets the kernel complete the operation; may be called again and again.
@@ -258,10 +268,7 @@ fn incoming(scene: Scene, wins: bool, near: Rc<TcpStream>, far: StdStream) -> Sc
         })
         .then(move |fate| async move {
             write_now(&far, b", and more");
-            let expected: &[u8] = match fate {
-                Fate::Undone => b", and more",
-                Fate::Done | Fate::Leaked => b"salvage, and more",
-            };
+            let expected = fate.and_more();
             let mut found = vec![0; expected.len()];
             near.read_exact(&mut found).await.expect("nothing is lost");
             assert_eq!(found, expected);
@@ -333,6 +340,36 @@ fn pipe() -> (PipeReader, PipeWriter) {
     // `fcntl`, which std offers for sockets only.
     SockRef::from(&reader).set_nonblocking(true).expect("a descriptor");
     (reader, writer)
+}
+
+/// What a pipe holds.
+const PIPE: usize = 64 * 1024;
+
+/// A pipe whose bytes are taken out for their writer to go on.
+struct Drained {
+    reader: PipeReader,
+    bytes: RefCell<Vec<u8>>,
+}
+
+impl Drained {
+    fn new(reader: PipeReader) -> Self {
+        Self { reader, bytes: RefCell::default() }
+    }
+
+    /// Takes what is there; true at the end.
+    fn drain(&self) -> bool {
+        match (&self.reader).read_to_end(&mut self.bytes.borrow_mut()) {
+            Ok(_) => true,
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::WouldBlock);
+                false
+            }
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.bytes.borrow().len()
+    }
 }
 
 /// A message with a pipe's writing end, to a peer whose queue is full; the reading end says when every copy is closed.

@@ -204,6 +204,19 @@ fn over_a_socket_a_line_lies_where_the_kernel_put_it_and_who_waits_holds_no_buff
 }
 
 #[test]
+fn a_chunk_taken_from_the_front_leaves_those_behind_it_in_order() {
+    run(async || {
+        let mut reader = BufReader::new(Pieces::new([&b"aa"[..], b"bb", b"", b"cc\ndd", b"\n"]));
+        assert!(poll_and_drop(reader.line()).await.is_none());
+        let first = AsyncReadExt::recv(&mut reader).await.unwrap();
+        assert_eq!(first.as_deref(), Some(&b"aa"[..]));
+        assert_eq!(reader.line().await.unwrap(), Some(&b"bbcc"[..]));
+        assert_eq!(reader.line().await.unwrap(), Some(&b"dd"[..]));
+        assert_eq!(reader.line().await.unwrap(), None);
+    });
+}
+
+#[test]
 #[should_panic(expected = "consume 3 of 2 bytes")]
 fn more_than_there_is_cannot_be_consumed() {
     let mut reader = BufReader::new(Pieces::new([b"ab"]));

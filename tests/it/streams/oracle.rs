@@ -4,6 +4,7 @@ use std::io::{self, ErrorKind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use annulus::buf::Chunk;
 use annulus::io::{AsyncReadExt as _, BufReader};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, ReadBuf};
 
@@ -77,7 +78,7 @@ fn random_calls_on_random_pieces() {
             let mut ours = BufReader::new(Pieces::new(&pieces));
             let mut theirs = tokio::io::BufReader::with_capacity(16, Pieces::new(&pieces));
             for step in 0..50 {
-                let (call, len) = (random.below(6), random.below(30));
+                let (call, len) = (random.below(8), random.below(30));
                 let gives_up = random.below(2) == 0;
                 let (ours, at_end) = call_ours(&mut ours, call, len, gives_up).await;
                 let theirs = tokio.block_on(call_theirs(&mut theirs, call, len, at_end));
@@ -116,10 +117,24 @@ async fn call_ours(
                         usize::from(line.is_some())
                     }),
                     4 => reader.read(&mut buf).await.inspect(|count| read = *count),
-                    _ => reader.exact(len).await.map(|part| {
+                    5 => reader.exact(len).await.map(|part| {
                         bytes = part.to_vec();
                         len
                     }),
+                    6 => reader.recv().await.map(|chunk| {
+                        bytes = chunk.map_or_else(Vec::new, Chunk::into_bytes);
+                        read = bytes.len();
+                        read
+                    }),
+                    _ => match reader.fill_buf().await {
+                        Ok(there) => {
+                            bytes = there[..there.len().min(len)].to_vec();
+                            read = bytes.len();
+                            reader.consume(read);
+                            Ok(read)
+                        }
+                        Err(error) => Err(error),
+                    },
                 }
             };
             if gives_up { poll_and_drop(calling).await } else { Some(calling.await) }
@@ -154,8 +169,8 @@ async fn call_theirs(
             outcome(is_line, bytes)
         }
         // How much comes at once differs, not what it is.
-        4 => {
-            buf.truncate(read);
+        4 | 6 | 7 => {
+            buf.resize(read, 0);
             outcome(reader.read_exact(&mut buf).await, buf)
         }
         _ => outcome(reader.read_exact(&mut buf).await, buf),

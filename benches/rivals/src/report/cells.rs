@@ -20,7 +20,7 @@ pub(super) struct Cells {
     rows: Vec<Row>,
     seed: u64,
     /// Of another record; a verdict that it does not repeat is none.
-    second: Option<Box<Cells>>,
+    second: Option<Box<Self>>,
 }
 
 /// One rival at one workload.

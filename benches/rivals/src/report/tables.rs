@@ -20,8 +20,14 @@ look like. CPU is the processor time of the whole process for one operation; bes
 which a slower server makes slower too. Throughput is compared where the load had time to spare.
 ";
 
+const SCORE: &str = "\
+A cell is a figure of a workload. The raw ring and raw epoll are hand-written loops without a runtime: floors. Why
+annulus is behind where it is says [COMPARE.md](../COMPARE.md#when-it-is-slower).
+";
+
 pub(super) fn page(record: &Record, cells: &Cells, pictures: &[(PathBuf, String)]) -> String {
     let mut text = format!("# annulus beside its rivals\n\n{HEAD}\n{}\n", environment(record));
+    let _ = writeln!(text, "## In a minute\n\n{SCORE}\n{}", score(cells));
     let _ = writeln!(text, "## Overview\n\n{}", overview(cells));
     let _ = writeln!(text, "## Where annulus is behind\n\n{}", lost(cells));
     for (path, about) in pictures {
@@ -75,16 +81,46 @@ fn environment(record: &Record) -> String {
     text
 }
 
-/// A row for each workload, a column for each rival: annulus' figure over the rival's.
-pub(super) fn overview(cells: &Cells) -> String {
-    let columns: Vec<&str> = RIVALS
+/// The rivals that annulus is compared with.
+fn compared(cells: &Cells) -> Vec<&'static str> {
+    RIVALS
         .iter()
         .map(|rival| rival.name)
         .filter(|name| ![OWN, COARSE].contains(name))
         .filter(|name| {
             cells.workloads.iter().any(|one| cells.rows(one.name).any(|row| row.rival == *name))
         })
-        .collect();
+        .collect()
+}
+
+/// A row for each rival: in how many cells annulus is ahead of it, and in which behind.
+fn score(cells: &Cells) -> String {
+    let mut text = String::from("| rival | ahead | no verdict | behind | in |\n");
+    text += "| --- | --- | --- | --- | --- |\n";
+    for rival in compared(cells) {
+        let (mut ahead, mut none, mut behind) = (0, 0, Vec::new());
+        for workload in &cells.workloads {
+            let row = cells.row(workload.name, rival);
+            for figure in figures(workload) {
+                match row.and_then(|row| cells.compare(row, *figure)).map(|it| it.verdict) {
+                    Some(Verdict::Ahead) => ahead += 1,
+                    Some(Verdict::Behind) => {
+                        behind.push(format!("{} {}", workload.name, figure.about));
+                    }
+                    Some(Verdict::None) => none += 1,
+                    None => {}
+                }
+            }
+        }
+        let (count, names) = (behind.len(), behind.join(", "));
+        let _ = writeln!(text, "| {rival} | {ahead} | {none} | {count} | {names} |");
+    }
+    text
+}
+
+/// A row for each workload, a column for each rival: annulus' figure over the rival's.
+pub(super) fn overview(cells: &Cells) -> String {
+    let columns = compared(cells);
     let mut text = format!("| workload | figure | {} |\n", columns.join(" | "));
     text += &format!("| --- | --- |{}\n", " --- |".repeat(columns.len()));
     for workload in &cells.workloads {

@@ -13,7 +13,6 @@ use annulus::fs::{self, DirectFile, File, OpenOptions, RegisteredPool};
 use annulus::net::udp::Datagram;
 use annulus::net::{TcpListener, TcpStream};
 use annulus::sync::{Mutex, broadcast, mpsc};
-use annulus::time::Instant;
 
 use super::{CONTROL, OWN, never};
 use crate::fan::{GREETING, QUEUE};
@@ -57,7 +56,7 @@ pub(super) static AGAIN: Rival = Rival {
 
 pub(super) static COARSE: Rival = Rival {
     name: super::COARSE,
-    about: "sleeps until the next whole millisecond, as the wheels of others do",
+    about: "with a timer slack of 1 ms, about what the wheels of others have",
     package: None,
     servers: &[],
     jobs: &[Jobs::<Coarse>::TIMERS],
@@ -88,12 +87,13 @@ impl Runtime for Annulus {
     }
 }
 
-/// What a program can do that would rather wake seldom than soon.
+/// Of a program that would rather wake seldom than soon.
 struct Coarse;
 
 impl Runtime for Coarse {
     fn block_on<T: 'static>(future: impl Future<Output = T> + 'static) -> io::Result<T> {
-        Annulus::block_on(future)
+        let builder = annulus::Runtime::builder().timer_slack(Duration::from_millis(1));
+        Ok(builder.build()?.block_on(future))
     }
 
     fn spawn<T: 'static>(future: impl Future<Output = T> + 'static) -> impl Future<Output = T> {
@@ -101,11 +101,7 @@ impl Runtime for Coarse {
     }
 
     fn sleep(duration: Duration) -> impl Future<Output = ()> {
-        thread_local!(static START: Instant = Instant::now());
-        let start = START.with(|start| *start);
-        let due = (Instant::now() + duration).duration_since(start);
-        let millis = due.as_nanos().div_ceil(1_000_000) as u64;
-        annulus::time::sleep_until(start + Duration::from_millis(millis))
+        Annulus::sleep(duration)
     }
 
     fn unconstrained<T>(future: impl Future<Output = T>) -> impl Future<Output = T> {

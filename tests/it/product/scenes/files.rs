@@ -1,19 +1,16 @@
 //! The operations of files: on pipes where they have to wait.
 
 use std::cell::RefCell;
-use std::io::{ErrorKind, PipeReader, Read, Write};
+use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::rc::Rc;
 
 use annulus::fs::{Dir, File, OpenOptions};
 
-use super::{Fate, Future, Scene, TEXT, pipe};
+use super::{Drained, Fate, Future, PIPE, Scene, TEXT, pipe};
 use crate::support::files::{Folder, make_fifo, nameless_file};
 use crate::support::settled::{Drops, until};
-
-/// What a pipe holds.
-const PIPE: usize = 64 * 1024;
 
 /// A read of a pipe into one buffer or several, which waits until something is written.
 pub(super) fn read(wins: bool, parts: usize) -> Scene {
@@ -57,27 +54,18 @@ pub(super) fn write(wins: bool, parts: usize) -> Scene {
         }
         _ => Box::pin(async move { _ = same.write_vectored_at(bufs, 0).await }),
     };
-    let read = Rc::new(RefCell::new((reader, Vec::new())));
-    let drain = |read: &RefCell<(PipeReader, Vec<u8>)>| {
-        let (reader, bytes) = &mut *read.borrow_mut();
-        let result = reader.read_to_end(bytes);
-        assert!(
-            result.as_ref().is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
-                || result.is_ok()
-        );
-        result.is_ok()
-    };
+    let read = Rc::new(Drained::new(reader));
     let provoked = Rc::clone(&read);
     Scene::plain(future)
         .with_buffers(drops, parts)
-        .provoked(wins, move || _ = drain(&provoked))
+        .provoked(wins, move || _ = provoked.drain())
         .then(move |fate| async move {
             drop(file);
             let written = if fate == Fate::Undone { Vec::new() } else { TEXT.repeat(parts) };
             // A leaked future keeps the pipe open.
             let len = PIPE + written.len();
-            until(|| drain(&read) || fate == Fate::Leaked && read.borrow().1.len() == len).await;
-            assert_eq!(&read.borrow().1[PIPE..], written);
+            until(|| read.drain() || fate == Fate::Leaked && read.len() == len).await;
+            assert_eq!(&read.bytes.borrow()[PIPE..], written);
         })
 }
 

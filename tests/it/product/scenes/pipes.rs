@@ -1,18 +1,14 @@
 //! Scenes of pipes of ours, and of a descriptor of somebody else's.
 
-use std::cell::RefCell;
-use std::io::{ErrorKind, PipeReader, Read, Write};
+use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 
 use annulus::io::AsyncFd;
 use annulus::io::pipe::{Receiver, Sender};
 
-use super::{Fate, Scene, TEXT, pipe};
+use super::{Drained, Fate, PIPE, Scene, TEXT, pipe};
 use crate::support::settled::{Drops, until};
-
-/// What a pipe holds.
-const PIPE: usize = 64 * 1024;
 
 /// A receive from a pipe of ours.
 pub(super) fn recv(wins: bool) -> Scene {
@@ -29,10 +25,7 @@ pub(super) fn recv(wins: bool) -> Scene {
         })
         .then(move |fate| async move {
             (&*far).write_all(b", and more").expect("the pipe has room");
-            let expected: &[u8] = match fate {
-                Fate::Undone => b", and more",
-                Fate::Done | Fate::Leaked => b"salvage, and more",
-            };
+            let expected = fate.and_more();
             let mut found = vec![0; expected.len()];
             near.read_exact(&mut found).await.expect("nothing is lost");
             assert_eq!(found, expected);
@@ -47,25 +40,16 @@ pub(super) fn write(wins: bool) -> Scene {
     let drops = Drops::default();
     let (buf, same) = (drops.buffer(TEXT.to_vec()), Rc::clone(&near));
     let future = Box::pin(async move { _ = same.write_all_owned(buf).await });
-    let read = Rc::new(RefCell::new((reader, Vec::new())));
-    let drain = |read: &RefCell<(PipeReader, Vec<u8>)>| {
-        let (reader, bytes) = &mut *read.borrow_mut();
-        let result = reader.read_to_end(bytes);
-        assert!(
-            result.as_ref().is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
-                || result.is_ok()
-        );
-        bytes.len()
-    };
+    let read = Rc::new(Drained::new(reader));
     let provoked = Rc::clone(&read);
-    Scene::plain(future).with_buffers(drops, 1).provoked(wins, move || _ = drain(&provoked)).then(
+    Scene::plain(future).with_buffers(drops, 1).provoked(wins, move || _ = provoked.drain()).then(
         move |fate| async move {
             let written = if fate == Fate::Undone { &[] } else { TEXT };
-            until(|| drain(&read) >= PIPE + written.len()).await;
+            until(|| read.drain() || read.len() >= PIPE + written.len()).await;
             near.flush().await.expect("it was written");
             near.write_all(b"!").await.expect("the pipe has room");
-            until(|| drain(&read) == PIPE + written.len() + 1).await;
-            assert_eq!(&read.borrow().1[PIPE..], [written, b"!"].concat());
+            until(|| read.drain() || read.len() == PIPE + written.len() + 1).await;
+            assert_eq!(&read.bytes.borrow()[PIPE..], [written, b"!"].concat());
         },
     )
 }
