@@ -92,11 +92,17 @@ fn clocks_of_timers(in_seconds: u64) -> io::Result<Vec<u32>> {
     Ok(clocks)
 }
 
-/// The same, while the core sleeps and waits for its timer.
+/// The same, once the core sleeps and waits for its timer.
 async fn look(in_seconds: u64) -> io::Result<Vec<u32>> {
     let looked = spawn_blocking(move || {
-        std::thread::sleep(20 * MILLISECOND);
-        clocks_of_timers(in_seconds)
+        let given_up = Instant::now() + PATIENCE;
+        loop {
+            let clocks = clocks_of_timers(in_seconds)?;
+            if !clocks.is_empty() || Instant::now() > given_up {
+                return Ok(clocks);
+            }
+            std::thread::sleep(MILLISECOND);
+        }
     });
     looked.await.expect("no panic")
 }
