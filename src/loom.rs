@@ -20,15 +20,6 @@ macro_rules! thread_local_of_loom {
 #[cfg(loom)]
 pub(crate) use thread_local_of_loom as thread_local;
 
-/// Lets other threads run, also those of a lower priority, which wait for more than a yield.
-#[cfg(not(loom))]
-#[cold]
-pub(crate) fn pause() {
-    std::thread::sleep(std::time::Duration::from_micros(50));
-}
-#[cfg(loom)]
-pub(crate) use loom::thread::yield_now as pause;
-
 #[cfg(loom)]
 pub(crate) use loom::cell::UnsafeCell;
 

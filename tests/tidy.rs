@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[(&str, &[&str])] = &[
     ("loom", &[]),
     // The I/O column.
-    ("sys", &["loom"]),
+    ("sys", &[]),
     ("buf", &["sys"]),
     ("driver", &["sys", "buf"]),
     ("op", &["sys", "buf", "driver"]),
@@ -103,12 +103,12 @@ const UNSAFE_FILES: &[&str] = &[
     "src/sync/guarded.rs",
     "src/sync/waiters.rs",
     "src/sys/affinity.rs",
-    "src/sys/bell.rs",
     "src/sys/bytes.rs",
     "src/sys/copying.rs",
     "src/sys/datagram.rs",
     "src/sys/descriptors.rs",
     "src/sys/directory.rs",
+    "src/sys/eventfd.rs",
     "src/sys/files.rs",
     "src/sys/mapping.rs",
     "src/sys/names.rs",

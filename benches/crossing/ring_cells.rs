@@ -2,8 +2,7 @@
 //!
 //! `eventfd` writes to one that the other ring reads, `eventfd-poll` to one that it polls, and `eventfd-ring` has its
 //! ring write to that, in the call that then sleeps. `msg-ring` sends its message in that call too; `msg-now` in one of
-//! its own, as who does not know that it is about to sleep, and `send-msg` without a ring, as annulus does from Linux
-//! 6.16 on.
+//! its own, as who does not know that it is about to sleep, and `send-msg` without a ring.
 
 #![allow(unsafe_code, reason = "a bare ring is unsafe by nature")]
 

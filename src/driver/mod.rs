@@ -27,7 +27,6 @@ use std::io;
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::{Context, Poll, RawWakerVTable, Waker};
 use std::time::Duration;
 
@@ -49,7 +48,6 @@ pub(crate) use wakers::Wakers;
 use crate::buf::{Pool, PoolOptions, Registration, Table};
 use crate::sys::Cqe;
 use crate::sys::affinity::Processors;
-use crate::sys::bell::{Bell, Eventfd};
 use crate::sys::register;
 use crate::sys::ring::Ring;
 use crate::sys::setup::{Features, RingOptions, ring};
@@ -147,15 +145,6 @@ impl Driver {
 
     pub(crate) fn features(&self) -> Features {
         self.features
-    }
-
-    /// A bell for this core, of the best kind that there is.
-    pub(crate) fn bell(&self) -> io::Result<Bell> {
-        if !self.features.ring_message {
-            return Ok(Bell::Eventfd(Arc::new(Eventfd::new()?)));
-        }
-        let ring = self.ring.borrow();
-        Ok(Bell::Message(Arc::clone(ring.as_ref().ok_or_else(gone)?.gate())))
     }
 
     pub(crate) fn limits(&self) -> &Limits {

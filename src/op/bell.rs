@@ -1,25 +1,23 @@
-//! POLL_ADD of the bell: a completion ends the core's sleep each time another thread rings. Where that is a message to
-//! the ring, nothing is polled.
+//! POLL_ADD of the bell: a completion ends the core's sleep each time another thread rings.
 //!
 //! It stays armed and nothing is read: each write is an edge, and the counter would take centuries to fill. A read
 //! would have to be armed anew after each ring, for 8 % more of the woken core's CPU.
 //!
 //! # Safety rules
 //!
-//! 1. The entry names no memory but the descriptor, which `eventfd` keeps open.
+//! 1. The entry names no memory but the descriptor, which `bell` keeps open.
 #![allow(unsafe_code, reason = "room 3: an operation")]
 
 use std::cell::Cell;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use crate::driver::{Actions, Standing};
-use crate::sys::bell::Eventfd;
+use crate::sys::eventfd::Bell;
 use crate::sys::{Cqe, Sqe};
 
 #[derive(Debug)]
 pub(crate) struct Listen {
-    pub(crate) eventfd: Arc<Eventfd>,
+    pub(crate) bell: Bell,
     /// Set while it is armed.
     pub(crate) armed: Rc<Cell<bool>>,
 }
@@ -30,7 +28,7 @@ unsafe impl Standing for Listen {
 
     fn prepare(&mut self) -> Sqe {
         self.armed.set(true);
-        let target = io_uring::types::Fd(self.eventfd.as_raw_fd());
+        let target = io_uring::types::Fd(self.bell.as_raw_fd());
         io_uring::opcode::PollAdd::new(target, libc::POLLIN as u32).multi(true).build()
     }
 

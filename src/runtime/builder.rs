@@ -12,6 +12,7 @@ use crate::buf::PoolOptions;
 use crate::channel::adaptive_spin::AdaptiveSpin;
 use crate::driver::{Driver, Leaked, Limits};
 use crate::executor::Executor;
+use crate::sys::eventfd::Bell;
 use crate::sys::plain::ClockId;
 use crate::sys::setup::{Feature, Features, RingOptions};
 use crate::task::{JoinError, PanicHook, waker_table};
@@ -464,7 +465,7 @@ impl Builder {
         pin()?;
         let driver = Driver::new(&self.ring, self.pool, self.limits)?;
         driver.trust(waker_table());
-        let bell = driver.bell()?;
+        let bell = Bell::new()?;
         let executor = Executor::new(bell.waker(), self.tick_budget);
         if let Some(hook) = self.on_unhandled_panic {
             executor.set_panic_hook(hook);

@@ -9,9 +9,8 @@ use crate::time::timers::Timers;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Metrics {
-    /// Operations that are staged, in the kernel, or done and not yet taken. The loop's own count: the alarm
-    /// once a sleep had a deadline, until it fires, and without [`Feature::RingMessage`](super::Feature) the bell from
-    /// the first sleep on.
+    /// Operations that are staged, in the kernel, or done and not yet taken. The loop's own two count: the bell from
+    /// the first sleep on, the alarm once a sleep had a deadline, until it fires.
     pub live_operations: usize,
     /// Tasks that were spawned and are not done.
     pub live_tasks: usize,

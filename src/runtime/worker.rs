@@ -3,7 +3,6 @@
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
@@ -17,7 +16,7 @@ use crate::driver::{Driver, Key, Leaked};
 use crate::executor::Executor;
 use crate::op::bell::Listen;
 use crate::op::timeout::{Rearm, Timeout};
-use crate::sys::bell::Bell;
+use crate::sys::eventfd::Bell;
 use crate::task::Root;
 use crate::time::timers::Timers;
 
@@ -251,13 +250,11 @@ impl Worker {
         self.expired.replace(expired);
     }
 
-    /// Keeps a poll of the bell in the ring where it takes one for a ring from another thread to end a sleep.
+    /// Keeps a poll of the bell in the ring, so that a ring from another thread ends a sleep.
     fn arm_bell(&self) {
-        if let Bell::Eventfd(eventfd) = &self.bell
-            && !self.bell_armed.get()
-        {
-            let (eventfd, armed) = (Arc::clone(eventfd), Rc::clone(&self.bell_armed));
-            let _ = self.driver.stand(Listen { eventfd, armed });
+        if !self.bell_armed.get() {
+            let armed = Rc::clone(&self.bell_armed);
+            let _ = self.driver.stand(Listen { bell: self.bell.clone(), armed });
         }
     }
 

@@ -5,12 +5,12 @@
 //! nothing above this room calls the kernel itself.
 
 pub(crate) mod affinity;
-pub(crate) mod bell;
 pub(crate) mod bytes;
 pub(crate) mod copying;
 pub(crate) mod datagram;
 pub(crate) mod descriptors;
 pub(crate) mod directory;
+pub(crate) mod eventfd;
 pub(crate) mod files;
 pub(crate) mod mapping;
 pub(crate) mod message;

@@ -1,5 +1,4 @@
-//! Handing the kernel what a ring works with: the ring's own index, rings of provided buffers, memory by number, and
-//! messages of who has no ring.
+//! Handing the kernel what a ring works with: the ring's own index, rings of provided buffers, and memory by number.
 //!
 //! # Safety rules
 //!
@@ -12,9 +11,6 @@
 use std::io;
 use std::os::fd::RawFd;
 
-use io_uring::opcode::MsgRingData;
-use io_uring::types::Fd;
-
 use super::affinity::Processors;
 
 const REGISTER_BUFFERS2: u32 = 15;
@@ -24,9 +20,6 @@ const REGISTER_RING_FDS: u32 = 20;
 const UNREGISTER_RING_FDS: u32 = 21;
 const REGISTER_PBUF_RING: u32 = 22;
 const UNREGISTER_PBUF_RING: u32 = 23;
-const REGISTER_SEND_MSG_RING: u32 = 31;
-/// In the place of a ring, where a call needs none.
-const NO_RING: RawFd = -1;
 
 /// `struct io_uring_rsrc_update`.
 #[repr(C)]
@@ -151,14 +144,6 @@ pub(crate) fn worker_processors(fd: RawFd, processors: &Processors) -> io::Resul
     // A copy, because the kernel's interface has no pointer to what is only read.
     let mut mask = processors.clone();
     register(fd, REGISTER_IOWQ_AFF, mask.as_mut_ptr().cast(), Processors::SIZE as u32)
-}
-
-/// Sends the ring a message, from any thread: a completion there that names no operation. It does not wait.
-///
-/// Where the kernel was found to be sound for it alone: see `setup`.
-pub(crate) fn send_message(ring: RawFd) -> io::Result<()> {
-    let mut message = MsgRingData::new(Fd(ring), 0, 0, None).build();
-    register(NO_RING, REGISTER_SEND_MSG_RING, (&raw mut message).cast(), 1)
 }
 
 fn register(fd: RawFd, what: u32, argument: *mut libc::c_void, count: u32) -> io::Result<()> {

@@ -13,12 +13,10 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
-use std::sync::Arc;
 use std::time::Duration;
 
 use io_uring::IoUring;
 
-use super::bell::Gate;
 use super::setup::Features;
 use super::{Cqe, Sqe, register};
 
@@ -45,8 +43,6 @@ pub(crate) struct Ring {
     enter_flags: u32,
     /// Added to calls that sleep.
     wait_flags: u32,
-    /// Where messages come in; closed before the descriptor is.
-    gate: Arc<Gate>,
 }
 
 impl std::fmt::Debug for Ring {
@@ -63,17 +59,11 @@ impl Ring {
             None => (uring.as_raw_fd(), 0),
         };
         let wait_flags = if features.no_iowait { ENTER_NO_IOWAIT } else { 0 };
-        let gate = Arc::new(Gate::new(uring.as_raw_fd()));
-        Self { uring, registered, enter_fd, enter_flags, wait_flags, gate }
+        Self { uring, registered, enter_fd, enter_flags, wait_flags }
     }
 
     pub(crate) fn as_raw_fd(&self) -> RawFd {
         self.uring.as_raw_fd()
-    }
-
-    /// The way to this ring for messages of other threads.
-    pub(crate) fn gate(&self) -> &Arc<Gate> {
-        &self.gate
     }
 
     /// Copies as many entries as fit into the submission queue; returns their count.
@@ -167,7 +157,6 @@ impl Ring {
 
 impl Drop for Ring {
     fn drop(&mut self) {
-        self.gate.close();
         if let Some(index) = self.registered {
             // Fails only on a foreign thread, whose table never had the ring; the index dies with its thread.
             let _ = register::forget_ring(self.uring.as_raw_fd(), index);

@@ -1,7 +1,6 @@
 //! Making a ring: flags tried from best to floor, optional features probed, and refusals that say what to do.
 //!
-//! Nothing is guessed from a version number, but for one fault that no probe shows (`is_sound_for_messages`). Each
-//! optional feature can be forced off, so that tests run without it.
+//! Nothing is guessed from a version number. Each optional feature can be forced off, so that tests run without it.
 
 use std::io;
 use std::os::fd::AsRawFd;
@@ -37,14 +36,11 @@ pub enum Feature {
     /// The end of a child is waited for by its number (`IORING_OP_WAITID`, Linux 6.7). Without it: by a descriptor for
     /// each child.
     WaitId,
-    /// A sleeping core is woken by a message to its ring (`IORING_REGISTER_SEND_MSG_RING`), on Linux 6.16 and newer.
-    /// Without it: by an eventfd that the ring polls.
-    RingMessage,
 }
 
 impl Feature {
     /// Every feature, in the order of the enum: for tests that force off one after the other.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 8] = [
         Self::DeferTaskrun,
         Self::NoSqArray,
         Self::RegisteredRing,
@@ -53,7 +49,6 @@ impl Feature {
         Self::MultishotAccept,
         Self::MultishotRead,
         Self::WaitId,
-        Self::RingMessage,
     ];
 }
 
@@ -68,7 +63,6 @@ pub(crate) struct Features {
     pub(crate) multishot_accept: bool,
     pub(crate) multishot_read: bool,
     pub(crate) wait_id: bool,
-    pub(crate) ring_message: bool,
 }
 
 impl Features {
@@ -82,7 +76,6 @@ impl Features {
             multishot_accept: true,
             multishot_read: true,
             wait_id: true,
-            ring_message: true,
         }
     }
 
@@ -96,7 +89,6 @@ impl Features {
             Feature::MultishotAccept => self.multishot_accept = false,
             Feature::MultishotRead => self.multishot_read = false,
             Feature::WaitId => self.wait_id = false,
-            Feature::RingMessage => self.ring_message = false,
         }
     }
 }
@@ -148,28 +140,12 @@ pub(crate) fn ring(options: &RingOptions) -> io::Result<(Ring, Features)> {
     };
     features.registered_ring = registered.is_some();
     let mut ring = Ring::new(uring, registered, features);
-    features.ring_message &= is_sound_for_messages(&plain::kernel_release())
-        && register::send_message(ring.as_raw_fd()).is_ok();
-    let entered = ring.enter(0, None);
-    // All that can be there is the message, which is to be as if it had never been.
-    features.ring_message &= ring.drain(|_| ()) == 1;
-    match entered {
+    match ring.enter(0, None) {
         // Found by the first sleep it would be too late: nothing could end what was begun by then.
         Err(error) if matches!(error.raw_os_error(), Some(libc::EPERM | libc::EACCES)) => {
             Err(refusal(error, options))
         }
         _ => Ok((ring, features)),
-    }
-}
-
-/// Whether a kernel of this release may be sent messages. Linux 6.13 to 6.15 take them too, but early releases of each
-/// free a message while a ring with deferred work still reads it (CVE-2025-38453), and which of the later ones do not
-/// only their vendors know.
-fn is_sound_for_messages(release: &str) -> bool {
-    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse::<u32>);
-    match (numbers.next(), numbers.next()) {
-        (Some(Ok(major)), Some(Ok(minor))) => (major, minor) >= (6, 16),
-        _ => false,
     }
 }
 
@@ -311,20 +287,7 @@ mod tests {
                 Feature::MultishotAccept => assert!(!used.multishot_accept),
                 Feature::MultishotRead => assert!(!used.multishot_read),
                 Feature::WaitId => assert!(!used.wait_id),
-                Feature::RingMessage => assert!(!used.ring_message),
             }
-        }
-    }
-
-    #[test]
-    fn kernels_that_free_messages_too_early_are_told_by_their_release() {
-        for sound in ["6.16.0", "6.16-rc7", "6.18.44-cloud-amd64", "7.0.1", "10.2"] {
-            assert!(is_sound_for_messages(sound), "{sound}");
-        }
-        for unsound in
-            ["6.15.9", "6.12.40-1-lts", "6.1", "5.15.0-91-generic", "2.6.78", "6", "unknown", ""]
-        {
-            assert!(!is_sound_for_messages(unsound), "{unsound}");
         }
     }
 

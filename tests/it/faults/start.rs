@@ -14,12 +14,22 @@ use crate::support::skip::{print, skip};
 /// Has `call` fail with `errno` in this thread and in those it starts, for ever.
 pub(super) fn forbid(call: libc::c_long, errno: i32) -> io::Result<()> {
     let refuse = libc::SECCOMP_RET_ERRNO | errno.cast_unsigned();
+    answer(call, refuse, libc::SECCOMP_RET_ALLOW)
+}
+
+/// Has every call of this thread but `call` end the process, from now on.
+pub(crate) fn allow_only(call: libc::c_long) -> io::Result<()> {
+    answer(call, libc::SECCOMP_RET_ALLOW, libc::SECCOMP_RET_KILL_PROCESS)
+}
+
+/// Has the kernel do `with_it` when this thread makes the call, and `with_others` when it makes another.
+fn answer(call: libc::c_long, with_it: u32, with_others: u32) -> io::Result<()> {
     let statement = |code: u32, jt, jf, k| libc::sock_filter { code: code as u16, jt, jf, k };
     let mut filter = [
         statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0),
         statement(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, call as u32),
-        statement(libc::BPF_RET | libc::BPF_K, 0, 0, refuse),
-        statement(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
+        statement(libc::BPF_RET | libc::BPF_K, 0, 0, with_it),
+        statement(libc::BPF_RET | libc::BPF_K, 0, 0, with_others),
     ];
     let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
     // SAFETY: the program names the four statements above; the kernel copies them.

@@ -23,7 +23,7 @@ fn one_poll_stands_however_many_wait_and_goes_with_the_watch() {
     run(async || {
         let (near, far) = pair();
         let before = metrics().live_operations;
-        // Beside the one poll: the loop's own alarm, and its bell if that is polled, which it arms when it sleeps.
+        // Beside the one poll: the loop's own bell and alarm, which it arms when it first sleeps.
         let most = before + 3;
         let mut waits: Vec<_> = (0..10).map(|_| Box::pin(near.readable())).collect();
         for wait in &mut waits {

@@ -1,9 +1,7 @@
 //! What the integration tests stand on: memory that is watched, leaks that are named, one form of
 //! skip, a runtime of which nothing may be left, files without a name, names that nobody has, filters of system
-//! calls, networks of a thread's own, the bells that wake a core, threads as the kernel sees them, and tests in a
-//! process of their own.
+//! calls, networks of a thread's own, threads as the kernel sees them, and tests in a process of their own.
 
-pub(crate) mod bell;
 pub(crate) mod buffer;
 pub(crate) mod child;
 pub(crate) mod files;

@@ -21,18 +21,14 @@ use annulus::time::sleep;
 use annulus::{Builder, Runtime};
 use socket2::SockRef;
 
-use super::bell::by_message;
 use super::buffer::Counted;
 use super::leak::LeakGuard;
 
 /// How long something that must happen may take before the test gives up. Never waited for when all is well.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The operations that the loop itself keeps in the kernel: its alarm, and its bell if that is polled. Where a builder
-/// has it polled that need not be, what has settled is seen only while no alarm is set, which is so in a moment.
-fn own_operations() -> usize {
-    if by_message() { 1 } else { 2 }
-}
+/// The operations that the loop itself keeps in the kernel: its bell and its alarm.
+const OWN_OPERATIONS: usize = 2;
 
 /// Runs `body` on a runtime with the defaults; see the head of the file.
 pub(crate) fn run<T>(body: impl AsyncFnOnce() -> T) -> T {
@@ -76,7 +72,7 @@ pub(crate) fn settle(runtime: &Runtime) {
 }
 
 fn is_settled(metrics: &Metrics) -> bool {
-    metrics.live_operations <= own_operations()
+    metrics.live_operations <= OWN_OPERATIONS
         && metrics.live_tasks == 0
         && metrics.live_timers == 0
         && metrics.lent_buffers == 0
@@ -85,7 +81,7 @@ fn is_settled(metrics: &Metrics) -> bool {
 
 /// Waits until nothing is under way but `operations` and the loop's own; for use inside a body.
 pub(crate) async fn until_operations(operations: usize) {
-    until(|| metrics().live_operations <= operations + own_operations()).await;
+    until(|| metrics().live_operations <= operations + OWN_OPERATIONS).await;
 }
 
 /// Lets the loop turn once: all that was staged is in the kernel then, and what had completed was reaped.
