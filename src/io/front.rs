@@ -18,7 +18,7 @@ pub(super) struct Front {
     /// The chunk was looked through up to here, a block at a time: where in the last block the delimiter is, what was
     /// taken left out, is in `places`, and nowhere between `start` and that. So where the next piece ends is looked for
     /// without regard to where the last one did, and the processor need not wait for that. Not before `start`.
-    ahead: u32,
+    ahead: usize,
     places: u64,
     delimiter: Wanted,
 }
@@ -28,7 +28,7 @@ pub(super) struct Near {
     start: usize,
     end: usize,
     /// As in the front, with the piece's end among the places.
-    ahead: u32,
+    ahead: usize,
     places: u64,
 }
 
@@ -54,7 +54,7 @@ impl Front {
     /// Another delimiter is looked for from now on.
     pub(super) fn set_delimiter(&mut self, delimiter: u8) {
         self.delimiter = Wanted::new(delimiter);
-        (self.ahead, self.places) = (self.start as u32, 0);
+        (self.ahead, self.places) = (self.start, 0);
     }
 
     /// Goes on with another chunk, or none; what was not taken of the last one.
@@ -89,19 +89,18 @@ impl Front {
     #[inline]
     pub(super) fn pass(&mut self, count: usize) {
         self.start += count;
-        match (self.ahead as usize).checked_sub(self.start) {
+        match self.ahead.checked_sub(self.start) {
             Some(left) => {
                 let passed = BLOCK.saturating_sub(left) as u32;
                 self.places &= u64::MAX.checked_shl(passed).unwrap_or(0);
             }
-            None => (self.ahead, self.places) = (self.start as u32, 0),
+            None => (self.ahead, self.places) = (self.start, 0),
         }
     }
 
     /// The delimiter is nowhere between `start` and this place, at which it may be.
     pub(super) fn known(&self) -> usize {
-        let ahead = self.ahead as usize;
-        if self.places == 0 { ahead } else { last(ahead, self.places) }
+        if self.places == 0 { self.ahead } else { last(self.ahead, self.places) }
     }
 
     /// Looks for the next piece of at most `limit` bytes: in what was looked through, then in the next blocks.
@@ -117,12 +116,11 @@ impl Front {
             if blocks == NEAR {
                 return None;
             }
-            let from = ahead as usize;
-            places = self.delimiter.places(chunk.get(from..from + BLOCK)?.first_chunk()?);
-            ahead += BLOCK as u32;
+            places = self.delimiter.places(chunk.get(ahead..ahead + BLOCK)?.first_chunk()?);
+            ahead += BLOCK;
             blocks += 1;
         }
-        let end = last(ahead as usize, places) + 1;
+        let end = last(ahead, places) + 1;
         let len = end.checked_sub(start)?;
         (len <= limit).then_some(Near { start, end, ahead, places })
     }
